@@ -1,0 +1,85 @@
+"""Load, decide, append; once more when another writer was first."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+
+from commands.ports import EventStore
+from domain.errors import VersionConflict
+from domain.events import Event, NewEvent, Recorded, fold
+
+MAX_TRIES = 20
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants to happen to one aggregate; `account` is whose data it touches."""
+
+    aggregate_id: UUID
+    account: UUID | None
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Who sent a command, and what led to it."""
+
+    actor: str
+    correlation_id: UUID
+    causation_id: UUID | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command led to: its new events (none when nothing changed) and where the log stands.
+
+    ``position`` is that of the aggregate's newest event, ``state`` what the aggregate now is.
+    """
+
+    events: tuple[Event, ...]
+    position: int
+    state: Any
+
+
+class Handler(msgspec.Struct, frozen=True):
+    """How a command is decided: a pure `decide` over the state that `evolve` folds."""
+
+    decide: Callable[[Any, Any], Sequence[Event]]
+    evolve: Callable[[Any, Event], Any]
+    initial: Any
+
+
+def handle(handler: Handler, command: Command, store: EventStore, origin: Origin) -> Outcome:
+    """Carry a command out. Raises what `decide` and the store raise; then nothing has happened."""
+    for _ in range(MAX_TRIES):
+        history = store.load(command.aggregate_id)
+        state = fold(handler.evolve, handler.initial, history)
+        decided = tuple(handler.decide(command, state))
+        if not decided:
+            position = history[-1].position if history else 0
+            return Outcome(events=(), position=position, state=state)
+        try:
+            position = store.append(_enveloped(decided, command, origin, history))
+        except VersionConflict:
+            continue
+        for event in decided:
+            state = handler.evolve(state, event)
+        return Outcome(events=decided, position=position, state=state)
+    raise VersionConflict("the aggregate is too busy; try again in a moment")
+
+
+def _enveloped(
+    events: Sequence[Event], command: Command, origin: Origin, history: Sequence[Recorded]
+) -> list[NewEvent]:
+    version = history[-1].version if history else 0
+    return [
+        NewEvent(
+            event=event,
+            event_id=uuid4(),
+            aggregate_id=command.aggregate_id,
+            version=version + n,
+            actor=origin.actor,
+            account=command.account,
+            correlation_id=origin.correlation_id,
+            causation_id=origin.causation_id,
+        )
+        for n, event in enumerate(events, start=1)
+    ]

@@ -1,0 +1,173 @@
+"""What may happen to a render."""
+
+from commands.handling import Command
+from domain.errors import NotClaimable, NotFound, StaleAttempt
+from domain.events import Event
+from domain.picture import ApparelDetails, ImageOptions, RenderMode, UserDetails
+from domain.render import (
+    MAX_ATTEMPTS,
+    Kind,
+    MediaFile,
+    Render,
+    RenderCompleted,
+    RenderFailed,
+    RenderFileRemoved,
+    RenderRequested,
+    RenderRequeued,
+    RenderStarted,
+)
+
+
+class RequestRender(Command, frozen=True, kw_only=True):
+    """Ask for a render; refused when the account then has over `limit` unfinished tasks."""
+
+    kind: Kind
+    account_number: int
+    user_details: UserDetails
+    apparel_details: ApparelDetails
+    image_options: ImageOptions
+    render_mode: RenderMode
+    vip: bool
+    limit: int
+
+
+class StartRender(Command, frozen=True, kw_only=True):
+    """Claim a task; `lease_expired` says that its last claimant has let go."""
+
+    consumer: str
+    lease_expired: bool
+
+
+class RequeueRender(Command, frozen=True, kw_only=True):
+    """Give a task back that failed through no fault of its own: the attempt does not count."""
+
+    attempt: int
+    reason: str
+    retry_after_seconds: float
+
+
+class FailAttempt(Command, frozen=True, kw_only=True):
+    """Report an attempt that failed by the task's own fault: the last one fails the task."""
+
+    attempt: int
+    code: str
+    message: str
+
+
+class CompleteRender(Command, frozen=True, kw_only=True):
+    """Publish the files of an attempt, which lie in the media store already."""
+
+    attempt: int
+    engine: str
+    files: tuple[MediaFile, ...]
+    ignored: tuple[str, ...]
+    measured: dict[str, float]
+
+
+class RemoveFile(Command, frozen=True, kw_only=True):
+    """Take a file out of the gallery."""
+
+    name: str
+
+
+def request(command: RequestRender, state: Render) -> list[Event]:
+    """A task is requested once."""
+    if state.request:
+        return []
+    return [
+        RenderRequested(
+            kind=command.kind,
+            account_number=command.account_number,
+            user_details=command.user_details,
+            apparel_details=command.apparel_details,
+            image_options=command.image_options,
+            render_mode=command.render_mode,
+            vip=command.vip,
+            limit=command.limit,
+        )
+    ]
+
+
+def start(command: StartRender, state: Render) -> list[Event]:
+    """Whoever appends the claim first has it; a task that used up its attempts fails instead."""
+    abandoned = state.status == "started" and command.lease_expired
+    if state.status != "pending" and not abandoned:
+        raise NotClaimable(f"the task is {state.status}")
+    if state.spent >= MAX_ATTEMPTS:
+        return [_exhausted(state.attempt)]
+    return [RenderStarted(attempt=state.attempt + 1, consumer=command.consumer)]
+
+
+def requeue(command: RequeueRender, state: Render) -> list[Event]:
+    """Only the current attempt can give its task back."""
+    if _already_given_back(command.attempt, state):
+        return []
+    _check_current(command.attempt, state)
+    return [
+        RenderRequeued(
+            attempt=command.attempt,
+            reason=command.reason,
+            counted=False,
+            retry_after_seconds=command.retry_after_seconds,
+        )
+    ]
+
+
+def fail_attempt(command: FailAttempt, state: Render) -> list[Event]:
+    """Another try while there is one left, else the end."""
+    if _already_given_back(command.attempt, state):
+        return []
+    _check_current(command.attempt, state)
+    if state.spent >= MAX_ATTEMPTS:
+        return [
+            RenderFailed(attempt=command.attempt, code=command.code, message=command.message)
+        ]
+    return [
+        RenderRequeued(
+            attempt=command.attempt, reason=command.code, counted=True, retry_after_seconds=0
+        )
+    ]
+
+
+def complete(command: CompleteRender, state: Render) -> list[Event]:
+    """A task completes once, by its current attempt."""
+    if state.status == "completed" and command.attempt == state.attempt:
+        return []
+    _check_current(command.attempt, state)
+    return [
+        RenderCompleted(
+            attempt=command.attempt,
+            engine=command.engine,
+            files=command.files,
+            ignored=command.ignored,
+            measured=command.measured,
+        )
+    ]
+
+
+def remove_file(command: RemoveFile, state: Render) -> list[Event]:
+    """The file leaves, and its thumbnail with it when no other file needs it."""
+    sources = [f for f in state.files if f.role == "source"]
+    gone = [f for f in sources if f.name == command.name]
+    if not gone:
+        raise NotFound(f"there is no file {command.name} in your gallery")
+    if len(sources) == 1:
+        gone = list(state.files)
+    return [RenderFileRemoved(name=command.name, keys=tuple(f.key for f in gone))]
+
+
+def _check_current(attempt: int, state: Render) -> None:
+    if state.status != "started" or attempt != state.attempt:
+        raise StaleAttempt(f"attempt {attempt} is over: the task is {state.status}")
+
+
+def _already_given_back(attempt: int, state: Render) -> bool:
+    return state.status == "pending" and attempt == state.attempt
+
+
+def _exhausted(attempt: int) -> RenderFailed:
+    return RenderFailed(
+        attempt=attempt,
+        code="attempts_exhausted",
+        message=f"the task was given up after {MAX_ATTEMPTS} attempts",
+    )

@@ -1,0 +1,1 @@
+"""What is true: events, the states they fold into, and the values they carry."""

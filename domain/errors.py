@@ -1,0 +1,76 @@
+"""The one root of everything that Atelier refuses, and the refusals of the domain."""
+
+from typing import ClassVar
+
+
+class AtelierError(Exception):
+    """Root of our errors; the edges turn ``code`` into a status and an exit code.
+
+    ``retriable`` tells whoever acts without a person at hand (consumers, the relay) that the
+    same call may succeed later.
+    """
+
+    code: ClassVar[str] = "internal"
+    retriable: ClassVar[bool] = False
+
+
+class NotFound(AtelierError):
+    """There is no such thing, or it belongs to somebody else."""
+
+    code = "not_found"
+
+
+class EmailTaken(AtelierError):
+    """Another account has registered this address."""
+
+    code = "email_taken"
+
+
+class TooManyTasks(AtelierError):
+    """The user has as many unfinished tasks as allowed."""
+
+    code = "too_many_tasks"
+
+
+class NotClaimable(AtelierError):
+    """The task is being rendered by somebody else, or has ended."""
+
+    code = "not_claimable"
+
+
+class StaleAttempt(AtelierError):
+    """The attempt has been taken over, or its task has ended, so its result is refused."""
+
+    code = "stale_attempt"
+
+
+class VersionConflict(AtelierError):
+    """Another writer has appended to the aggregate since it was loaded."""
+
+    code = "version_conflict"
+    retriable = True
+
+
+class StateTooLarge(AtelierError):
+    """An event's stored state is larger than the log accepts."""
+
+    code = "state_too_large"
+
+
+class AccountErased(AtelierError):
+    """The account's key is gone, so nothing personal can be stored for it any more."""
+
+    code = "account_erased"
+
+
+class UnknownEvent(AtelierError):
+    """The log holds an event type that this build's catalogue does not know."""
+
+    code = "unknown_event"
+
+
+class Unavailable(AtelierError):
+    """A server that we depend on does not answer; nothing was done."""
+
+    code = "unavailable"
+    retriable = True

@@ -1,0 +1,61 @@
+"""What a picture shall show: the body, the garment and the options of one render."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from domain.measurements import Measurements
+
+Label = Annotated[str, msgspec.Meta(max_length=64)]
+Colour = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^#?([0-9A-Fa-f]{6}|[0-9A-Fa-f]{8})$",
+        description="RRGGBB or RRGGBBAA, with or without #",
+    ),
+]
+RenderMode = Literal["2D_Kling", "3D"]
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True):
+    """A value object of the contract. It is stored in events, so its limits may only widen."""
+
+
+class UserDetails(Value):
+    """How the person looks; labels we cannot draw are drawn as the default and reported as ignored."""
+
+    face_shape: Label = "oval"
+    skin_tone: Annotated[int, msgspec.Meta(ge=0, le=100)] = 2
+    pose: Label = "I-Pose"
+    real_world_measurements: Measurements = Measurements()
+    hairstyle: Label = ""
+    hair_color: Colour = "3B2A20FF"
+    camera_view: Label = "front"
+    view_mode: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
+    expression: Label = "Neutral"
+    background_color_hex: Colour = "FFFFFFFF"
+    gender: Label = "Female"
+
+
+class ApparelDetails(Value):
+    """The garment that the person wears, as the client names it."""
+
+    brand: Label = ""
+    item_id: Label = ""
+    color: Label = ""
+    size: Label = ""
+    size2: Label = ""
+
+
+class ImageOptions(Value):
+    """JPEG ``quality`` from 1 to 100 and the thumbnail's width in pixels."""
+
+    quality: Annotated[int, msgspec.Meta(ge=1, le=100)] = 90
+    thumbnail_width: Annotated[int, msgspec.Meta(ge=16, le=1024)] = 128
+
+
+class TaskOptions(Value):
+    """The lane, and how many unfinished tasks the user may have, this one included."""
+
+    vip: bool = False
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None

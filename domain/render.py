@@ -1,0 +1,141 @@
+"""The render: one task from its request to its files."""
+
+from typing import Literal
+
+import msgspec
+
+from domain.events import Event
+from domain.picture import ApparelDetails, ImageOptions, RenderMode, UserDetails
+
+MAX_ATTEMPTS = 3
+
+Kind = Literal["image"]
+Status = Literal["unknown", "pending", "started", "completed", "failed"]
+
+
+class MediaFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a finished render; ``key`` is its name in the media store, ``size`` in bytes."""
+
+    name: str
+    key: str
+    role: Literal["source", "thumbnail"]
+    content_type: str
+    size: int
+    sha256: str
+
+
+# Events. Their stored names are stored for ever.
+
+
+class RenderRequested(Event):
+    """A client asked for a render; ``limit`` is how many unfinished tasks it allowed itself."""
+
+    stored_name = "render.requested.v1"
+    personal = ("user_details",)
+
+    kind: Kind
+    account_number: int
+    user_details: UserDetails | None
+    apparel_details: ApparelDetails
+    image_options: ImageOptions
+    render_mode: RenderMode
+    vip: bool
+    limit: int
+
+
+class RenderStarted(Event):
+    """A consumer claimed the task; ``attempt`` counts the claims and fences older ones off."""
+
+    stored_name = "render.started.v1"
+
+    attempt: int
+    consumer: str
+
+
+class RenderRequeued(Event):
+    """An attempt ended without a result; it counts against the task only when ``counted``."""
+
+    stored_name = "render.requeued.v1"
+
+    attempt: int
+    reason: str
+    counted: bool
+    retry_after_seconds: float
+
+
+class RenderCompleted(Event):
+    """The files are published; ``ignored`` names the options that the engine did not apply."""
+
+    stored_name = "render.completed.v1"
+    personal = ("measured",)
+
+    attempt: int
+    engine: str
+    files: tuple[MediaFile, ...]
+    ignored: tuple[str, ...]
+    measured: dict[str, float] | None
+
+
+class RenderFailed(Event):
+    """The task has ended without a result."""
+
+    stored_name = "render.failed.v1"
+
+    attempt: int
+    code: str
+    message: str
+
+
+class RenderFileRemoved(Event):
+    """The user removed a file from the gallery; ``keys`` are what the media store shall delete."""
+
+    stored_name = "render.file_removed.v1"
+
+    name: str
+    keys: tuple[str, ...]
+
+
+EVENTS: tuple[type[Event], ...] = (
+    RenderRequested,
+    RenderStarted,
+    RenderRequeued,
+    RenderCompleted,
+    RenderFailed,
+    RenderFileRemoved,
+)
+
+
+# State.
+
+
+class Render(msgspec.Struct, frozen=True, kw_only=True):
+    """A render as its events have made it; ``spent`` counts the attempts that were its own fault."""
+
+    status: Status = "unknown"
+    request: RenderRequested | None = None
+    attempt: int = 0
+    spent: int = 0
+    files: tuple[MediaFile, ...] = ()
+
+
+initial = Render()
+
+
+def evolve(state: Render, event: Event) -> Render:
+    """Apply one event to the render."""
+    replace = msgspec.structs.replace
+    match event:
+        case RenderRequested():
+            return replace(state, status="pending", request=event)
+        case RenderStarted():
+            return replace(state, status="started", attempt=event.attempt, spent=state.spent + 1)
+        case RenderRequeued():
+            return replace(state, status="pending", spent=state.spent - (not event.counted))
+        case RenderCompleted():
+            return replace(state, status="completed", files=event.files)
+        case RenderFailed():
+            return replace(state, status="failed")
+        case RenderFileRemoved():
+            return replace(state, files=tuple(f for f in state.files if f.key not in event.keys))
+        case _:
+            return state

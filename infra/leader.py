@@ -1,0 +1,99 @@
+"""One active process of a kind: a session lock of Postgres that a stopped process loses."""
+
+import hashlib
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+
+from infra.postgres import connect
+
+IDLE_SESSION_TIMEOUT_MS = 3_000  # a frozen leader loses its session, hence the lock, after this
+PING_S = 1.0
+RETRY_S = 0.5
+
+
+class Leadership:
+    """Holds the advisory lock of a name while its connection lives.
+
+    A ping each second keeps the session alive. A process that is stopped (SIGSTOP) pings no more,
+    so Postgres ends its session and another takes over after about three seconds.
+    """
+
+    def __init__(self, url: str, name: str) -> None:
+        self._url = url
+        self._key = int.from_bytes(
+            hashlib.sha256(name.encode()).digest()[:8], "big", signed=True
+        )
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._guard = threading.Lock()
+        self._closed = threading.Event()
+        self._pinger = threading.Thread(target=self._ping, name=f"lock {name}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._pinger.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closed.set()
+        self.release()
+
+    def acquire(self, stop: threading.Event) -> bool:
+        """Wait until the lock is ours; False when `stop` is set first."""
+        while not stop.is_set():
+            if self._try():
+                return True
+            stop.wait(RETRY_S)
+        return False
+
+    def held(self) -> bool:
+        """Whether the lock is still ours, asked of Postgres itself."""
+        with self._guard:
+            if self._connection is None:
+                return False
+            try:
+                self._connection.execute("SELECT 1")
+            except psycopg.Error:
+                self._drop()
+                return False
+            return True
+
+    def release(self) -> None:
+        """Give the lock up."""
+        with self._guard:
+            self._drop()
+
+    def _try(self) -> bool:
+        with self._guard:
+            try:
+                if self._connection is None:
+                    self._connection = connect(
+                        self._url,
+                        idle_session_timeout=IDLE_SESSION_TIMEOUT_MS,
+                        idle_in_transaction_session_timeout=IDLE_SESSION_TIMEOUT_MS,
+                        tcp_keepalives_idle=1,
+                        tcp_keepalives_interval=1,
+                        tcp_keepalives_count=2,
+                    )
+                row = self._connection.execute(
+                    "SELECT pg_try_advisory_lock(%s)", [self._key]
+                ).fetchone()
+            except psycopg.Error:
+                self._drop()
+                return False
+            return bool(row and row[0])
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _ping(self) -> None:
+        while not self._closed.wait(PING_S):
+            self.held()

@@ -1,0 +1,108 @@
+"""Connections to Postgres: pools, single connections, and waiting for the log to grow."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
+
+from domain.errors import Unavailable
+
+CHANNEL: LiteralString = "atelier_events"
+CONNECT_TIMEOUT_S = 3
+STATEMENT_TIMEOUT_MS = 5_000
+LOCK_TIMEOUT_MS = 3_000
+
+# A server that went away without a word is noticed after about ten seconds.
+KEEPALIVE = {"keepalives_idle": 3, "keepalives_interval": 2, "keepalives_count": 3}
+
+
+def parameters(**settings: str | int) -> dict[str, Any]:
+    """Connection parameters with our time limits and these session settings."""
+    session = {
+        "statement_timeout": STATEMENT_TIMEOUT_MS,
+        "lock_timeout": LOCK_TIMEOUT_MS,
+        "timezone": "UTC",
+        **settings,
+    }
+    options = " ".join(f"-c {name}={value}" for name, value in session.items())
+    return {"connect_timeout": CONNECT_TIMEOUT_S, "options": options, **KEEPALIVE}
+
+
+def connect(
+    url: str, *, autocommit: bool = True, **settings: str | int
+) -> psycopg.Connection[tuple[Any, ...]]:
+    """Open one connection; `settings` are session settings such as ``statement_timeout``."""
+    return psycopg.connect(url, autocommit=autocommit, **parameters(**settings))
+
+
+Pool = ConnectionPool[psycopg.Connection[tuple[Any, ...]]]
+AsyncPool = AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]
+
+
+def open_pool(url: str, size: int) -> Pool:
+    """A pool of autocommit connections that opens lazily and recovers by itself."""
+    return ConnectionPool(
+        url,
+        min_size=1,
+        max_size=size,
+        open=True,
+        timeout=CONNECT_TIMEOUT_S,
+        reconnect_timeout=CONNECT_TIMEOUT_S,
+        kwargs={"autocommit": True, **parameters()},
+        check=ConnectionPool.check_connection,
+    )
+
+
+def make_async_pool(url: str, size: int) -> AsyncPool:
+    """The same for an event loop; the caller opens and closes it inside the loop."""
+    return AsyncConnectionPool(
+        url,
+        min_size=1,
+        max_size=size,
+        open=False,
+        timeout=CONNECT_TIMEOUT_S,
+        reconnect_timeout=CONNECT_TIMEOUT_S,
+        kwargs={"autocommit": True, **parameters()},
+        check=AsyncConnectionPool.check_connection,
+    )
+
+
+@contextlib.contextmanager
+def answered() -> Iterator[None]:
+    """Turn a Postgres that does not answer into `Unavailable`."""
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+        raise Unavailable("Postgres does not answer; try again in a moment") from error
+
+
+class Listener:
+    """Waits until the log has grown: woken by NOTIFY, and looking by itself, since one may be lost."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+
+    def wait(self, timeout: float = 1.0) -> bool:
+        """Whether a notice came within `timeout` seconds; a connection made anew counts as one."""
+        try:
+            if self._connection is None:
+                self._connection = connect(self._url)
+                self._connection.execute(f"LISTEN {CHANNEL}")
+                return True
+            for _ in self._connection.notifies(timeout=min(timeout, 1.0), stop_after=1):
+                return True
+        except psycopg.Error:
+            self.close()
+            time.sleep(min(timeout, 0.2))
+            return True
+        return False
+
+    def close(self) -> None:
+        """Give the connection back; the next wait makes another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

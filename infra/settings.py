@@ -1,0 +1,375 @@
+"""What the environment may set: one table of variables, read once by each process's entry point."""
+
+import base64
+import binascii
+import fcntl
+import ipaddress
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from domain.errors import AtelierError
+
+LogFormat = Literal["auto", "json", "text"]
+KEY_BYTES: Final = 32  # of the master key exactly, of the others at least
+RUNNING_FILE: Final = "running.json"  # what a running `atelier up` gave its processes
+LOCK_FILE: Final = "up.lock"  # held by a running `atelier up`
+
+
+class SettingsError(AtelierError):
+    """The environment lacks a value or holds a bad one; the message names all of them."""
+
+    code = "settings"
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("Settings to correct:\n" + "\n".join(f"  - {each}" for each in problems))
+        self.problems = problems
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The checked values; what was left out and has no default is empty (``""`` or ``b""``).
+
+    A process names what it cannot do without by ``require``.
+    """
+
+    data: Path = Path(".atelier")
+    host: str = "127.0.0.1"
+    port: int = 8000
+    postgres_url: str = ""
+    kafka_bootstrap: str = ""
+    kafka_security_protocol: str = "PLAINTEXT"
+    kafka_sasl_mechanism: str = ""
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: str = ""
+    kafka_ca_file: str = ""
+    s3_url: str = ""
+    s3_access_key: str = ""
+    s3_secret_key: str = ""
+    s3_region: str = "us-east-1"
+    s3_bucket: str = "atelier"
+    s3_ca_file: str = ""
+    s3_public_endpoint: str = ""
+    media_base_url: str = ""
+    media_url_seconds: int = 3600
+    master_key: bytes = b""
+    hash_key: bytes = b""
+    jwt_key: bytes = b""
+    login: str = ""
+    catalog_key: str = ""
+    catalog_open: bool = False
+    task_limit: int = 10
+    lease_seconds: int = 30
+    log: LogFormat = "auto"
+    anny_cache_dir: str = ""
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read and check every variable; raises ``SettingsError`` with all that is wrong.
+
+        An empty variable counts as not set. What the environment leaves unset is taken from a
+        running `atelier up` in the same data directory, so that other commands find its servers.
+        """
+        data = Path(environ.get("ATELIER_DATA") or cls().data)
+        given = _of_running_up(data) | {name: value for name, value in environ.items() if value}
+        problems: list[str] = []
+        values: dict[str, Any] = {}
+        for variable in VARIABLES:
+            if variable.name in given:
+                try:
+                    values[variable.field] = variable.parse(given[variable.name])
+                except ValueError as error:
+                    problems.append(f"{variable.name} {error}.")
+        problems += _contradictions(values)
+        if problems:
+            raise SettingsError(problems)
+        return cls(**values)
+
+    def require(self, *fields: str) -> None:
+        """Raise ``SettingsError`` that names every one of these fields that is empty."""
+        missing = [VARIABLE_OF[field] for field in fields if not getattr(self, field)]
+        if missing:
+            raise SettingsError(
+                [f"{each.name} is not set: {each.purpose} (`atelier up` sets it)" for each in missing]
+            )
+
+    def check_exposure(self) -> None:
+        """Refuse to be reached from other machines before the choices that keep people out."""
+        if _is_loopback(self.host):
+            return
+        problems = [message for safe, message in _exposure_rules(self) if not safe]
+        if problems:
+            raise SettingsError([f"ATELIER_HOST={self.host} can be reached from elsewhere.", *problems])
+
+    def media_endpoint(self) -> str:
+        """The S3 address that clients see."""
+        return self.s3_public_endpoint or self.s3_url
+
+    def __repr__(self) -> str:
+        """Leave the values out: many of them are secrets."""
+        return "Settings(…)"
+
+
+class Variable(NamedTuple):
+    """One environment variable as the documentation tells it."""
+
+    name: str
+    default: str
+    purpose: str
+    parse: Callable[[str], object] = str
+
+    @property
+    def field(self) -> str:
+        return self.name.removeprefix("ATELIER_").lower()
+
+
+def _of_running_up(data: Path) -> dict[str, str]:
+    if not is_locked(data / LOCK_FILE):
+        return {}  # a running.json without its `up` was left by a kill -9
+    try:
+        running: dict[str, str] = json.loads((data / RUNNING_FILE).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return running
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the flock of this file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _contradictions(values: Mapping[str, Any]) -> list[str]:
+    problems = []
+    sasl = values.get("kafka_security_protocol", "").startswith("SASL_")
+    for part in ("mechanism", "username", "password"):
+        if sasl and not values.get(f"kafka_sasl_{part}"):
+            name = f"ATELIER_KAFKA_SASL_{part.upper()}"
+            problems.append(f"{name} must be set, as ATELIER_KAFKA_SECURITY_PROTOCOL uses SASL.")
+    if "s3_url" in values and not (values.get("s3_access_key") and values.get("s3_secret_key")):
+        problems.append(
+            "ATELIER_S3_ACCESS_KEY and ATELIER_S3_SECRET_KEY must be set beside ATELIER_S3_URL."
+        )
+    return problems
+
+
+def _exposure_rules(settings: Settings) -> list[tuple[bool, str]]:
+    return [
+        (bool(settings.login), "ATELIER_LOGIN must be set: choose how people log in (email)."),
+        (
+            bool(settings.jwt_key),
+            f"ATELIER_JWT_KEY must be set: at least {KEY_BYTES} random bytes, "
+            "for example from `openssl rand -base64 32`.",
+        ),
+        (
+            bool(settings.catalog_key) or settings.catalog_open,
+            "ATELIER_CATALOG_KEY must be set, or ATELIER_CATALOG_OPEN=yes to let anybody change "
+            "the catalogue.",
+        ),
+    ]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _yes_or_no(text: str) -> bool:
+    return _one_of("yes", "no")(text) == "yes"
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        shape = " or ".join(f"{scheme}://host" for scheme in schemes)
+        parts = urlsplit(text)
+        if parts.scheme not in schemes or not (parts.netloc or parts.path):
+            raise ValueError(f"must be a URL like {shape}")
+        return text
+
+    return parse
+
+
+def _endpoint(text: str) -> str:
+    url = _url("http", "https")(text.rstrip("/"))
+    if urlsplit(url).path or not urlsplit(url).hostname:
+        raise ValueError("must be http://host:port or https://host without a path")
+    return url
+
+
+def _base_url(text: str) -> str:
+    return _url("http", "https")(text.rstrip("/"))
+
+
+def _bootstrap(text: str) -> str:
+    addresses = [address.strip() for address in text.split(",")]
+    if not all(re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:,]+):[0-9]{1,5}", each) for each in addresses):
+        raise ValueError("must be host:port, or several of them with commas between")
+    return ",".join(addresses)
+
+
+def _readable_file(text: str) -> str:
+    if not os.access(text, os.R_OK):
+        raise ValueError("names a file that cannot be read")
+    return text
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError("must be base64, for example from `openssl rand -base64 32`") from error
+
+
+def _master_key(text: str) -> bytes:
+    key = _decoded(text)
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"must be base64 of exactly {KEY_BYTES} bytes, but holds {len(key)}")
+    return key
+
+
+def _hash_key(text: str) -> bytes:
+    return _long_enough(_decoded(text))
+
+
+def _jwt_key(text: str) -> bytes:
+    return _long_enough(text.encode())
+
+
+def _long_enough(key: bytes) -> bytes:
+    if len(key) < KEY_BYTES:
+        raise ValueError(f"must hold at least {KEY_BYTES} bytes, but holds {len(key)}")
+    return key
+
+
+def _named(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text):
+        raise ValueError("must be a bucket name: 3 to 63 of a-z, 0-9, dot and hyphen")
+    return text
+
+
+VARIABLES: Final[tuple[Variable, ...]] = (
+    Variable("ATELIER_DATA", ".atelier", "The folder for data, secrets and logs.", Path),
+    Variable("ATELIER_HOST", "127.0.0.1", "The address that the API listens on."),
+    Variable("ATELIER_PORT", "8000", "The port that the API listens on.", _number(1, 65535)),
+    Variable(
+        "ATELIER_POSTGRES_URL",
+        "",
+        "The PostgreSQL database, as postgresql://user:password@host/database.",
+        _url("postgresql", "postgres"),
+    ),
+    Variable("ATELIER_KAFKA_BOOTSTRAP", "", "The Kafka brokers, as host:port,host:port.", _bootstrap),
+    Variable(
+        "ATELIER_KAFKA_SECURITY_PROTOCOL",
+        "PLAINTEXT",
+        "How to speak to Kafka: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.",
+        _one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+    ),
+    Variable(
+        "ATELIER_KAFKA_SASL_MECHANISM",
+        "",
+        "How to log in to Kafka: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.",
+        _one_of("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+    ),
+    Variable("ATELIER_KAFKA_SASL_USERNAME", "", "The user for Kafka."),
+    Variable("ATELIER_KAFKA_SASL_PASSWORD", "", "The password for Kafka."),
+    Variable(
+        "ATELIER_KAFKA_CA_FILE", "", "The certificates to trust for Kafka (PEM).", _readable_file
+    ),
+    Variable("ATELIER_S3_URL", "", "The S3 server, as http://host:port.", _endpoint),
+    Variable("ATELIER_S3_ACCESS_KEY", "", "The access key for S3."),
+    Variable("ATELIER_S3_SECRET_KEY", "", "The secret key for S3."),
+    Variable("ATELIER_S3_REGION", "us-east-1", "The region of the bucket."),
+    Variable("ATELIER_S3_BUCKET", "atelier", "The bucket for pictures.", _named),
+    Variable("ATELIER_S3_CA_FILE", "", "The certificates to trust for S3 (PEM).", _readable_file),
+    Variable(
+        "ATELIER_S3_PUBLIC_ENDPOINT",
+        "",
+        "The S3 address that clients see in presigned URLs, by default ATELIER_S3_URL.",
+        _endpoint,
+    ),
+    Variable(
+        "ATELIER_MEDIA_BASE_URL",
+        "",
+        "The base of public picture URLs, for a CDN that authorises by itself.",
+        _base_url,
+    ),
+    Variable(
+        "ATELIER_MEDIA_URL_SECONDS",
+        "3600",
+        "How long a presigned URL works, in seconds.",
+        _number(1, 604_800),
+    ),
+    Variable(
+        "ATELIER_MASTER_KEY",
+        "",
+        "The key that wraps the accounts' keys: base64 of 32 bytes.",
+        _master_key,
+    ),
+    Variable(
+        "ATELIER_HASH_KEY",
+        "",
+        "The key under which emails are hashed: base64 of at least 32 bytes.",
+        _hash_key,
+    ),
+    Variable(
+        "ATELIER_JWT_KEY", "", "The key that signs login tokens: at least 32 bytes.", _jwt_key
+    ),
+    Variable("ATELIER_LOGIN", "", "How people log in: email.", _one_of("email")),
+    Variable("ATELIER_CATALOG_KEY", "", "The key that lets its holder change the catalogue."),
+    Variable("ATELIER_CATALOG_OPEN", "no", "Whether anybody may change the catalogue.", _yes_or_no),
+    Variable(
+        "ATELIER_TASK_LIMIT",
+        "10",
+        "How many unfinished tasks a user may have at most.",
+        _number(1, 1_000_000),
+    ),
+    Variable(
+        "ATELIER_LEASE_SECONDS",
+        "30",
+        "How long a render consumer may be silent before its task goes to another, in seconds.",
+        _number(1, 86_400),
+    ),
+    Variable(
+        "ATELIER_LOG",
+        "auto",
+        "The form of logs: text, json, or auto (text on a terminal, JSON lines otherwise).",
+        _one_of("auto", "json", "text"),
+    ),
+    Variable("ANNY_CACHE_DIR", "", "The folder where the body model keeps its prepared data."),
+)
+VARIABLE_OF: Final = {variable.field: variable for variable in VARIABLES}
