@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import fcntl
 import ipaddress
 import json
 import os
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from domain.errors import AtelierError
+from infra.locks import is_locked
 
 LogFormat = Literal["auto", "json", "text"]
 KEY_BYTES: Final = 32  # of the master key exactly, of the others at least
@@ -136,22 +136,6 @@ def _of_running_up(data: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return running
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a process holds the flock of this file."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(descriptor)
 
 
 def _contradictions(values: Mapping[str, Any]) -> list[str]:
