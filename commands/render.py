@@ -119,9 +119,7 @@ def fail_attempt(command: FailAttempt, state: Render) -> list[Event]:
         return []
     _check_current(command.attempt, state)
     if state.spent >= MAX_ATTEMPTS:
-        return [
-            RenderFailed(attempt=command.attempt, code=command.code, message=command.message)
-        ]
+        return [RenderFailed(attempt=command.attempt, code=command.code, message=command.message)]
     return [
         RenderRequeued(
             attempt=command.attempt, reason=command.code, counted=True, retry_after_seconds=0

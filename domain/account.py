@@ -16,7 +16,7 @@ FreeText = Annotated[str, msgspec.Meta(max_length=64)]
 # Events. Their stored names are stored for ever.
 
 
-class AccountRegistered(Event):
+class AccountRegistered(Event, frozen=True, kw_only=True):
     """A person opened an account; ``number`` names their folder in the media store."""
 
     stored_name = "account.registered.v1"
@@ -30,7 +30,7 @@ class AccountRegistered(Event):
     gender: str | None
 
 
-class AccountInfoUpdated(Event):
+class AccountInfoUpdated(Event, frozen=True, kw_only=True):
     """A person changed what they had told about themselves; None leaves a field as it was."""
 
     stored_name = "account.info_updated.v1"
@@ -72,8 +72,9 @@ def evolve(state: Account, event: Event) -> Account:
     """Apply one event to the account."""
     match event:
         case AccountRegistered():
-            return Account(number=event.number, info=msgspec.convert(
-                event, AccountInfo, from_attributes=True))
+            return Account(
+                number=event.number, info=msgspec.convert(event, AccountInfo, from_attributes=True)
+            )
         case AccountInfoUpdated():
             return msgspec.structs.replace(state, info=merged(state.info, event))
         case _:

@@ -22,6 +22,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     personal: ClassVar[tuple[str, ...]] = ()
 
 
+class Unreadable(Event, frozen=True, kw_only=True):
+    """Stands for a stored event whose state cannot be decoded; readers set it aside."""
+
+    stored_name = "unreadable"
+
+    error: str
+
+
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event with its envelope, on its way into the log."""
 

@@ -21,8 +21,8 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
     """A value object of the contract. It is stored in events, so its limits may only widen."""
 
 
-class UserDetails(Value):
-    """How the person looks; labels we cannot draw are drawn as the default and reported as ignored."""
+class UserDetails(Value, frozen=True, kw_only=True):
+    """How the person looks; a label that we cannot draw is drawn as the default, and reported."""
 
     face_shape: Label = "oval"
     skin_tone: Annotated[int, msgspec.Meta(ge=0, le=100)] = 2
@@ -37,7 +37,7 @@ class UserDetails(Value):
     gender: Label = "Female"
 
 
-class ApparelDetails(Value):
+class ApparelDetails(Value, frozen=True, kw_only=True):
     """The garment that the person wears, as the client names it."""
 
     brand: Label = ""
@@ -47,14 +47,14 @@ class ApparelDetails(Value):
     size2: Label = ""
 
 
-class ImageOptions(Value):
+class ImageOptions(Value, frozen=True, kw_only=True):
     """JPEG ``quality`` from 1 to 100 and the thumbnail's width in pixels."""
 
     quality: Annotated[int, msgspec.Meta(ge=1, le=100)] = 90
     thumbnail_width: Annotated[int, msgspec.Meta(ge=16, le=1024)] = 128
 
 
-class TaskOptions(Value):
+class TaskOptions(Value, frozen=True, kw_only=True):
     """The lane, and how many unfinished tasks the user may have, this one included."""
 
     vip: bool = False

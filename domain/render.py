@@ -27,7 +27,7 @@ class MediaFile(msgspec.Struct, frozen=True, kw_only=True):
 # Events. Their stored names are stored for ever.
 
 
-class RenderRequested(Event):
+class RenderRequested(Event, frozen=True, kw_only=True):
     """A client asked for a render; ``limit`` is how many unfinished tasks it allowed itself."""
 
     stored_name = "render.requested.v1"
@@ -43,7 +43,7 @@ class RenderRequested(Event):
     limit: int
 
 
-class RenderStarted(Event):
+class RenderStarted(Event, frozen=True, kw_only=True):
     """A consumer claimed the task; ``attempt`` counts the claims and fences older ones off."""
 
     stored_name = "render.started.v1"
@@ -52,7 +52,7 @@ class RenderStarted(Event):
     consumer: str
 
 
-class RenderRequeued(Event):
+class RenderRequeued(Event, frozen=True, kw_only=True):
     """An attempt ended without a result; it counts against the task only when ``counted``."""
 
     stored_name = "render.requeued.v1"
@@ -63,7 +63,7 @@ class RenderRequeued(Event):
     retry_after_seconds: float
 
 
-class RenderCompleted(Event):
+class RenderCompleted(Event, frozen=True, kw_only=True):
     """The files are published; ``ignored`` names the options that the engine did not apply."""
 
     stored_name = "render.completed.v1"
@@ -76,7 +76,7 @@ class RenderCompleted(Event):
     measured: dict[str, float] | None
 
 
-class RenderFailed(Event):
+class RenderFailed(Event, frozen=True, kw_only=True):
     """The task has ended without a result."""
 
     stored_name = "render.failed.v1"
@@ -86,7 +86,7 @@ class RenderFailed(Event):
     message: str
 
 
-class RenderFileRemoved(Event):
+class RenderFileRemoved(Event, frozen=True, kw_only=True):
     """The user removed a file from the gallery; ``keys`` are what the media store shall delete."""
 
     stored_name = "render.file_removed.v1"
@@ -109,7 +109,7 @@ EVENTS: tuple[type[Event], ...] = (
 
 
 class Render(msgspec.Struct, frozen=True, kw_only=True):
-    """A render as its events have made it; ``spent`` counts the attempts that were its own fault."""
+    """A render as its events have made it; ``spent`` counts the attempts that count against it."""
 
     status: Status = "unknown"
     request: RenderRequested | None = None

@@ -3,6 +3,7 @@
 This is the one module that imports the library. Why not its stock recorder: see docs/why.md.
 """
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +26,7 @@ from eventsourcing.persistence import (
     StoredEvent,
     Subscription,
 )
+from psycopg_pool import PoolTimeout
 
 from domain.catalogue import CATALOGUE
 from domain.errors import (
@@ -32,10 +34,11 @@ from domain.errors import (
     EmailTaken,
     StateTooLarge,
     TooManyTasks,
+    Unavailable,
     UnknownEvent,
     VersionConflict,
 )
-from domain.events import Event, NewEvent, Recorded
+from domain.events import Event, NewEvent, Recorded, Unreadable
 from domain.reservations import Guard, guards
 from infra.keys import KeyRing, email_key
 from infra.postgres import CHANNEL, Listener, Pool, answered, connect, open_pool
@@ -50,10 +53,16 @@ SELECT save, outcome, last_position, reason FROM atelier_append(
     %s::text[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[],
     %s::integer[], %s::text[], %s::text[], %s::text[], %s::uuid[], %s::integer[])"""
 
-COLUMNS: LiteralString = (
-    "position, aggregate_id, aggregate_version, type, state, event_id, recorded_at, actor,"
-    " account, correlation_id, causation_id"
-)
+ROWS: LiteralString = """SELECT position, aggregate_id, aggregate_version, type, state, event_id,
+       recorded_at, actor, account, correlation_id, causation_id FROM atelier_events """
+
+OF_AGGREGATE: LiteralString = """WHERE aggregate_id = %s
+   AND aggregate_version > coalesce(%s, 0) AND aggregate_version <= coalesce(%s, 2147483647)
+ ORDER BY aggregate_version """
+
+AFTER: LiteralString = """WHERE position > %s AND position <= coalesce(%s, 9223372036854775807)
+   AND (%s::text[] IS NULL OR type = ANY(%s::text[]))
+ ORDER BY position LIMIT %s"""
 
 
 class Reserved(IntegrityError):
@@ -93,6 +102,11 @@ class LogRecorder(ApplicationRecorder):
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
+    @property
+    def url(self) -> str:
+        """Where the log is."""
+        return str(self._pool.conninfo)
+
     def insert_events(
         self, stored_events: Sequence[StoredEvent], *, guards: Sequence[Guard] = (), **_: Any
     ) -> Sequence[int]:
@@ -119,14 +133,8 @@ class LogRecorder(ApplicationRecorder):
         limit: int | None = None,
     ) -> Sequence[StoredRecord]:
         """One aggregate's events by version."""
-        order: LiteralString = "DESC" if desc else "ASC"
-        query: LiteralString = (
-            f"SELECT {COLUMNS} FROM atelier_events WHERE aggregate_id = %s"
-            " AND aggregate_version > coalesce(%s, 0)"
-            " AND aggregate_version <= coalesce(%s, 2147483647)"
-            f" ORDER BY aggregate_version {order} LIMIT %s"
-        )
-        return self._records(query, [originator_id, gt, lte, limit])
+        order: LiteralString = "DESC LIMIT %s" if desc else "ASC LIMIT %s"
+        return self._records(ROWS + OF_AGGREGATE + order, [originator_id, gt, lte, limit])
 
     def select_notifications(
         self,
@@ -139,13 +147,8 @@ class LogRecorder(ApplicationRecorder):
     ) -> Sequence[StoredRecord]:
         """The log in its global order."""
         after = (start or 0) - 1 if inclusive_of_start else (start or 0)
-        query: LiteralString = (
-            f"SELECT {COLUMNS} FROM atelier_events WHERE position > %s"
-            " AND position <= coalesce(%s, 9223372036854775807)"
-            " AND (%s::text[] IS NULL OR type = ANY(%s::text[])) ORDER BY position LIMIT %s"
-        )
         wanted = list(topics) or None
-        return self._records(query, [after, stop, wanted, wanted, limit])
+        return self._records(ROWS + AFTER, [after, stop, wanted, wanted, limit])
 
     def max_notification_id(self) -> int | None:
         """The newest position, or None in an empty log."""
@@ -176,7 +179,7 @@ class LogSubscription(Subscription[ApplicationRecorder]):
         super().__init__(recorder, gt, topics)
         self._after = gt or 0
         self._wanted = topics
-        self._listener = Listener(recorder._pool.conninfo)
+        self._listener = Listener(recorder.url)
         self._ready: list[Notification] = []
 
     def __next__(self) -> Notification:
@@ -229,19 +232,14 @@ class EventMapper(Mapper[UUID]):
         Raises `UnknownEvent` for a type that this build does not know.
         """
         assert isinstance(stored_event, StoredRecord)
-        assert isinstance(stored_event.originator_id, UUID)
-        return Recorded(
-            event=self._opened(stored_event),
-            event_id=stored_event.event_id,
-            aggregate_id=stored_event.originator_id,
-            version=stored_event.originator_version,
-            actor=stored_event.actor,
-            account=stored_event.account,
-            correlation_id=stored_event.correlation_id,
-            causation_id=stored_event.causation_id,
-            position=stored_event.id,
-            recorded_at=stored_event.recorded_at,
-        )
+        return self._enveloped(stored_event, self._opened(stored_event))
+
+    def readable(self, stored: StoredRecord) -> Recorded:
+        """The event of a row, or `Unreadable` in its envelope."""
+        try:
+            return self.to_domain_event(stored)
+        except MapperDeserialisationError as error:
+            return self._enveloped(stored, Unreadable(error=str(error)))
 
     def _sealed(self, new: NewEvent) -> dict[str, Any]:
         members: dict[str, Any] = msgspec.to_builtins(new.event)
@@ -251,6 +249,21 @@ class EventMapper(Mapper[UUID]):
             bound_to = _bound_to(new.event.stored_name, new.aggregate_id, new.version)
             members[PERSONAL] = self._keys.seal(new.account, msgspec.json.encode(private), bound_to)
         return members
+
+    def _enveloped(self, stored: StoredRecord, event: Event) -> Recorded:
+        assert isinstance(stored.originator_id, UUID)
+        return Recorded(
+            event=event,
+            event_id=stored.event_id,
+            aggregate_id=stored.originator_id,
+            version=stored.originator_version,
+            actor=stored.actor,
+            account=stored.account,
+            correlation_id=stored.correlation_id,
+            causation_id=stored.causation_id,
+            position=stored.id,
+            recorded_at=stored.recorded_at,
+        )
 
     def _opened(self, stored: StoredRecord) -> Event:
         kind = CATALOGUE.get(stored.topic)
@@ -308,9 +321,7 @@ class EventLog:
 
     def read_stored(self, after: int, limit: int) -> list[StoredRecord]:
         """Up to `limit` rows after a position, in order."""
-        return list(
-            self._recorder.select_notifications(after, limit, inclusive_of_start=False)
-        )
+        return list(self._recorder.select_notifications(after, limit, inclusive_of_start=False))
 
     def head(self) -> tuple[UUID, int]:
         """The log's id and its newest position (0 when empty)."""
@@ -325,7 +336,7 @@ class EventStore:
         self._recorder = LogRecorder(pool)
         self._mapper = EventMapper(keys)
         self._email_secret = email_secret
-        self._notifier = Notifier(pool.conninfo)
+        self._notifier = Notifier(self._recorder.url)
         self.keys = keys
 
     def load(self, aggregate_id: UUID) -> list[Recorded]:
@@ -333,10 +344,14 @@ class EventStore:
         return self._decoded(self._recorder.select_events(aggregate_id))
 
     def read(self, after: int, limit: int) -> list[Recorded]:
-        """Up to `limit` events after a position, in the global order."""
-        return self._decoded(
-            self._recorder.select_notifications(after, limit, inclusive_of_start=False)
-        )
+        """Up to `limit` events after a position, in the global order.
+
+        One that cannot be decoded comes as `Unreadable`, so that it stops nobody. Raises
+        `UnknownEvent` when the next event's type is not in this build's catalogue.
+        """
+        rows = self._recorder.select_notifications(after, limit, inclusive_of_start=False)
+        known = list(itertools.takewhile(lambda row: row.topic in CATALOGUE, rows))
+        return [self._mapper.readable(row) for row in known or rows[:1]]
 
     def append(self, events: Sequence[NewEvent]) -> int:
         """Append the events as one save and give the position of the last.
@@ -350,7 +365,7 @@ class EventStore:
         stored = [self._mapper.to_stored_event(new) for new in events]
         wanted = [guard for new in events for guard in guards(new, self.email_key)]
         try:
-            positions = self._recorder.insert_events(stored, guards=wanted)
+            positions = self._insert(stored, wanted)
         except IntegrityError as error:
             raise DOMAIN_ERRORS.get(type(error), VersionConflict)(str(error)) from error
         self._notifier.wake()
@@ -375,6 +390,15 @@ class EventStore:
     def email_key(self, email: str) -> str:
         """The key under which an address is reserved."""
         return email_key(email, self._email_secret)
+
+    def _insert(self, stored: list[StoredEnvelope], wanted: list[Guard]) -> Sequence[int]:
+        try:
+            return self._recorder.insert_events(stored, guards=wanted)
+        except Unavailable as error:
+            if isinstance(error.__cause__, PoolTimeout):
+                raise
+            # The connection was lost, perhaps at commit: event ids that are stored are a success.
+            return self._recorder.insert_events(stored, guards=wanted)
 
     def _decoded(self, rows: Iterable[StoredRecord]) -> list[Recorded]:
         return [self._mapper.to_domain_event(row) for row in rows]

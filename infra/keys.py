@@ -35,7 +35,8 @@ class KeyRing:
         wrapped = nonce + self._master.encrypt(nonce, key, account.bytes)
         with answered(), self._pool.connection() as connection:
             connection.execute(
-                "INSERT INTO atelier_keys (account, wrapped) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                "INSERT INTO atelier_keys (account, wrapped) VALUES (%s, %s)"
+                " ON CONFLICT DO NOTHING",
                 [account, wrapped],
             )
 

@@ -23,9 +23,7 @@ class Leadership:
 
     def __init__(self, url: str, name: str) -> None:
         self._url = url
-        self._key = int.from_bytes(
-            hashlib.sha256(name.encode()).digest()[:8], "big", signed=True
-        )
+        self._key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         self._guard = threading.Lock()
         self._closed = threading.Event()

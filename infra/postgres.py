@@ -80,7 +80,7 @@ def answered() -> Iterator[None]:
 
 
 class Listener:
-    """Waits until the log has grown: woken by NOTIFY, and looking by itself, since one may be lost."""
+    """Waits until the log has grown: woken by NOTIFY, and by itself, since one may be lost."""
 
     def __init__(self, url: str) -> None:
         self._url = url

@@ -1,0 +1,124 @@
+"""Which pictures and videos have I?"""
+
+from typing import LiteralString
+from uuid import UUID
+
+import msgspec
+
+from domain.events import Recorded
+from domain.render import RenderCompleted, RenderFileRemoved
+from projections.model import Projection, Statement, seconds
+from projections.reading import Answer, Question, Reader
+
+ITEM = 10**12  # cursors from here on name an item, smaller ones a second
+FILES_PER_EVENT = 4
+
+TABLES: LiteralString = """
+CREATE TABLE {table} (
+    task          uuid NOT NULL,
+    account       uuid NOT NULL,
+    name          text NOT NULL,
+    source_key    text NOT NULL,
+    thumbnail_key text NOT NULL,
+    last_modified bigint NOT NULL,
+    position      bigint NOT NULL,
+    file_index    integer NOT NULL,
+    PRIMARY KEY (task, name)
+);
+CREATE INDEX ON {table} (account, last_modified DESC, position DESC, file_index DESC)"""
+
+INSERT: LiteralString = """-- A finished file enters the gallery.
+INSERT INTO {table} VALUES (%(task)s, %(account)s, %(name)s, %(source_key)s, %(thumbnail_key)s,
+                            %(last_modified)s, %(position)s, %(file_index)s)"""
+
+DELETE: LiteralString = """-- A removed file leaves it.
+DELETE FROM {table} WHERE task = %(task)s AND name = %(name)s"""
+
+
+class GalleryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of the gallery; ``last_modified`` is when it was recorded, in Unix seconds."""
+
+    source_key: str
+    thumbnail_key: str
+    last_modified: int
+    position: int
+    file_index: int
+
+
+def apply(recorded: Recorded) -> list[Statement]:
+    """How an event changes the gallery."""
+    event = recorded.event
+    match event:
+        case RenderCompleted():
+            return _entries(recorded, event)
+        case RenderFileRemoved():
+            return [Statement(DELETE, {"task": recorded.aggregate_id, "name": event.name})]
+        case _:
+            return []
+
+
+def _entries(recorded: Recorded, event: RenderCompleted) -> list[Statement]:
+    thumbnail = next(f.key for f in event.files if f.role == "thumbnail")
+    sources = [f for f in event.files if f.role == "source"]
+    return [
+        Statement(
+            INSERT,
+            {
+                "task": recorded.aggregate_id,
+                "account": recorded.account,
+                "name": source.name,
+                "source_key": source.key,
+                "thumbnail_key": thumbnail,
+                "last_modified": seconds(recorded.recorded_at),
+                "position": recorded.position,
+                "file_index": index,
+            },
+        )
+        for index, source in enumerate(sources)
+    ]
+
+
+PROJECTION = Projection(name="gallery", tables=TABLES, apply=apply)
+
+# recorded_at never goes back, so (position, file_index) orders as (last_modified, …) does.
+PAGE = Question(
+    models=("gallery",),
+    row=GalleryRow,
+    sql="""-- Which files come after the cursor, newest first?
+SELECT source_key, thumbnail_key, last_modified, position, file_index
+  FROM atelier_gallery
+ WHERE account = %(account)s
+   AND last_modified < coalesce(%(second)s, 9223372036854775807)
+   AND (position, file_index) < (coalesce(%(position)s, 9223372036854775807),
+                                 coalesce(%(file_index)s, 0))
+ ORDER BY last_modified DESC, position DESC, file_index DESC
+ LIMIT %(limit)s""",
+)
+
+
+async def page(
+    reader: Reader, account: UUID, *, limit: int, cursor: int | None, seen: int = 0
+) -> Answer[GalleryRow]:
+    """Up to `limit` files after the cursor, and one more when there are more."""
+    by_item = cursor is not None and cursor >= ITEM
+    position, index = divmod(cursor - ITEM, FILES_PER_EVENT) if by_item and cursor else (None, None)
+    second = None if by_item else cursor
+    return await reader.ask(
+        PAGE,
+        account,
+        seen=seen,
+        second=second,
+        position=position,
+        file_index=index,
+        limit=limit + 1,
+    )
+
+
+def next_cursor(rows: list[GalleryRow], limit: int) -> int | None:
+    """Where the next page starts: a second, or an item where the page ends inside a second."""
+    if len(rows) <= limit:
+        return None
+    last, following = rows[limit - 1], rows[limit]
+    if following.last_modified < last.last_modified:
+        return last.last_modified
+    return ITEM + last.position * FILES_PER_EVENT + last.file_index

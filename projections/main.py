@@ -1,0 +1,80 @@
+"""The projector process: a thread for each read model. And the migration before it starts."""
+
+import functools
+import signal
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from domain.events import Recorded
+from infra.event_store import open_store
+from infra.leader import Leadership
+from infra.migrate import migrate as migrate_schema
+from infra.postgres import Listener, answered, connect
+from infra.settings import Settings
+from projections import PROJECTIONS
+from projections.model import Projection
+from projections.runner import Runner, make
+
+log = structlog.get_logger("atelier.projector")
+
+JOIN_S = 4.0
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the database to this build's schema and make the read models that it lacks."""
+    settings.require("postgres_url")
+    for name in migrate_schema(settings.postgres_url):
+        log.info("migrated", script=name)
+    with answered(), connect(settings.postgres_url) as connection:
+        for projection in PROJECTIONS:
+            make(connection, projection)
+
+
+def run(settings: Settings) -> None:
+    """Keep every read model until SIGTERM or SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    threads = start(settings, stop)
+    log.info("projecting", models=[projection.name for projection in PROJECTIONS])
+    stop.wait()
+    for thread in threads:
+        thread.join(JOIN_S)
+
+
+def start(settings: Settings, stop: threading.Event) -> list[threading.Thread]:
+    """Start a thread for each read model; they end soon after `stop` is set."""
+    settings.require("postgres_url", "master_key", "hash_key")
+    store = open_store(
+        settings.postgres_url,
+        settings.master_key,
+        settings.hash_key,
+        connections=len(PROJECTIONS),
+    )
+    threads = [
+        threading.Thread(
+            target=_keep,
+            args=(projection, settings.postgres_url, store.read, stop),
+            name=projection.name,
+            daemon=True,
+        )
+        for projection in PROJECTIONS
+    ]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def _keep(
+    projection: Projection,
+    url: str,
+    read: Callable[[int, int], list[Recorded]],
+    stop: threading.Event,
+) -> None:
+    listener = Listener(url)
+    runner = Runner(projection, functools.partial(connect, url), read)
+    with Leadership(url, f"atelier.projection.{projection.name}") as leader:
+        runner.run(leader, listener.wait, stop)
+    listener.close()

@@ -1,0 +1,51 @@
+"""What a read model is: a table that its own file makes, and how each event changes it."""
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from datetime import datetime
+from types import ModuleType
+from typing import Any, LiteralString
+
+import msgspec
+
+from domain.events import Recorded
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """One change of rows: SQL that names its table ``{table}``, and its parameters."""
+
+    sql: LiteralString
+    parameters: dict[str, Any]
+
+
+class Projection(msgspec.Struct, frozen=True, kw_only=True):
+    """A read model; ``name`` is stored in the registry for ever.
+
+    ``tables`` is the SQL that makes a generation's table and indexes. ``apply`` gives the changes
+    that an event leads to, none for an event that the model has no use for.
+    """
+
+    name: LiteralString
+    tables: LiteralString
+    apply: Callable[[Recorded], list[Statement]]
+
+    @property
+    def view(self) -> str:
+        """What queries read."""
+        return f"atelier_{self.name}"
+
+    def table(self, generation: int) -> str:
+        """The table of one generation."""
+        return f"atelier_{self.name}_g{generation}"
+
+    def fingerprint(self) -> str:
+        """Changes with the code that makes the rows, so that stale rows can be told."""
+        module = inspect.getmodule(self.apply)
+        assert isinstance(module, ModuleType)
+        return hashlib.sha256(inspect.getsource(module).encode()).hexdigest()[:16]
+
+
+def seconds(moment: datetime) -> int:
+    """Whole Unix seconds."""
+    return int(moment.timestamp())
