@@ -32,10 +32,9 @@ class RequestRender(Command, frozen=True, kw_only=True):
 
 
 class StartRender(Command, frozen=True, kw_only=True):
-    """Claim a task; `lease_expired` says that its last claimant has let go."""
+    """Claim a task, holding its lease: so whoever started it before has let go."""
 
     consumer: str
-    lease_expired: bool
 
 
 class RequeueRender(Command, frozen=True, kw_only=True):
@@ -90,8 +89,7 @@ def request(command: RequestRender, state: Render) -> list[Event]:
 
 def start(command: StartRender, state: Render) -> list[Event]:
     """Whoever appends the claim first has it; a task that used up its attempts fails instead."""
-    abandoned = state.status == "started" and command.lease_expired
-    if state.status != "pending" and not abandoned:
+    if state.status not in ("pending", "started"):
         raise NotClaimable(f"the task is {state.status}")
     if state.spent >= MAX_ATTEMPTS:
         return [_exhausted(state.attempt)]

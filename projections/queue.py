@@ -43,7 +43,7 @@ ENDED: LiteralString = """-- The task leaves the queue.
 DELETE FROM {table} WHERE task = %(task)s"""
 
 NEXT: LiteralString = """-- Which tasks may be claimed now, first in the queue first?
-SELECT q.task, q.account, q.started
+SELECT q.task, q.account
   FROM atelier_queue q
  WHERE (q.retry_at IS NULL OR q.retry_at <= now())
    AND NOT EXISTS (SELECT FROM atelier_leases l WHERE l.task = q.task AND l.expires_at > now())
@@ -55,11 +55,10 @@ SELECT position FROM atelier_projections WHERE projection = 'queue' AND live"""
 
 
 class Claimable(msgspec.Struct, frozen=True):
-    """A task that nobody holds; ``started`` when the lease of its last claimant ran out."""
+    """A task that nobody holds: pending, or started and left."""
 
     task: UUID
     account: UUID
-    started: bool
 
 
 def apply(recorded: Recorded) -> list[Statement]:

@@ -103,6 +103,12 @@ def apply(recorded: Recorded) -> list[Statement]:
 PROJECTION = Projection(name="tasks", tables=TABLES, apply=apply)
 
 # A started task whose lease has run out is pending again: somebody will claim it anew.
+WAITING: LiteralString = """(
+    SELECT u.task, u.vip, u.place, NOT u.started OR NOT EXISTS (
+               SELECT FROM atelier_leases l WHERE l.task = u.task AND l.expires_at > now()
+           ) AS waiting
+      FROM atelier_queue u)"""
+
 TASK = Question(
     models=("tasks", "queue"),
     row=TaskRow,
@@ -110,16 +116,11 @@ TASK = Question(
 SELECT t.task, t.vip, t.engine, t.error_code, t.error_message, t.files, t.ignored,
        CASE WHEN t.status = 'STARTED' AND q.waiting THEN 'PENDING' ELSE t.status END AS status,
        CASE WHEN NOT coalesce(q.waiting, false) THEN 0
-            ELSE 1 + (SELECT count(*) FROM {queue} o
+            ELSE 1 + (SELECT count(*) FROM {waiting} o
                        WHERE o.waiting AND (o.vip > t.vip OR (o.vip = t.vip AND o.place < t.place)))
        END AS position
-  FROM atelier_tasks t LEFT JOIN {queue} q ON q.task = t.task
- WHERE t.task = %(task)s AND t.account = %(account)s""".replace(
-        "{queue}",
-        """(SELECT u.task, u.vip, u.place, NOT u.started OR NOT EXISTS (
-               SELECT FROM atelier_leases l WHERE l.task = u.task AND l.attempt >= u.attempt
-                  AND l.expires_at > now()) AS waiting FROM atelier_queue u)""",
-    ),
+  FROM atelier_tasks t LEFT JOIN {waiting} q ON q.task = t.task
+ WHERE t.task = %(task)s AND t.account = %(account)s""".replace("{waiting}", WAITING),
 )
 
 TASKS = Question(
@@ -128,7 +129,7 @@ TASKS = Question(
     sql="""-- Which tasks has this account, newest first?
 SELECT t.task, CASE WHEN t.status = 'STARTED' AND NOT EXISTS (
                         SELECT FROM atelier_leases l WHERE l.task = t.task
-                           AND l.attempt >= t.attempt AND l.expires_at > now())
+                           AND l.expires_at > now())
                     THEN 'PENDING' ELSE t.status END AS status
   FROM (SELECT * FROM atelier_tasks
          WHERE account = %(account)s AND status IN ('PENDING', 'STARTED')

@@ -42,7 +42,6 @@ CREATE TABLE atelier_followers (
 -- Who renders what until when, by Postgres' clock. Losing this table means every lease has expired.
 CREATE TABLE atelier_leases (
     task       uuid PRIMARY KEY,
-    attempt    integer NOT NULL,
     consumer   text NOT NULL,
     expires_at timestamptz NOT NULL
 );

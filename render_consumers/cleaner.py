@@ -1,0 +1,111 @@
+"""Deletes from the media store what events say is gone, and sweeps what attempts left behind."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import LiteralString, Protocol
+from uuid import UUID
+
+import structlog
+
+from domain import render
+from domain.errors import AtelierError
+from domain.events import Recorded, fold
+from domain.render import RenderFileRemoved
+from infra.postgres import Pool, answered
+
+log = structlog.get_logger("atelier.cleaner")
+
+# Stored for ever: it names the row that says how far the cleaner has come.
+NAME = "media_cleaner"
+BATCH = 500
+RETRY_S = 2.0
+SWEEP_EVERY_S = 3_600.0
+
+FROM_NOW: LiteralString = """-- A follower with side effects starts from now, not from the origin.
+INSERT INTO atelier_followers (follower, position)
+SELECT %s, position FROM atelier_head ON CONFLICT DO NOTHING"""
+
+STANDING: LiteralString = """-- How far has the follower come?
+SELECT position FROM atelier_followers WHERE follower = %s"""
+
+ADVANCE: LiteralString = """-- What lies up to here has been deleted.
+UPDATE atelier_followers SET position = %s WHERE follower = %s"""
+
+
+class Log(Protocol):
+    """The events, by position and by aggregate."""
+
+    def read(self, after: int, limit: int) -> list[Recorded]:
+        """Up to `limit` events after a position."""
+
+    def load(self, aggregate_id: UUID) -> list[Recorded]:
+        """One aggregate's history."""
+
+
+class Media(Protocol):
+    """The store that is kept clean."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; it may be gone already."""
+
+    def list(self, prefix: str) -> list[str]:
+        """The keys below a prefix."""
+
+
+class Leader(Protocol):
+    """The lock that lets one cleaner at a time work."""
+
+    def acquire(self, stop: threading.Event) -> bool:
+        """Wait until the lock is ours; False when `stop` is set first."""
+
+    def held(self) -> bool:
+        """Whether it still is."""
+
+
+class Cleaner:
+    """Follows the log; an event counts as done only when its objects are gone."""
+
+    def __init__(self, pool: Pool, events: Log, media: Media) -> None:
+        self._pool = pool
+        self._events = events
+        self._media = media
+
+    def run(self, leader: Leader, wait: Callable[[], object], stop: threading.Event) -> None:
+        """Clean until `stop`; a store that is away is waited for."""
+        swept = 0.0
+        while not stop.is_set() and leader.acquire(stop):
+            try:
+                if not swept or time.monotonic() - swept > SWEEP_EVERY_S:
+                    self.sweep()
+                    swept = time.monotonic()
+                while not stop.is_set() and leader.held() and self.catch_up():
+                    pass
+                wait()
+            except AtelierError as error:
+                log.info("waiting", why=error.code)
+                stop.wait(RETRY_S)
+
+    def catch_up(self) -> int:
+        """Delete what the next batch of events names, and give the number of events."""
+        with answered(), self._pool.connection() as connection:
+            connection.execute(FROM_NOW, [NAME])
+            row = connection.execute(STANDING, [NAME]).fetchone()
+        assert row is not None
+        batch = self._events.read(row[0], BATCH)
+        for recorded in batch:
+            if isinstance(recorded.event, RenderFileRemoved):
+                for key in recorded.event.keys:
+                    self._media.delete(key)
+        if batch:
+            with answered(), self._pool.connection() as connection:
+                connection.execute(ADVANCE, [batch[-1].position, NAME])
+        return len(batch)
+
+    def sweep(self) -> None:
+        """Delete staged files of attempts that are over."""
+        for key in self._media.list("staging/"):
+            _, task, attempt, _ = key.split("/", 3)
+            state = fold(render.evolve, render.initial, self._events.load(UUID(task)))
+            if state.status != "started" or state.attempt != int(attempt):
+                self._media.delete(key)

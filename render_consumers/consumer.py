@@ -1,0 +1,264 @@
+"""The consumer: claims the first task in the queue, renders it, publishes it, and looks again."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+from uuid import UUID, uuid4
+
+import msgspec
+import structlog
+
+from commands import Command, EventStore, Origin, Outcome, carry_out
+from commands.render import CompleteRender, FailAttempt, RequeueRender, StartRender
+from domain.errors import AccountErased, NotClaimable, StaleAttempt, Unavailable
+from domain.render import RenderRequested, RenderStarted
+from projections.queue import Claimable
+from render_consumers.engine import Product, Result
+from render_consumers.leases import Leases
+from render_consumers.painting.painter import Stopped
+
+log = structlog.get_logger("atelier.render")
+
+CANDIDATES = 5
+RETRY_S = 1.0
+MOST_BACKOFF_S = 60.0
+
+T = TypeVar("T")
+
+
+class Media(Protocol):
+    """The store that the files go to."""
+
+    def put(self, key: str, data: bytes, content_type: str) -> None:
+        """Store an object."""
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy one object over another."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; it may be gone already."""
+
+    def reachable(self, timeout: float) -> bool:
+        """Whether the store answers."""
+
+
+class Engine(Protocol):
+    """Whatever can turn a request into files."""
+
+    def render(
+        self, task: UUID, request: RenderRequested, should_stop: Callable[[], bool]
+    ) -> Result:
+        """Make the files. Raises `Stopped` when told to stop."""
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A task that is ours for as long as we keep its lease."""
+
+    task: UUID
+    account: UUID
+    attempt: int
+    request: RenderRequested
+    correlation_id: UUID
+
+
+class Consumer:
+    """One consumer with a name that no other process has."""
+
+    def __init__(
+        self,
+        name: str,
+        store: EventStore,
+        leases: Leases,
+        media: Media,
+        engine: Engine,
+        next_tasks: Callable[[int], list[Claimable]],
+    ) -> None:
+        self._name = name
+        self._store = store
+        self._leases = leases
+        self._media = media
+        self._engine = engine
+        self._next_tasks = next_tasks
+
+    def work_through(self, stop: threading.Event) -> None:
+        """Render task after task until the queue is empty or `stop` is set.
+
+        Raises `Unavailable` when Postgres or the media store does not answer.
+        """
+        while not stop.is_set():
+            if not self._media.reachable(RETRY_S):
+                raise Unavailable("the media store does not answer")
+            claim = self._claim()
+            if claim is None:
+                return
+            self._work(claim, stop)
+
+    def _claim(self) -> Claim | None:
+        for candidate in self._next_tasks(CANDIDATES):
+            if not self._leases.take(candidate.task):
+                continue
+            claim = self._started(candidate)
+            if claim is not None:
+                return claim
+            self._leases.release(candidate.task)
+        return None
+
+    def _started(self, candidate: Claimable) -> Claim | None:
+        correlation_id = uuid4()
+        command = StartRender(
+            aggregate_id=candidate.task, account=candidate.account, consumer=self._name
+        )
+        try:
+            outcome = self._carry_out(command, correlation_id)
+        except NotClaimable:
+            return None  # the queue's rows were behind the log
+        if not isinstance(outcome.events[0], RenderStarted):
+            log.warning("task failed", task=str(candidate.task), why="attempts_exhausted")
+            return None
+        return Claim(
+            task=candidate.task,
+            account=candidate.account,
+            attempt=outcome.state.attempt,
+            request=outcome.state.request,
+            correlation_id=correlation_id,
+        )
+
+    def _work(self, claim: Claim, stop: threading.Event) -> None:
+        began = time.monotonic()
+        with Heartbeat(self._leases, claim.task) as heartbeat:
+            try:
+                result = self._render(claim, lambda: stop.is_set() or heartbeat.lost.is_set())
+                self._insist(lambda: self._publish(claim, result), stop)
+                self._tidy(claim, result)
+                log.info(
+                    "rendered",
+                    task=str(claim.task),
+                    attempt=claim.attempt,
+                    seconds=round(time.monotonic() - began, 2),
+                )
+            except Stopped:
+                self._give_back(claim, "stopped", 0, stop)
+            except StaleAttempt:
+                log.warning("attempt is stale", task=str(claim.task), attempt=claim.attempt)
+            except Unavailable:
+                backoff = min(2.0**claim.attempt, MOST_BACKOFF_S)
+                self._give_back(claim, "media_store_unavailable", backoff, stop)
+            except Exception:
+                log.exception("attempt failed", task=str(claim.task), attempt=claim.attempt)
+                self._fail(claim, stop)
+        self._let_go(claim)
+
+    def _render(self, claim: Claim, should_stop: Callable[[], bool]) -> Result:
+        if claim.request.user_details is None:
+            raise AccountErased("nothing is left of the person to draw")
+        result = self._engine.render(claim.task, claim.request, should_stop)
+        for product in result.products:
+            self._media.put(_staged(claim, product), product.data, product.file.content_type)
+        return result
+
+    def _publish(self, claim: Claim, result: Result) -> None:
+        if not self._leases.renew(claim.task):
+            raise StaleAttempt("the task has been taken over")
+        for product in result.products:
+            self._media.copy(_staged(claim, product), product.file.key)
+        self._carry_out(
+            CompleteRender(
+                aggregate_id=claim.task,
+                account=claim.account,
+                attempt=claim.attempt,
+                engine=result.engine,
+                files=tuple(product.file for product in result.products),
+                ignored=result.ignored,
+                measured=result.measured,
+            ),
+            claim.correlation_id,
+        )
+
+    def _tidy(self, claim: Claim, result: Result) -> None:
+        with contextlib.suppress(Unavailable):  # what stays in staging is swept later
+            for product in result.products:
+                self._media.delete(_staged(claim, product))
+
+    def _give_back(
+        self, claim: Claim, reason: str, retry_after: float, stop: threading.Event
+    ) -> None:
+        log.info("task given back", task=str(claim.task), why=reason)
+        command = RequeueRender(
+            aggregate_id=claim.task,
+            account=claim.account,
+            attempt=claim.attempt,
+            reason=reason,
+            retry_after_seconds=retry_after,
+        )
+        self._report(command, claim, stop)
+
+    def _fail(self, claim: Claim, stop: threading.Event) -> None:
+        command = FailAttempt(
+            aggregate_id=claim.task,
+            account=claim.account,
+            attempt=claim.attempt,
+            code="render_error",
+            message="the picture could not be rendered",
+        )
+        self._report(command, claim, stop)
+
+    def _report(self, command: Command, claim: Claim, stop: threading.Event) -> None:
+        try:
+            self._insist(lambda: self._carry_out(command, claim.correlation_id), stop)
+        except StaleAttempt:
+            log.warning("attempt is stale", task=str(claim.task), attempt=claim.attempt)
+        except Unavailable:
+            log.warning("not given back: the lease will run out", task=str(claim.task))
+
+    def _insist(self, act: Callable[[], T], stop: threading.Event) -> T:
+        """Act until Postgres answers: a result must not be lost because it was away."""
+        while True:
+            try:
+                return act()
+            except Unavailable:
+                if stop.wait(RETRY_S) or not self._media.reachable(RETRY_S):
+                    raise
+
+    def _let_go(self, claim: Claim) -> None:
+        try:
+            self._leases.release(claim.task)
+        except Unavailable:
+            log.info("lease left to run out", task=str(claim.task))
+
+    def _carry_out(self, command: Command, correlation_id: UUID) -> Outcome:
+        origin = Origin(actor=f"consumer:{self._name}", correlation_id=correlation_id)
+        return carry_out(command, self._store, origin)
+
+
+class Heartbeat:
+    """Renews a task's lease while its owner works; ``lost`` is set when somebody else took it."""
+
+    def __init__(self, leases: Leases, task: UUID) -> None:
+        self.lost = threading.Event()
+        self._leases = leases
+        self._task = task
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> "Heartbeat":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._done.wait(self._leases.seconds / 3):
+            try:
+                if not self._leases.renew(self._task):
+                    self.lost.set()
+                    return
+            except Unavailable:
+                continue  # the lease lasts three beats
+
+
+def _staged(claim: Claim, product: Product) -> str:
+    return f"staging/{claim.task}/{claim.attempt}/{product.file.name}"

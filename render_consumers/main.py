@@ -1,0 +1,124 @@
+"""The render-consumer process: one per GPU."""
+
+import os
+import signal
+import socket
+import threading
+from typing import Any
+from uuid import uuid4
+
+import structlog
+
+from domain.errors import Unavailable
+from infra import tickets
+from infra.event_store import open_store
+from infra.leader import Leadership
+from infra.media import MediaStore
+from infra.postgres import Listener, Pool, answered, open_pool
+from infra.processes import tell_ready
+from infra.settings import Settings
+from projections import queue
+from projections.queue import Claimable
+from render_consumers.cleaner import NAME as CLEANER
+from render_consumers.cleaner import Cleaner
+from render_consumers.consumer import Consumer
+from render_consumers.engine import LocalEngine
+from render_consumers.leases import Leases
+from render_consumers.painting.painter import Painter
+
+log = structlog.get_logger("atelier.render")
+
+CONNECTIONS = 4
+LOOK_EVERY_S = 5.0  # tickets may get lost, so an idle consumer looks by itself
+CATCH_UP_S = 2.0  # how long a ticket may be ahead of the queue's rows
+CATCH_UP_STEP_S = 0.005
+RETRY_S = 1.0
+JOIN_S = 3.0
+
+
+class Wake:
+    """What wakes an idle consumer, and the newest position that a ticket has told."""
+
+    def __init__(self) -> None:
+        self.told = threading.Event()
+        self.position = 0
+
+    def tell(self, position: int) -> None:
+        """A ticket has come."""
+        self.position = max(self.position, position)
+        self.told.set()
+
+
+def run(settings: Settings) -> None:
+    """Render until SIGTERM or SIGINT; the task at hand is given back then."""
+    settings.require(
+        "postgres_url", "kafka_bootstrap", "s3_url", "master_key", "hash_key", "lease_seconds"
+    )
+    stop, wake = threading.Event(), Wake()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: (stop.set(), wake.told.set()))
+    painter = Painter()
+    name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+    pool = open_pool(settings.postgres_url, CONNECTIONS)
+    store = open_store(
+        settings.postgres_url, settings.master_key, settings.hash_key, connections=CONNECTIONS
+    )
+    media = MediaStore(settings)
+    consumer = Consumer(
+        name,
+        store,
+        Leases(pool, name, settings.lease_seconds),
+        media,
+        LocalEngine(painter),
+        lambda limit: _next_tasks(pool, limit),
+    )
+    threads = [
+        threading.Thread(target=tickets.follow, args=(settings, wake.tell, stop), daemon=True),
+        threading.Thread(target=_clean, args=(settings, pool, store, media, stop), daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    tell_ready()
+    log.info("ready to render", consumer=name)
+    _consume(consumer, pool, wake, stop)
+    for thread in threads:
+        thread.join(JOIN_S)
+
+
+def _consume(consumer: Consumer, pool: Pool, wake: Wake, stop: threading.Event) -> None:
+    waiting = False
+    while not stop.is_set():
+        wake.told.clear()
+        try:
+            _catch_up(pool, wake.position, stop)
+            consumer.work_through(stop)
+        except Unavailable as error:
+            if not waiting:
+                log.warning("waiting", why=str(error))
+            waiting = True
+            stop.wait(RETRY_S)
+            continue
+        waiting = False
+        wake.told.wait(LOOK_EVERY_S)
+
+
+def _next_tasks(pool: Pool, limit: int) -> list[Claimable]:
+    with answered(), pool.connection() as connection:
+        return queue.claimable(connection, limit=limit)
+
+
+def _catch_up(pool: Pool, position: int, stop: threading.Event) -> None:
+    """Wait until the queue shows what a ticket told of, since both come from the same event."""
+    with answered(), pool.connection() as connection:
+        for _ in range(int(CATCH_UP_S / CATCH_UP_STEP_S)):
+            if queue.standing(connection) >= position or stop.wait(CATCH_UP_STEP_S):
+                return
+
+
+def _clean(
+    settings: Settings, pool: Pool, store: Any, media: MediaStore, stop: threading.Event
+) -> None:
+    listener = Listener(settings.postgres_url)
+    with Leadership(settings.postgres_url, f"atelier.{CLEANER}") as leader:
+        Cleaner(pool, store, media).run(leader, listener.wait, stop)
+    listener.close()
