@@ -10,7 +10,7 @@ Label = Annotated[str, msgspec.Meta(max_length=64)]
 Colour = Annotated[
     str,
     msgspec.Meta(
-        pattern="^#?([0-9A-Fa-f]{6}|[0-9A-Fa-f]{8})$",
+        pattern=r"^#?([0-9A-Fa-f]{6}|[0-9A-Fa-f]{8})$(?!\n)",  # $ alone lets a newline follow
         description="RRGGBB or RRGGBBAA, with or without #",
     ),
 ]

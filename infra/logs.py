@@ -68,7 +68,7 @@ def _route_stdlib(formatter: logging.Formatter) -> None:
 
 def _name_process(process: str) -> Processor:
     def name(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        event["process"] = process
+        event.setdefault("process", process)  # `up` passes on what its processes say
         return event
 
     return name

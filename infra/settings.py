@@ -95,7 +95,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         missing = [VARIABLE_OF[field] for field in fields if not getattr(self, field)]
         if missing:
             raise SettingsError(
-                [f"{each.name} is not set: {each.purpose} (`atelier up` sets it)" for each in missing]
+                [
+                    f"{each.name} is not set: {each.purpose} (`atelier up` sets it)"
+                    for each in missing
+                ]
             )
 
     def check_exposure(self) -> None:
@@ -104,7 +107,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             return
         problems = [message for safe, message in _exposure_rules(self) if not safe]
         if problems:
-            raise SettingsError([f"ATELIER_HOST={self.host} can be reached from elsewhere.", *problems])
+            raise SettingsError(
+                [f"ATELIER_HOST={self.host} can be reached from elsewhere.", *problems]
+            )
 
     def media_endpoint(self) -> str:
         """The S3 address that clients see."""
@@ -221,7 +226,9 @@ def _base_url(text: str) -> str:
 
 def _bootstrap(text: str) -> str:
     addresses = [address.strip() for address in text.split(",")]
-    if not all(re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:,]+):[0-9]{1,5}", each) for each in addresses):
+    if not all(
+        re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:,]+):[0-9]{1,5}", each) for each in addresses
+    ):
         raise ValueError("must be host:port, or several of them with commas between")
     return ",".join(addresses)
 
@@ -276,7 +283,9 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "The PostgreSQL database, as postgresql://user:password@host/database.",
         _url("postgresql", "postgres"),
     ),
-    Variable("ATELIER_KAFKA_BOOTSTRAP", "", "The Kafka brokers, as host:port,host:port.", _bootstrap),
+    Variable(
+        "ATELIER_KAFKA_BOOTSTRAP", "", "The Kafka brokers, as host:port,host:port.", _bootstrap
+    ),
     Variable(
         "ATELIER_KAFKA_SECURITY_PROTOCOL",
         "PLAINTEXT",

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import LiteralString, Protocol
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from domain import render
 from domain.errors import AtelierError
 from domain.events import Recorded, fold
 from domain.render import RenderFileRemoved
+from infra.media import StoredObject
 from infra.postgres import Pool, answered
 
 log = structlog.get_logger("atelier.cleaner")
@@ -49,8 +50,8 @@ class Media(Protocol):
     def delete(self, key: str) -> None:
         """Remove an object; it may be gone already."""
 
-    def list(self, prefix: str) -> list[str]:
-        """The keys below a prefix."""
+    def list(self, prefix: str) -> Iterable[StoredObject]:
+        """The objects below a prefix."""
 
 
 class Leader(Protocol):
@@ -104,8 +105,8 @@ class Cleaner:
 
     def sweep(self) -> None:
         """Delete staged files of attempts that are over."""
-        for key in self._media.list("staging/"):
-            _, task, attempt, _ = key.split("/", 3)
+        for staged in list(self._media.list("staging/")):
+            _, task, attempt, _ = staged.key.split("/", 3)
             state = fold(render.evolve, render.initial, self._events.load(UUID(task)))
             if state.status != "started" or state.attempt != int(attempt):
-                self._media.delete(key)
+                self._media.delete(staged.key)

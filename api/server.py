@@ -1,0 +1,98 @@
+"""The api process: granian with one worker that serves the application."""
+
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+import time
+from functools import partial
+from typing import Final
+
+import structlog
+from granian import Granian
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from litestar import Litestar
+
+from api.app import create_app
+from api.services import NEEDED
+from domain.errors import AtelierError
+from infra import logs
+from infra.settings import Settings
+
+log = structlog.get_logger("atelier.api")
+
+STOP_S: Final = 2  # for answers that are under way
+PORT_S: Final = 3.0  # a worker whose parent was killed holds the port a moment longer
+LOOK_AGAIN_S: Final = 0.1
+
+# Granian's own lines go where ours go; it writes no line per request.
+LOGGING: Final = {
+    "handlers": {},
+    "formatters": {},
+    "loggers": {"_granian": {"propagate": True}, "granian.access": {"propagate": True}},
+}
+
+
+class PortTaken(AtelierError):
+    """The API cannot listen where it should."""
+
+    code = "port_taken"
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; raises `PortTaken` when the address is not free."""
+    settings.require(*NEEDED)
+    settings.check_exposure()
+    _wait_for_port(settings.host, settings.port)
+    server = Granian(
+        "api.server:make",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        websockets=False,
+        log_level=LogLevels.warning,
+        log_dictconfig=LOGGING,
+        workers_kill_timeout=STOP_S,
+    )
+    log.info("listening", host=settings.host, port=settings.port)
+    server.serve(target_loader=partial(make, settings), wrap_loader=False)
+
+
+def make(settings: Settings) -> Litestar:
+    """The application, in granian's worker process."""
+    logs.configure("api", settings.log)
+    threading.Thread(target=_die_with_parent, name="parent watch", daemon=True).start()
+    return create_app(settings)
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "granian starts its workers as processes"
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(STOP_S)
+    os._exit(1)
+
+
+def _wait_for_port(host: str, port: int) -> None:
+    # Granian shares its port with others that allow it: a second server would go unnoticed.
+    deadline = time.monotonic() + PORT_S
+    while True:
+        try:
+            return _bind(host, port)
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise PortTaken(
+                    f"cannot listen on {host}:{port} ({error.strerror}): "
+                    "set ATELIER_PORT to a free port"
+                ) from error
+        time.sleep(LOOK_AGAIN_S)
+
+
+def _bind(host: str, port: int) -> None:
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)

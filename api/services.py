@@ -1,0 +1,106 @@
+"""What the handlers work with, made when the server starts and closed when it stops."""
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, Final, ParamSpec, TypeVar
+from uuid import UUID
+
+from litestar import Litestar
+from litestar.datastructures import State
+
+from domain import account as account_domain
+from domain.account import Account
+from domain.errors import Unavailable
+from domain.events import fold
+from infra.event_store import EventStore
+from infra.keys import KeyRing
+from infra.media import MediaStore
+from infra.postgres import make_async_pool, open_pool
+from infra.settings import Settings
+from infra.tokens import Tokens, Unauthorized
+from projections.reading import Reader
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+CONNECTIONS: Final = 8  # for commands, and as many for reads
+THREADS: Final = 32  # commands at a time; those that find no connection wait in them
+ANSWER_S: Final = 8.0  # Postgres' own limits are shorter; this one is for a Postgres that hangs
+CLOSE_S: Final = 1.0
+NEEDED: Final = (
+    "postgres_url",
+    "master_key",
+    "hash_key",
+    "jwt_key",
+    "s3_url",
+    "kafka_bootstrap",
+)
+
+
+class Services:
+    """The stores, as one server process holds them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: EventStore,
+        reader: Reader,
+        threads: ThreadPoolExecutor,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.reader = reader
+        self.media = MediaStore(settings)
+        self.tokens = Tokens(settings.jwt_key)
+        self._threads = threads
+
+    async def in_thread(
+        self,
+        work: Callable[Parameters, Result],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        """Run blocking work beside the event loop; raises `Unavailable` when it takes too long."""
+        loop = asyncio.get_running_loop()
+        call = functools.partial(work, *args, **kwargs)
+        return await self.in_time(loop.run_in_executor(self._threads, call))
+
+    async def in_time(self, work: Awaitable[Result]) -> Result:
+        """Await the work; raises `Unavailable` when it takes too long."""
+        try:
+            return await asyncio.wait_for(work, ANSWER_S)
+        except TimeoutError as error:
+            raise Unavailable("Postgres does not answer; try again in a moment") from error
+
+    def account(self, account: UUID) -> Account:
+        """The account by the log; raises `Unauthorized` when there is none, or none any more."""
+        history = self.store.load(account)
+        state = fold(account_domain.evolve, account_domain.initial, history)
+        if state.info.email is None:
+            raise Unauthorized("there is no such account; log in again")
+        return state
+
+
+@asynccontextmanager
+async def opened(app: Litestar, settings: Settings) -> AsyncIterator[None]:
+    """Hold the services while the server runs; nothing of them must answer yet."""
+    pool = open_pool(settings.postgres_url, CONNECTIONS)
+    readers = make_async_pool(settings.postgres_url, CONNECTIONS)
+    await readers.open(wait=False)
+    threads = ThreadPoolExecutor(THREADS, "command")
+    store = EventStore(pool, KeyRing(pool, settings.master_key), settings.hash_key)
+    app.state.services = Services(settings, store, Reader(readers), threads)
+    try:
+        yield
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+        await readers.close(CLOSE_S)
+        pool.close(CLOSE_S)
+
+
+def provide(state: State) -> Any:
+    """The services, for handlers that name them."""
+    return state.services

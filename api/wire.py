@@ -1,0 +1,219 @@
+"""Strict reading of JSON bodies: every violation at once, each with its field's path."""
+
+import functools
+import types
+import typing
+import unicodedata
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Final, NamedTuple, TypeVar, cast
+
+import msgspec
+from litestar import Request
+
+from api.errors import Invalid, MalformedJson, UnsupportedMediaType, Violation
+
+Body = TypeVar("Body", bound=msgspec.Struct)
+
+LINE_BREAKS_AND_TABS: Final = "\n\r\t"
+MOST_DETAILS: Final = 100  # an answer need not be larger than the body that it refuses
+MOST_OF_A_NAME: Final = 100  # characters
+
+
+class Check(NamedTuple):
+    """A rule that msgspec.Meta has no words for, as one more part of an `Annotated`."""
+
+    holds: Callable[[Any], bool]
+    expected: str
+
+
+class StrictRequest(Request[Any, Any, Any]):
+    """A request whose JSON is read as the handler's own type, and not a bit more leniently."""
+
+    async def body(self) -> bytes:
+        """The body; raises `UnsupportedMediaType` unless it says that it is JSON."""
+        if self.content_type[0] != "application/json":
+            raise UnsupportedMediaType("send JSON, with the header Content-Type: application/json")
+        body = await super().body()
+        if not body:
+            raise MalformedJson("the body is empty; send a JSON object")
+        return body
+
+    async def json(self) -> Any:
+        """The body as the handler's `data`."""
+        field = self.route_handler.parsed_data_field
+        assert field is not None
+        return decode(await self.body(), field.annotation)
+
+
+def decode(body: bytes, kind: type[Body]) -> Body:
+    """Read a JSON object as a struct.
+
+    Raises `MalformedJson`, or `Invalid` with everything that is wrong: unknown and missing
+    members, wrong types, broken limits. Numbers may be written as integers, nothing else is
+    converted.
+    """
+    try:
+        members = msgspec.json.decode(body)
+    except (ValueError, RecursionError) as error:
+        raise MalformedJson(f"the body cannot be read as JSON: {_reason(error)}") from error
+    violations: list[Violation] = []
+    value = _struct(members, kind, "", violations)
+    if violations:
+        raise Invalid(_summary(violations), violations[:MOST_DETAILS])
+    return cast(Body, value)
+
+
+class _Field(NamedTuple):
+    """One member of a struct, as the wire names it."""
+
+    attribute: str
+    name: str
+    annotation: Any
+    required: bool
+    struct: type[msgspec.Struct] | None
+    checks: tuple[Check, ...]
+
+
+def _struct(
+    members: object, kind: type[msgspec.Struct], path: str, violations: list[Violation]
+) -> msgspec.Struct | None:
+    """The struct, or None when there are violations in it, which are added to the list."""
+    if not isinstance(members, dict):
+        violations.append(_violation(path, "must be an object"))
+        return None
+    before = len(violations)
+    fields = _fields(kind)
+    known = {field.name for field in fields}
+    violations += [
+        _violation(_below(path, name[:MOST_OF_A_NAME]), "is unknown")
+        for name in members
+        if name not in known
+    ]
+    values: dict[str, Any] = {}
+    for field in fields:
+        where = _below(path, field.name)
+        if field.name in members:
+            values[field.attribute] = _member(members[field.name], field, where, violations)
+        elif field.required:
+            violations.append(_violation(where, "is required"))
+    return kind(**values) if len(violations) == before else None
+
+
+def _member(raw: object, field: _Field, path: str, violations: list[Violation]) -> object:
+    if field.struct is not None:
+        return _struct(raw, field.struct, path, violations)
+    try:
+        value = msgspec.convert(raw, field.annotation)
+    except msgspec.ValidationError:
+        violations.append(_violation(path, f"must be {_expected(field.annotation)}"))
+        return None
+    expected = [check.expected for check in field.checks if not check.holds(value)]
+    if isinstance(value, str) and not _is_plain(value):
+        expected.append("text without control characters")
+    violations += [_violation(path, f"must be {each}") for each in expected]
+    return value
+
+
+@functools.cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[_Field, ...]:
+    return tuple(
+        _Field(
+            attribute=field.name,
+            name=field.encode_name,
+            annotation=field.type,
+            required=field.required,
+            struct=_struct_of(field.type),
+            checks=tuple(_checks(field.type)),
+        )
+        for field in msgspec.structs.fields(kind)
+    )
+
+
+def _struct_of(annotation: object) -> type[msgspec.Struct] | None:
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        return annotation
+    return None
+
+
+def _checks(annotation: object) -> Iterator[Check]:
+    if typing.get_origin(annotation) is Annotated:
+        yield from (part for part in typing.get_args(annotation)[1:] if isinstance(part, Check))
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        for option in typing.get_args(annotation):
+            yield from (_when_given(check) for check in _checks(option))
+
+
+def _when_given(check: Check) -> Check:
+    return Check(lambda value: value is None or check.holds(value), check.expected)
+
+
+def _expected(annotation: object) -> str:
+    """What a value must be, in words that end the sentence "… must be"."""
+    return _described(msgspec.inspect.type_info(annotation))
+
+
+def _described(kind: msgspec.inspect.Type) -> str:
+    match kind:
+        case msgspec.inspect.Metadata(type=inner, extra_json_schema=schema):
+            return (schema or {}).get("description") or _described(inner)
+        case msgspec.inspect.UnionType(types=options):
+            given = [each for each in options if not isinstance(each, msgspec.inspect.NoneType)]
+            return " or ".join(_described(each) for each in given)
+        case msgspec.inspect.LiteralType(values=values):
+            return "one of " + ", ".join(str(value) for value in values)
+        case msgspec.inspect.StrType(min_length=least, max_length=most):
+            return "text" + _limits(least, most, " characters")
+        case msgspec.inspect.IntType(ge=least, le=most):
+            return "a whole number" + _limits(least, most)
+        case msgspec.inspect.FloatType(ge=least, le=most):
+            return "a number" + _limits(least, most)
+        case msgspec.inspect.BoolType():
+            return "true or false"
+        case _:
+            return "a value of another type"
+
+
+def _limits(least: float | None, most: float | None, unit: str = "") -> str:
+    match least, most:
+        case None, None:
+            return ""
+        case None, _:
+            return f" of at most {most}{unit}"
+        case _, None:
+            return f" of at least {least}{unit}"
+        case _:
+            return f" from {least} to {most}{unit}"
+
+
+def _is_plain(text: str) -> bool:
+    # Postgres stores no NUL, and the others only spoil logs and terminals.
+    if text.isprintable():
+        return True
+    return not any(
+        unicodedata.category(char) == "Cc" and char not in LINE_BREAKS_AND_TABS for char in text
+    )
+
+
+def _below(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _violation(path: str, message: str) -> Violation:
+    return Violation(field=path, message=message)
+
+
+def _summary(violations: list[Violation]) -> str:
+    first = violations[0]
+    others = len(violations) - 1
+    more = f" (and {others} more)" if others else ""
+    return f"{first.field or 'the body'} {first.message}{more}"
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case RecursionError():
+            return "it is nested too deeply"
+        case UnicodeDecodeError():
+            return "it is not UTF-8"
+        case _:
+            return str(error)

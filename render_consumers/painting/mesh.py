@@ -1,0 +1,62 @@
+"""Triangle meshes whose normals and smoothing are gathers, so that they never depend on order."""
+
+import torch
+from torch import Tensor
+
+
+class Mesh:
+    """The triangles (F, 3) of one part, and for each of its V vertices what lies around it."""
+
+    def __init__(self, faces: Tensor) -> None:
+        self.vertices = faces.unique()  # (V,) where they lie in the whole model
+        place = torch.zeros(int(faces.max()) + 1, dtype=torch.long, device=faces.device)
+        place[self.vertices] = torch.arange(len(self.vertices), device=faces.device)
+        self.faces = place[faces]
+        owner = torch.arange(len(faces), device=faces.device).repeat_interleave(3)
+        self._around = _padded(self.faces.flatten(), owner, len(self.vertices), len(faces))
+        pairs = torch.cat([self.faces[:, [i, (i + 1) % 3]] for i in range(3)])
+        edges = torch.unique(torch.cat([pairs, pairs.flip(1)]), dim=0)
+        count = len(self.vertices)
+        self._next = _padded(edges[:, 0], edges[:, 1], count, count)
+        self._degree = (self._next < count).sum(1, keepdim=True)
+        self.rim = _rim(pairs, count)
+
+    def normals(self, places: Tensor) -> Tensor:
+        """Unit normals (V, 3), each the mean of the triangles around, large ones counting more."""
+        a, b, c = places[self.faces].unbind(1)
+        faces = torch.linalg.cross(b - a, c - a)
+        summed = _with_zero(faces)[self._around].sum(1)
+        return summed / summed.norm(dim=1, keepdim=True).clamp(min=1e-12)
+
+    def smoothed(self, values: Tensor, rounds: int, share: float = 0.5) -> Tensor:
+        """Values (V, K), each drawn towards the mean of its neighbours; the rim stays put."""
+        fixed = self.rim[:, None]
+        for _ in range(rounds):
+            mean = _with_zero(values)[self._next].sum(1) / self._degree
+            values = torch.where(fixed, values, values + share * (mean - values))
+        return values
+
+
+def _with_zero(rows: Tensor) -> Tensor:
+    return torch.cat([rows, torch.zeros_like(rows[:1])])
+
+
+def _padded(keys: Tensor, values: Tensor, count: int, filler: int) -> Tensor:
+    """For each key below ``count`` its values in one row (count, K), filled up with ``filler``."""
+    order = keys.argsort(stable=True)
+    sizes = torch.bincount(keys, minlength=count)
+    first = sizes.cumsum(0) - sizes
+    column = torch.arange(len(keys), device=keys.device) - first[keys[order]]
+    table = torch.full((count, int(sizes.max())), filler, device=keys.device)
+    table[keys[order], column] = values[order]
+    return table
+
+
+def _rim(pairs: Tensor, count: int) -> Tensor:
+    """Which vertices (V,) lie on an open border: on an edge that only one triangle has."""
+    _, which, times = torch.unique(
+        pairs.sort(dim=1).values, dim=0, return_inverse=True, return_counts=True
+    )
+    rim = torch.zeros(count, dtype=torch.bool, device=pairs.device)
+    rim[pairs[times[which] == 1].flatten()] = True
+    return rim

@@ -1,0 +1,60 @@
+"""`atelier up`: one command that starts everything, and leaves nothing behind."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.postgres import connect
+from tests.support.atelier import STOP_S, Atelier, Person, outside_servers
+from tests.support.topic import read_events
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Atelier]:
+    """An Atelier of the test's own, not started yet."""
+    with outside_servers(tmp_path) as outside:
+        atelier = Atelier(tmp_path / "data", outside)
+        try:
+            yield atelier
+        finally:
+            atelier.stop()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_it_leaves_nothing_behind_and_has_all_its_data_when_it_starts_again(
+    own: Atelier, how: signal.Signals
+) -> None:
+    own.start()
+    with own.client() as client:
+        ada = Person(client)
+        task = ada.post("/generate", {})["task_id"]
+        assert ada.wait_for(task)["status"] == "SUCCESS"
+
+    seconds, left = own.stop(how)
+    assert left == []
+    assert seconds < STOP_S
+
+    own.start()
+    with own.client() as client:
+        ada.client = client
+        assert ada.get("/get_user_info") == ada.info
+        assert len(ada.get("/get_gallery")["gallery_urls"]) == 1
+        assert ada.wait_for(ada.post("/generate", {})["task_id"])["status"] == "SUCCESS"
+
+    with connect(own.settings().postgres_url) as connection:
+        row = connection.execute("SELECT position FROM atelier_head").fetchone()
+    assert row
+    (newest,) = row
+    seen = read_events(
+        own.settings(), lambda events: len({e["atelier_position"] for e in events}) >= newest
+    )
+    assert {int(e["atelier_position"]) for e in seen} == set(range(1, newest + 1))
+
+
+def test_a_second_one_in_the_same_directory_is_refused(own: Atelier, tmp_path: Path) -> None:
+    own.start()
+    second = Atelier(tmp_path / "data", own.outside)
+    with pytest.raises(AssertionError, match="already runs"):
+        second.start()

@@ -1,0 +1,226 @@
+"""given / when / then for decisions, stories for a real log, and examples of all that happens."""
+
+import contextlib
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+from commands import HANDLERS, Command
+from domain.account import AccountRegistered
+from domain.errors import AtelierError
+from domain.events import Event, NewEvent
+from domain.measurements import Measurements
+from domain.picture import ApparelDetails, ImageOptions, UserDetails
+from domain.render import (
+    MediaFile,
+    RenderCompleted,
+    RenderFailed,
+    RenderFileRemoved,
+    RenderRequested,
+    RenderRequeued,
+    RenderStarted,
+)
+from infra.event_store import EventStore
+from infra.keys import KeyRing
+from infra.postgres import Pool, connect, open_pool
+from projections import PROJECTIONS
+from projections.runner import make
+
+ACCOUNT = UUID("11111111-1111-1111-1111-111111111111")
+TASK = UUID("22222222-2222-2222-2222-222222222222")
+
+
+# Decisions.
+
+
+class Decision(NamedTuple):
+    """What became of a command."""
+
+    events: list[Event]
+    refusal: AtelierError | None = None
+
+    def then(self, *events: Event) -> None:
+        assert self.refusal is None, f"refused: {self.refusal!r}"
+        assert self.events == list(events)
+
+    def then_nothing(self) -> None:
+        self.then()
+
+    def then_refused(self, error: type[AtelierError]) -> None:
+        assert type(self.refusal) is error, f"not refused but decided: {self.events}"
+
+
+class History(NamedTuple):
+    """What has happened to one aggregate."""
+
+    events: tuple[Event, ...]
+
+    def when(self, command: Command) -> Decision:
+        handler = HANDLERS[type(command)]
+        state = handler.initial
+        for event in self.events:
+            state = handler.evolve(state, event)
+        try:
+            return Decision(list(handler.decide(command, state)))
+        except AtelierError as refusal:
+            return Decision([], refusal)
+
+
+def given(*events: Event) -> History:
+    return History(events)
+
+
+# Stories in a real log.
+
+
+class Story:
+    """Tells a log what happens, and counts the versions."""
+
+    def __init__(self, store: EventStore) -> None:
+        self.store = store
+        self._versions: Counter[UUID] = Counter()
+
+    def tell(self, aggregate: UUID, *events: Event, account: UUID = ACCOUNT) -> int:
+        """Append the events as one save, and give the position of the last."""
+        saved = [
+            enveloped(event, aggregate, self._versions[aggregate] + n, account=account)
+            for n, event in enumerate(events, start=1)
+        ]
+        position = self.store.append(saved)
+        self._versions[aggregate] += len(saved)
+        return position
+
+    def register(self, account: UUID = ACCOUNT, **changes: Any) -> int:
+        """Open an account under an address of its own."""
+        email = {"email": f"{account}@example.org"}
+        return self.tell(account, registered(**email | changes), account=account)
+
+    def request(self, account: UUID = ACCOUNT, **changes: Any) -> UUID:
+        """Ask for a render, and give its task."""
+        task = uuid4()
+        self.tell(task, requested(**changes), account=account)
+        return task
+
+
+def enveloped(
+    event: Event, aggregate: UUID, version: int = 1, *, account: UUID | None = ACCOUNT
+) -> NewEvent:
+    return NewEvent(
+        event=event,
+        event_id=uuid4(),
+        aggregate_id=aggregate,
+        version=version,
+        actor="test",
+        account=account,
+        correlation_id=uuid4(),
+    )
+
+
+@contextlib.contextmanager
+def opened_pool(url: str, size: int = 4) -> Iterator[Pool]:
+    """A pool that is closed again."""
+    pool = open_pool(url, size)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def make_store(pool: Pool) -> EventStore:
+    """An event store with secrets of its own."""
+    keys = KeyRing(pool, secrets.token_bytes(32))
+    return EventStore(pool, keys, secrets.token_bytes(32))
+
+
+def make_read_models(url: str) -> None:
+    """Make the tables of all read models."""
+    with connect(url) as connection:
+        for projection in PROJECTIONS:
+            make(connection, projection)
+
+
+def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait for what must come; the time is a safety net, not a promise."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+# Examples.
+
+
+def registered(**changes: Any) -> AccountRegistered:
+    example: dict[str, Any] = {
+        "number": 33,
+        "email": "ada@example.org",
+        "full_name": "Ada Lovelace",
+        "date_of_birth": -4868208000,
+        "ethnicity": "British",
+        "gender": "Female",
+    }
+    return AccountRegistered(**example | changes)
+
+
+def requested(**changes: Any) -> RenderRequested:
+    example: dict[str, Any] = {
+        "kind": "image",
+        "account_number": 33,
+        "user_details": UserDetails(real_world_measurements=Measurements(height=180)),
+        "apparel_details": ApparelDetails(brand="gymshark", item_id="Hoodie", color="Red"),
+        "image_options": ImageOptions(),
+        "render_mode": "3D",
+        "vip": False,
+        "limit": 1_000,
+    }
+    return RenderRequested(**example | changes)
+
+
+def started(attempt: int = 1, consumer: str = "consumer-1") -> RenderStarted:
+    return RenderStarted(attempt=attempt, consumer=consumer)
+
+
+def requeued(attempt: int = 1, **changes: Any) -> RenderRequeued:
+    example: dict[str, Any] = {"reason": "stopped", "counted": False, "retry_after_seconds": 0.0}
+    return RenderRequeued(attempt=attempt, **example | changes)
+
+
+def completed(attempt: int = 1, **changes: Any) -> RenderCompleted:
+    example: dict[str, Any] = {
+        "engine": "test",
+        "files": (source(), thumbnail()),
+        "ignored": (),
+        "measured": {},
+    }
+    return RenderCompleted(attempt=attempt, **example | changes)
+
+
+def failed(attempt: int = 1, **changes: Any) -> RenderFailed:
+    example: dict[str, Any] = {"code": "render_error", "message": "it could not be rendered"}
+    return RenderFailed(attempt=attempt, **example | changes)
+
+
+def removed(name: str = f"{TASK}.jpg", *keys: str) -> RenderFileRemoved:
+    return RenderFileRemoved(name=name, keys=keys or (f"33/gallery/{name}",))
+
+
+def source(name: str = f"{TASK}.jpg") -> MediaFile:
+    return _file(name, "source")
+
+
+def thumbnail(name: str = f"{TASK}_thumbnail.jpg") -> MediaFile:
+    return _file(name, "thumbnail")
+
+
+def _file(name: str, role: Any) -> MediaFile:
+    return MediaFile(
+        name=name,
+        key=f"33/gallery/{name}",
+        role=role,
+        content_type="image/jpeg",
+        size=1234,
+        sha256="9f" * 32,
+    )

@@ -1,0 +1,227 @@
+import pytest
+
+from commands.render import (
+    CompleteRender,
+    FailAttempt,
+    RemoveFile,
+    RequestRender,
+    RequeueRender,
+    StartRender,
+)
+from domain.errors import NotClaimable, NotFound, StaleAttempt
+from tests.support.scenario import (
+    ACCOUNT,
+    TASK,
+    completed,
+    failed,
+    given,
+    removed,
+    requested,
+    requeued,
+    source,
+    started,
+    thumbnail,
+)
+
+IDS = {"aggregate_id": TASK, "account": ACCOUNT}
+EXAMPLE = requested()
+REQUEST = RequestRender(
+    **IDS,
+    kind="image",
+    account_number=33,
+    user_details=EXAMPLE.user_details,
+    apparel_details=EXAMPLE.apparel_details,
+    image_options=EXAMPLE.image_options,
+    render_mode="3D",
+    vip=False,
+    limit=1_000,
+)
+START = StartRender(**IDS, consumer="consumer-1")
+ENDS = [completed(), failed()]
+USED_UP = (
+    requested(),
+    started(1),
+    requeued(1, counted=True, reason="render_error"),
+    started(2),
+    requeued(2, counted=True, reason="render_error"),
+    started(3),
+)
+
+
+def requeue(attempt=1):
+    return RequeueRender(**IDS, attempt=attempt, reason="stopped", retry_after_seconds=2.5)
+
+
+def fail(attempt=1):
+    return FailAttempt(**IDS, attempt=attempt, code="render_error", message="it could not be done")
+
+
+def complete(attempt=1):
+    return CompleteRender(
+        **IDS,
+        attempt=attempt,
+        engine="test",
+        files=(source(), thumbnail()),
+        ignored=(),
+        measured={},
+    )
+
+
+def remove(name):
+    return RemoveFile(**IDS, name=name)
+
+
+def test_a_request_is_told():
+    given().when(REQUEST).then(requested())
+
+
+def test_requesting_twice_adds_no_second_event():
+    given(requested()).when(REQUEST).then_nothing()
+
+
+def test_the_first_claim_is_attempt_one():
+    given(requested()).when(START).then(started(1))
+
+
+def test_whoever_holds_the_lease_of_a_started_task_takes_it_over_as_a_new_attempt():
+    given(requested(), started(1, "another")).when(START).then(started(2))
+
+
+def test_a_task_that_was_given_back_is_claimed_as_a_new_attempt():
+    given(requested(), started(1), requeued(1)).when(START).then(started(2))
+
+
+def test_attempts_given_back_without_fault_do_not_use_up_the_task():
+    history = [requested()]
+    for attempt in range(1, 10):
+        history += [started(attempt), requeued(attempt, counted=False)]
+    given(*history).when(START).then(started(10))
+
+
+def test_after_three_attempts_that_nobody_ended_a_claim_fails_the_task():
+    given(requested(), started(1), started(2), started(3)).when(START).then(
+        failed(3, code="attempts_exhausted", message="the task was given up after 3 attempts")
+    )
+
+
+def test_claiming_a_task_that_was_failed_so_adds_no_second_event():
+    history = given(requested(), started(1), started(2), started(3), failed(3))
+    history.when(START).then_refused(NotClaimable)
+
+
+@pytest.mark.parametrize("history", [[], *([requested(), started(), end] for end in ENDS)])
+def test_what_is_unknown_or_has_ended_cannot_be_claimed(history):
+    given(*history).when(START).then_refused(NotClaimable)
+
+
+def test_giving_a_task_back_counts_no_attempt():
+    given(requested(), started()).when(requeue()).then(
+        requeued(reason="stopped", counted=False, retry_after_seconds=2.5)
+    )
+
+
+def test_giving_a_task_back_twice_adds_no_second_event():
+    given(requested(), started(), requeued()).when(requeue()).then_nothing()
+
+
+@pytest.mark.parametrize("command", [fail(), requeue()])
+def test_a_task_that_was_given_back_is_not_failed_or_given_back_once_more(command):
+    given(requested(), started(), requeued()).when(command).then_nothing()
+
+
+def test_a_first_and_a_second_fault_give_the_task_another_try():
+    history = [requested(), started(1)]
+    given(*history).when(fail(1)).then(requeued(1, reason="render_error", counted=True))
+    history += [requeued(1, counted=True), started(2)]
+    given(*history).when(fail(2)).then(requeued(2, reason="render_error", counted=True))
+
+
+def test_the_third_fault_fails_the_task():
+    given(*USED_UP).when(fail(3)).then(failed(3, message="it could not be done"))
+
+
+def test_failing_a_task_twice_adds_no_second_event():
+    given(*USED_UP, failed(3)).when(fail(3)).then_refused(StaleAttempt)
+
+
+def test_an_attempt_given_back_without_fault_does_not_bring_the_end_nearer():
+    history = given(requested(), started(1), requeued(1, counted=False), started(2), started(3))
+    history.when(fail(3)).then(requeued(3, reason="render_error", counted=True))
+
+
+def test_the_current_attempt_completes_the_task():
+    given(requested(), started(1), started(2)).when(complete(2)).then(completed(2))
+
+
+def test_completing_twice_adds_no_second_event():
+    given(requested(), started(), completed()).when(complete()).then_nothing()
+
+
+def test_completing_twice_adds_none_after_the_files_were_removed_either():
+    history = given(requested(), started(), completed(), removed())
+    history.when(complete()).then_nothing()
+
+
+@pytest.mark.parametrize("act", [requeue, fail, complete])
+def test_an_attempt_that_was_taken_over_is_refused(act):
+    given(requested(), started(1), started(2)).when(act(1)).then_refused(StaleAttempt)
+
+
+@pytest.mark.parametrize("act", [requeue, fail, complete])
+def test_an_attempt_that_was_given_back_and_taken_over_is_refused(act):
+    history = given(requested(), started(1), requeued(1), started(2))
+    history.when(act(1)).then_refused(StaleAttempt)
+
+
+@pytest.mark.parametrize("act", [requeue, fail, complete])
+def test_an_attempt_that_nobody_started_is_refused(act):
+    given(requested()).when(act(1)).then_refused(StaleAttempt)
+    given(requested(), started(1)).when(act(2)).then_refused(StaleAttempt)
+
+
+@pytest.mark.parametrize("act", [requeue, fail])
+@pytest.mark.parametrize("end", ENDS)
+def test_what_has_ended_is_neither_given_back_nor_failed(act, end):
+    given(requested(), started(), end).when(act()).then_refused(StaleAttempt)
+
+
+def test_what_was_given_back_is_not_completed_by_the_same_attempt():
+    given(requested(), started(), requeued()).when(complete()).then_refused(StaleAttempt)
+
+
+def test_what_has_failed_is_not_completed():
+    given(requested(), started(), failed()).when(complete()).then_refused(StaleAttempt)
+
+
+DONE = (requested(), started(), completed())
+
+
+def test_the_only_file_leaves_with_its_thumbnail():
+    given(*DONE).when(remove(source().name)).then(
+        removed(source().name, source().key, thumbnail().key)
+    )
+
+
+def test_removing_a_file_twice_adds_no_second_event():
+    history = given(*DONE, removed(source().name, source().key, thumbnail().key))
+    history.when(remove(source().name)).then_refused(NotFound)
+
+
+def test_a_thumbnail_stays_for_as_long_as_a_file_needs_it():
+    video = source("video.mp4")
+    both = completed(files=(source(), video, thumbnail()))
+    history = [requested(), started(), both]
+    first = removed(source().name, source().key)
+    given(*history).when(remove(source().name)).then(first)
+    last = removed(video.name, video.key, thumbnail().key)
+    given(*history, first).when(remove(video.name)).then(last)
+
+
+@pytest.mark.parametrize("name", ["other.jpg", "", thumbnail().name, source().key])
+def test_only_a_file_of_the_gallery_can_be_removed(name):
+    given(*DONE).when(remove(name)).then_refused(NotFound)
+
+
+@pytest.mark.parametrize("history", [[], [requested()], [requested(), started()]])
+def test_what_has_no_files_yet_has_none_to_remove(history):
+    given(*history).when(remove(source().name)).then_refused(NotFound)

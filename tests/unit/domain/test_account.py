@@ -1,0 +1,44 @@
+import pytest
+
+from domain.account import AccountInfo, AccountInfoUpdated, evolve, initial
+from tests.support.scenario import registered, requested
+
+ADA = evolve(initial, registered())
+
+
+def test_nobody_is_there_before_they_register():
+    assert initial.number == 0
+
+
+def test_a_registration_tells_all_that_is_known():
+    assert ADA.number == 33
+    assert ADA.info == AccountInfo(
+        email="ada@example.org",
+        full_name="Ada Lovelace",
+        date_of_birth=-4868208000,
+        ethnicity="British",
+        gender="Female",
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("full_name", "Ada King"), ("date_of_birth", 0), ("ethnicity", ""), ("gender", "Other")],
+)
+def test_an_update_changes_what_it_gives_and_leaves_the_rest(field, value):
+    state = evolve(ADA, AccountInfoUpdated(**{field: value}))
+    assert getattr(state.info, field) == value
+    others = {"email", "full_name", "date_of_birth", "ethnicity", "gender"} - {field}
+    assert all(getattr(state.info, name) == getattr(ADA.info, name) for name in others)
+    assert state.number == 33
+
+
+def test_an_account_of_which_nothing_is_readable_any_more_keeps_its_number():
+    fields = ("email", "full_name", "date_of_birth", "ethnicity", "gender")
+    erased = evolve(initial, registered(**dict.fromkeys(fields)))
+    assert erased.number == 33
+    assert erased.info == AccountInfo()
+
+
+def test_events_of_other_aggregates_change_nothing():
+    assert evolve(ADA, requested()) == ADA
