@@ -6,12 +6,13 @@ from uuid import uuid4
 
 import msgspec
 from litestar import Request, Response, get, post
+from litestar.params import JSONBody
 
 from api import origin
-from api.auth import SECURITY, signed_in
+from api.auth import SignedIn
 from api.errors import documented
-from api.positions import shown, written
-from api.services import Services
+from api.positions import Seen, shown, written
+from api.services import Provided, Services
 from api.wire import Check, StrictRequest
 from commands import Origin, Outcome, carry_out
 from commands.account import RegisterAccount, UpdateAccountInfo
@@ -98,7 +99,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     responses=documented(400, 409, 413, 415, 422, 503),
 )
 async def register(
-    data: Registration, request: Request[Any, Any, Any], services: Services
+    data: JSONBody[Registration],
+    request: Request[Any, Any, Any],
+    services: Provided,
 ) -> Response[Message]:
     """Open an account."""
     outcome = await services.in_thread(_register, data, services, origin.of(request))
@@ -112,21 +115,17 @@ async def register(
     request_class=StrictRequest,
     responses=documented(400, 401, 413, 415, 422, 503),
 )
-async def login(data: Credentials, services: Services) -> Token:
+async def login(data: JSONBody[Credentials], services: Provided) -> Token:
     """Get a token for an account."""
     return Token(token=await services.in_thread(_login, data.email, services))
 
 
 @get(
     "/get_user_info",
-    guards=[signed_in],
-    security=SECURITY,
     tags=["Account"],
     responses=documented(400, 401, 503),
 )
-async def get_user_info(
-    request: Request[Any, Any, Any], services: Services, seen: int
-) -> Response[Info]:
+async def get_user_info(request: SignedIn, services: Provided, seen: Seen) -> Response[Info]:
     """What the person has told."""
     answer = await services.in_time(accounts.account(services.reader, request.user, seen=seen))
     if not answer.rows or answer.rows[0].email is None:
@@ -137,14 +136,12 @@ async def get_user_info(
 @post(
     "/update_user_info",
     status_code=200,
-    guards=[signed_in],
-    security=SECURITY,
     tags=["Account"],
     request_class=StrictRequest,
     responses=documented(400, 401, 413, 415, 422, 503),
 )
 async def update_user_info(
-    data: InfoUpdate, request: Request[Any, Any, Any], services: Services
+    data: JSONBody[InfoUpdate], request: SignedIn, services: Provided
 ) -> Response[Message]:
     """Change what the person has told."""
     command = UpdateAccountInfo(
@@ -182,4 +179,5 @@ def _update(command: UpdateAccountInfo, services: Services, by: Origin) -> Outco
     return carry_out(command, services.store, by)
 
 
-HANDLERS: Final = [register, login, get_user_info, update_user_info]
+OPEN: Final = [register, login]
+PRIVATE: Final = [get_user_info, update_user_info]

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Final
 
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -14,14 +14,18 @@ from infra.settings import Settings
 
 LARGEST_BODY: Final = 64 * 1024  # bytes; the contract's own example takes 2,000
 
-RESOURCES: Final = (account, render, gallery, health)
+OPEN: Final = [*account.OPEN, *health.OPEN]
+PRIVATE: Final = [*account.PRIVATE, *render.PRIVATE, *gallery.PRIVATE]
 
 
 def create_app(settings: Settings) -> Litestar:
     """The application; it connects to nothing before it is started."""
     settings.require(*services.NEEDED)
+    private = Router(
+        "/", route_handlers=PRIVATE, guards=[auth.signed_in], security=[{auth.SCHEME: []}]
+    )
     return Litestar(
-        [handler for resource in RESOURCES for handler in resource.HANDLERS],
+        [*OPEN, private],
         lifespan=[partial(services.opened, settings=settings)],
         dependencies={
             "services": Provide(services.provide, sync_to_thread=False),

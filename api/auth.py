@@ -3,6 +3,7 @@
 from typing import Any, Final
 from uuid import UUID
 
+from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
@@ -10,7 +11,8 @@ from api.services import Services
 from infra.tokens import Unauthorized
 
 SCHEME: Final = "token"
-SECURITY: Final[list[dict[str, list[str]]]] = [{SCHEME: []}]
+
+SignedIn = Request[UUID, Any, Any]  # its user is the account
 
 
 async def signed_in(

@@ -1,19 +1,19 @@
 """The gallery: finished pictures, and taking them out again."""
 
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, delete, get
-from litestar.params import QueryParameter
+from litestar import Response, delete, get
+from litestar.params import FromPath, QueryParameter
 
 from api import origin
 from api.account import Message
-from api.auth import SECURITY, signed_in
+from api.auth import SignedIn
 from api.errors import documented
-from api.positions import shown, written
-from api.services import Services
+from api.positions import Seen, shown, written
+from api.services import Provided, Services
 from commands import Origin, Outcome, carry_out
 from commands.render import RemoveFile
 from domain.errors import NotFound
@@ -56,15 +56,13 @@ class Gallery(msgspec.Struct, frozen=True, kw_only=True):
 
 @get(
     "/get_gallery",
-    guards=[signed_in],
-    security=SECURITY,
     tags=["Gallery"],
     responses=documented(400, 401, 422, 503),
 )
 async def get_gallery(
-    request: Request[Any, Any, Any],
-    services: Services,
-    seen: int,
+    request: SignedIn,
+    services: Provided,
+    seen: Seen,
     limit: Limit = 10,
     cursor: Cursor = None,
 ) -> Response[Gallery]:
@@ -82,13 +80,11 @@ async def get_gallery(
 @delete(
     "/remove_gallery_file/{file_name:str}",
     status_code=200,
-    guards=[signed_in],
-    security=SECURITY,
     tags=["Gallery"],
     responses=documented(401, 404, 503),
 )
 async def remove_gallery_file(
-    file_name: str, request: Request[Any, Any, Any], services: Services
+    file_name: FromPath[str], request: SignedIn, services: Provided
 ) -> Response[Message]:
     """Take a file out of the gallery."""
     outcome = await services.in_thread(
@@ -114,4 +110,4 @@ def _file(row: GalleryRow, media: MediaStore) -> GalleryFile:
     )
 
 
-HANDLERS: Final = [get_gallery, remove_gallery_file]
+PRIVATE: Final = [get_gallery, remove_gallery_file]

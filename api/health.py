@@ -6,7 +6,7 @@ from typing import Final, Literal
 import msgspec
 from litestar import Response, get
 
-from api.services import Services
+from api.services import Provided, Services
 from domain.errors import Unavailable
 from infra import kafka
 
@@ -40,7 +40,7 @@ async def live() -> Live:
 
 
 @get("/health/ready", tags=["Health"])
-async def ready(services: Services) -> Response[Ready]:
+async def ready(services: Provided) -> Response[Ready]:
     """Answer 200 when requests can be served, else 503."""
     postgres, kafka_answers, media_answers = await asyncio.gather(
         _postgres(services),
@@ -65,4 +65,4 @@ async def _postgres(services: Services) -> Part:
         return "down"
 
 
-HANDLERS: Final = [live, ready]
+OPEN: Final = [live, ready]

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Final, TypeVar
 
 from litestar import Response
+from litestar.di import NamedDependency
 from litestar.params import HeaderParameter
 
 from api.errors import Refused, Violation
@@ -12,21 +13,24 @@ from projections.reading import Answer
 Content = TypeVar("Content")
 
 WRITTEN: Final = "X-Event-Position"
-SEEN: Final = "X-Min-Event-Position"
+MINIMUM: Final = "X-Min-Event-Position"
 PARKED: Final = "X-Projection-Parked"
 LARGEST: Final = 2**63 - 1
 
 
 def provide_seen(
     position: Annotated[
-        str, HeaderParameter(name=SEEN, description="Answer from this position of the log on")
+        str, HeaderParameter(name=MINIMUM, description="Answer from this position of the log on")
     ] = "0",
 ) -> int:
     """The position that a read must have reached, 0 when the client names none."""
     if len(position) < 20 and position.isascii() and position.isdigit():
         return min(int(position), LARGEST)
-    violation = Violation(field=SEEN, message="must be a position of the log, such as 1234")
-    raise Refused(f"the header {SEEN} cannot be read", [violation])
+    violation = Violation(field=MINIMUM, message="must be a position of the log, such as 1234")
+    raise Refused(f"the header {MINIMUM} cannot be read", [violation])
+
+
+Seen = NamedDependency[int]
 
 
 def written(content: Content, outcome: Outcome) -> Response[Content]:

@@ -4,13 +4,14 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
+from litestar.params import FromPath, JSONBody
 
 from api import origin
-from api.auth import SECURITY, signed_in
+from api.auth import SignedIn
 from api.errors import documented
-from api.positions import shown, written
-from api.services import Services
+from api.positions import Seen, shown, written
+from api.services import Provided, Services
 from api.wire import StrictRequest
 from commands import Origin, Outcome, carry_out
 from commands.render import RequestRender
@@ -87,14 +88,14 @@ class TaskList(msgspec.Struct, frozen=True, kw_only=True):
 @post(
     "/generate",
     status_code=200,
-    guards=[signed_in],
-    security=SECURITY,
     tags=["Generate"],
     request_class=StrictRequest,
     responses=documented(400, 401, 413, 415, 422, 429, 503),
 )
 async def generate(
-    data: PictureRequest, request: Request[Any, Any, Any], services: Services
+    data: JSONBody[PictureRequest],
+    request: SignedIn,
+    services: Provided,
 ) -> Response[TaskCreated]:
     """Ask for a picture."""
     task = uuid4()
@@ -106,13 +107,14 @@ async def generate(
 
 @get(
     "/generate/{task_id:str}",
-    guards=[signed_in],
-    security=SECURITY,
     tags=["Generate"],
     responses=documented(400, 401, 404, 503),
 )
 async def get_task(
-    task_id: str, request: Request[Any, Any, Any], services: Services, seen: int
+    task_id: FromPath[str],
+    request: SignedIn,
+    services: Provided,
+    seen: Seen,
 ) -> Response[TaskStatus]:
     """Ask what has become of a task."""
     question = tasks.task(services.reader, request.user, _task_id(task_id), seen=seen)
@@ -124,14 +126,10 @@ async def get_task(
 
 @get(
     "/get_tasks",
-    guards=[signed_in],
-    security=SECURITY,
     tags=["Task"],
     responses=documented(400, 401, 503),
 )
-async def get_tasks(
-    request: Request[Any, Any, Any], services: Services, seen: int
-) -> Response[TaskList]:
+async def get_tasks(request: SignedIn, services: Provided, seen: Seen) -> Response[TaskList]:
     """List every unfinished task and the newest 100 ended ones."""
     answer = await services.in_time(tasks.tasks(services.reader, request.user, seen=seen))
     listed = [ListedTask(taskid=row.task, status=row.status) for row in answer.rows]
@@ -180,9 +178,7 @@ def _status(row: TaskRow, media: MediaStore) -> TaskStatus:
 
 
 def _files(files: list[dict[str, Any]], media: MediaStore) -> list[TaskFile]:
-    thumbnail = next(
-        (media.url(file["key"]) for file in files if file["role"] == "thumbnail"), None
-    )
+    thumbnails = [media.url(file["key"]) for file in files if file["role"] == "thumbnail"]
     return [
         TaskFile(
             url=media.url(file["key"]),
@@ -197,4 +193,4 @@ def _files(files: list[dict[str, Any]], media: MediaStore) -> list[TaskFile]:
     ]
 
 
-HANDLERS: Final = [generate, get_task, get_tasks]
+PRIVATE: Final = [generate, get_task, get_tasks]

@@ -30,7 +30,6 @@ from psycopg_pool import PoolTimeout
 
 from domain.catalogue import CATALOGUE
 from domain.errors import (
-    AtelierError,
     EmailTaken,
     StateTooLarge,
     TooManyTasks,
@@ -39,7 +38,7 @@ from domain.errors import (
     VersionConflict,
 )
 from domain.events import Event, NewEvent, Recorded, Unreadable
-from domain.reservations import Guard, guards
+from domain.reservations import EMAIL, Guard, guards
 from infra.keys import KeyRing, email_key
 from infra.postgres import CHANNEL, Listener, Pool, answered, connect, open_pool
 
@@ -181,6 +180,10 @@ class LogSubscription(Subscription[ApplicationRecorder]):
         self._wanted = topics
         self._listener = Listener(recorder.url)
         self._ready: list[Notification] = []
+
+    def __exit__(self, *args: object, **kwargs: Any) -> None:
+        super().__exit__(*args, **kwargs)
+        self._listener.close()
 
     def __next__(self) -> Notification:
         while not self._ready:
@@ -366,8 +369,13 @@ class EventStore:
         wanted = [guard for new in events for guard in guards(new, self.email_key)]
         try:
             positions = self._insert(stored, wanted)
+        except OverLimit as error:
+            raise TooManyTasks(str(error)) from error
         except IntegrityError as error:
-            raise DOMAIN_ERRORS.get(type(error), VersionConflict)(str(error)) from error
+            # A task's place is its own: taken, it tells that another writer requested the task.
+            wanted_email = any(guard.scope == EMAIL for guard in wanted)
+            taken = isinstance(error, Reserved) and wanted_email
+            raise (EmailTaken if taken else VersionConflict)(str(error)) from error
         self._notifier.wake()
         return positions[-1]
 
@@ -415,10 +423,6 @@ REFUSALS: dict[str, Callable[[str], Exception]] = {
     "reserved": Reserved,
     "limit": OverLimit,
     "refused": DataError,
-}
-DOMAIN_ERRORS: dict[type[Exception], type[AtelierError]] = {
-    Reserved: EmailTaken,
-    OverLimit: TooManyTasks,
 }
 
 

@@ -16,13 +16,13 @@ from typing import IO, Any, Final, Protocol
 
 import structlog
 
-from domain.errors import AtelierError
 from infra.processes import Lifeline
 
 log = structlog.get_logger(__name__)
 
 LOG_BYTES: Final = 5_000_000  # of one log file; one older file is kept beside it
 LAST_LINES: Final = 20  # shown when a process ends by itself
+LAST_WORDS_SECONDS: Final = 1.0  # to read what an ended process has written
 RESTART_DELAYS: Final = (0.0, 0.5, 1.0, 2.0, 5.0)  # seconds; the last one repeats
 STEADY_SECONDS: Final = 30.0  # after so long, an end counts as the first again
 SHOWN_LEVELS: Final = ("warning", "error", "critical")
@@ -72,6 +72,7 @@ class Child:
         self._last_lines: collections.deque[str] = collections.deque(maxlen=LAST_LINES)
         self._lifeline = Lifeline()
         self._process: subprocess.Popen[bytes] | None = None
+        self._reader: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the process; its output is read by a thread of its own."""
@@ -80,7 +81,10 @@ class Child:
             self._command, environ=self._environ, output=subprocess.PIPE
         )
         assert self._process.stdout is not None
-        threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
+        self._reader = threading.Thread(
+            target=self._read, args=(self._process.stdout,), daemon=True
+        )
+        self._reader.start()
 
     def stop(self) -> None:
         """Ask it to end, then make it."""
@@ -102,8 +106,10 @@ class Child:
     def wait(self) -> str:
         """Block until it has ended; the answer holds its last lines that were no log lines."""
         assert self._process is not None
+        assert self._reader is not None
         code = self._process.wait()
         _kill_group(self._process.pid)
+        self._reader.join(LAST_WORDS_SECONDS)
         return SUCCEEDED if code == 0 else "\n".join([f"exit code {code}", *self._last_lines])
 
     def _read(self, output: IO[bytes]) -> None:
@@ -123,7 +129,8 @@ class Child:
         if level in SHOWN_LEVELS:
             entry = {"process": self.name} | entry
             entry.pop("timestamp", None)
-            log.log(getLevelNamesMapping()[level.upper()], event, **entry)
+            speaker = structlog.get_logger(str(entry.pop("logger", self.name)))
+            speaker.log(getLevelNamesMapping()[level.upper()], event, **entry)
 
 
 class Keeper:
@@ -178,7 +185,7 @@ class Keeper:
             return
         try:
             self._start_part()
-        except (AtelierError, OSError) as error:
+        except Exception as error:  # whatever it is, the next try may do better
             log.error("could not be started again", process=self.part.name, error=str(error))
 
 

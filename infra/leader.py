@@ -25,6 +25,7 @@ class Leadership:
         self._url = url
         self._key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._ours = False
         self._guard = threading.Lock()
         self._closed = threading.Event()
         self._pinger = threading.Thread(target=self._ping, name=f"lock {name}", daemon=True)
@@ -53,7 +54,7 @@ class Leadership:
     def held(self) -> bool:
         """Whether the lock is still ours, asked of Postgres itself."""
         with self._guard:
-            if self._connection is None:
+            if self._connection is None or not self._ours:
                 return False
             try:
                 self._connection.execute("SELECT 1")
@@ -85,9 +86,11 @@ class Leadership:
             except psycopg.Error:
                 self._drop()
                 return False
-            return bool(row and row[0])
+            self._ours = bool(row and row[0])
+            return self._ours
 
     def _drop(self) -> None:
+        self._ours = False
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -64,6 +64,12 @@ def _route_stdlib(formatter: logging.Formatter) -> None:
     root.setLevel(logging.INFO)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("kafka.cluster").addFilter(_is_no_farewell)
+
+
+def _is_no_farewell(record: logging.LogRecord) -> bool:
+    # kafka-python calls it an error that it is closed while it fetches metadata.
+    return not record.getMessage().endswith("failed Cancelled")
 
 
 def _name_process(process: str) -> Processor:

@@ -158,7 +158,7 @@ def _pool(
 class _Pool(urllib3.PoolManager):
     """Calls XML what the minio client calls it; rclone's `text/xml` is the same by RFC 7303."""
 
-    def urlopen(
+    def urlopen(  # type: ignore[override]  # as in urllib3's own
         self, method: str, url: str, redirect: bool = True, **options: Any
     ) -> urllib3.BaseHTTPResponse:
         response = super().urlopen(method, url, redirect, **options)
@@ -168,7 +168,9 @@ class _Pool(urllib3.PoolManager):
 
 
 def _stored(found: Object) -> StoredObject:
-    assert found.object_name and found.size is not None and found.last_modified
+    assert found.object_name is not None
+    assert found.size is not None
+    assert found.last_modified is not None
     return StoredObject(found.object_name, found.size, found.last_modified)
 
 

@@ -4,13 +4,21 @@ After an error nothing that the client library believes is trusted (it may even 
 never was, when a batch fails while it commits), so the next session reads Kafka's tails again.
 """
 
+import contextlib
 import threading
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
 from kafka import KafkaProducer
-from kafka.errors import InvalidProducerEpochError, KafkaError, ProducerFencedError
+from kafka.errors import (
+    InvalidProducerEpochError,
+    KafkaError,
+    KafkaTimeoutError,
+    ProducerFencedError,
+)
+from kafka.producer.future import FutureRecordMetadata
 
 from domain.errors import AtelierError
 from infra import kafka
@@ -22,7 +30,8 @@ TRANSACTIONAL_ID: Final = "atelier-relay"
 TRANSACTION_TIMEOUT_MS: Final = 20_000  # a dead relay holds readers up no longer than this
 RETRY_BACKOFF_MS: Final = 2  # at the default of 100 each transaction takes 108 ms on Apache Kafka
 BATCH_BYTES: Final = 131_072
-FLUSH_S: Final = 10.0
+ACKNOWLEDGE_S: Final = 10.0
+ACKNOWLEDGE_LOOK_S: Final = 1.0
 COMMIT_S: Final = 10.0
 OPEN_S: Final = 30.0
 LOOK_S: Final = 5.0
@@ -80,12 +89,10 @@ class Session:
         """Commit all of these records; after an error nobody knows which of them arrived."""
         self._producer.begin_transaction()
         sent = [self._producer.send(**record._asdict()) for record in records]
-        within(FLUSH_S, self._producer.flush, self._stop)
         # Each by itself: the library commits on without a batch that it had to give up.
-        for error in (future.exception for future in sent if not future.succeeded()):
-            if isinstance(error, ProducerFencedError | InvalidProducerEpochError):
-                raise Fenced("another relay has taken over") from error
-            raise error or KafkaError("a record was not acknowledged")
+        deadline = time.monotonic() + ACKNOWLEDGE_S
+        for future in sent:
+            self._wait(future, deadline)
         # Topics go by name on the way, so the records may be in one that was made anew meanwhile.
         self.look()
         within(COMMIT_S, self._producer.commit_transaction, self._stop)
@@ -100,6 +107,22 @@ class Session:
         """Drop the clients; what was not committed is never sent any more."""
         self._admin.close()
         kafka.discard(self._producer)
+
+    def _wait(self, sent: FutureRecordMetadata, deadline: float) -> None:
+        while not sent.is_done:
+            with contextlib.suppress(KafkaError):
+                sent.get(ACKNOWLEDGE_LOOK_S)
+            if not sent.is_done:
+                self._expect_answer(deadline)
+        if isinstance(sent.exception, ProducerFencedError | InvalidProducerEpochError):
+            raise Fenced("another relay has taken over")
+        sent.get()
+
+    def _expect_answer(self, deadline: float) -> None:
+        """Raise if it makes no sense to wait for an acknowledgement any longer."""
+        if self._stop.is_set() or time.monotonic() > deadline:
+            raise KafkaTimeoutError("Kafka does not acknowledge records")
+        self.look()  # a broker that came back empty never acknowledges, and tells no error
 
     def _open(self) -> None:
         # First the transactional id, so that no other relay can write into a topic that we make.

@@ -169,7 +169,9 @@ class Supervisor:
     @contextmanager
     def _signals(self) -> Iterator[None]:
         """Turn the signals that end us into ``Interrupted``; they have their old meaning after."""
-        ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        ending = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+            ending.append(signal.SIGHUP)
         before = {each: signal.signal(each, self._interrupt) for each in ending}
         try:
             yield

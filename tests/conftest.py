@@ -4,12 +4,16 @@ Nothing starts before a test asks for it, so the unit tests start nothing.
 """
 
 import base64
+import contextlib
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
+from kafka.errors import UnknownTopicOrPartitionError
 from psycopg import sql
 
 from infra.kafka import make_admin
@@ -69,7 +73,7 @@ def _url_of(server: Server, database: str) -> str:
     return urlsplit(server.url)._replace(path=f"/{database}").geturl()
 
 
-def _scope_of_broker(fixture_name: str, config: pytest.Config) -> str:
+def _scope_of_broker(fixture_name: str, config: pytest.Config) -> Literal["function", "session"]:
     return "function" if SERVERS == "embedded" else "session"  # the embedded one starts in no time
 
 
@@ -93,7 +97,9 @@ def _delete_topics(broker: Server) -> None:
     admin = make_admin(Settings(kafka_bootstrap=broker.url))
     try:
         while ours := [topic for topic in admin.list_topics() if not topic.startswith("__")]:
-            admin.delete_topics(ours)
+            with contextlib.suppress(UnknownTopicOrPartitionError):  # gone, but still listed
+                admin.delete_topics(ours)
+            time.sleep(0.02)
     finally:
         admin.close()
 

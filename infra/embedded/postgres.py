@@ -126,13 +126,13 @@ class EmbeddedPostgres(EmbeddedServer):
         return [str(_binary("postgres")), "-D", str(self._cluster), *settings]
 
     def _ask(self) -> None:
-        try:
-            psycopg.connect(self.url, connect_timeout=CONNECT_SECONDS).close()
-        except psycopg.OperationalError:
-            # The server is not up, or it is up for the first time and lacks the database.
-            with psycopg.connect(
-                self._url_of("postgres"), connect_timeout=CONNECT_SECONDS, autocommit=True
-            ) as connection:
+        with psycopg.connect(
+            self._url_of("postgres"), connect_timeout=CONNECT_SECONDS, autocommit=True
+        ) as connection:
+            known = connection.execute(
+                "SELECT FROM pg_database WHERE datname = %s", [DATABASE]
+            ).fetchone()
+            if known is None:
                 connection.execute(f"CREATE DATABASE {DATABASE}")
 
 

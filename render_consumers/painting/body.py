@@ -6,7 +6,8 @@ import msgspec
 import torch
 from torch import Tensor
 
-from .assets import Assets
+from render_consumers.painting.assets import Assets
+from render_consumers.painting.vectors import unit
 
 Direction = tuple[float, float, float]
 Pose = dict[str, Direction | None]  # by bone of the left side; None: as it stood at rest
@@ -23,7 +24,7 @@ class Skin(msgspec.Struct, frozen=True):
 
 def standing(upper: Direction, lower: Direction) -> Pose:
     """Upper and lower arm point there, x to the left, y to the back, z up; the feet stay flat."""
-    legs: Pose = {"upperleg01.L": (0.085, 0.0, -1.0), "lowerleg01.L": (0.085, 0.07, -1.0)}
+    legs: Pose = {"upperleg01.L": (0.050, 0.0, -1.0), "lowerleg01.L": (0.040, 0.07, -1.0)}
     return {"upperarm01.L": upper, "lowerarm01.L": lower, "wrist.L": lower, "foot.L": None} | legs
 
 
@@ -32,7 +33,13 @@ POSES: dict[str, Pose] = {
     "a-pose": standing((0.8, 0.02, -1.0), (0.75, -0.06, -1.0)),
     "t-pose": standing((1.0, 0.02, -0.02), (1.0, -0.02, -0.02)),
 }
-TIPS = {"upperleg01": "lowerleg01", "lowerleg01": "foot", "upperarm01": "lowerarm01", "lowerarm01": "wrist", "wrist": "finger3-1"}
+TIPS = {
+    "upperleg01": "lowerleg01",
+    "lowerleg01": "foot",
+    "upperarm01": "lowerarm01",
+    "lowerarm01": "wrist",
+    "wrist": "finger3-1",
+}
 
 
 class Body:
@@ -67,7 +74,7 @@ class Body:
         phenotypes, local = controls[:, : len(PHENOTYPES)], controls[:, len(PHENOTYPES) :]
         mask = self.assets.phenotype_mask
         factors = torch.where(mask > 0, _variations(phenotypes)[:, None], 1.0).prod(2)
-        changes = local.clamp(min=0) @ self._more + (-local).clamp(min=0) @ self._less
+        changes: Tensor = local.clamp(min=0) @ self._more + (-local).clamp(min=0) @ self._less
         changes[:, : factors.shape[1]] += factors
         return changes
 
@@ -132,12 +139,9 @@ def _variations(phenotypes: Tensor) -> Tensor:
     gender, muscle, weight, height, proportions, cup, firmness = phenotypes[:, :, None].unbind(1)
     third = torch.full_like(gender, 1 / 3)
     young = phenotypes.new_tensor([[0, 0, 0, 1, 0]]).expand(len(phenotypes), -1)
-    return torch.cat(
-        [third, third, third, 1 - gender, gender, young]
-        + [_hats(muscle), _hats(weight), 1 - height, height]
-        + [1 - proportions, proportions, _hats(cup), _hats(firmness)],
-        dim=1,
-    )
+    people = (third, third, third, 1 - gender, gender, young)
+    build = (_hats(muscle), _hats(weight), 1 - height, height, 1 - proportions, proportions)
+    return torch.cat([*people, *build, _hats(cup), _hats(firmness)], dim=1)
 
 
 def _hats(value: Tensor) -> Tensor:
@@ -155,8 +159,9 @@ def _both_sides(pose: Pose) -> Pose:
 
 def _turn_towards(start: Tensor, end: Direction) -> Tensor:
     """The smallest rotation (3, 3) that takes the direction of one vector to another's."""
-    first = start / start.norm()
+    first = unit(start)
     second = start.new_tensor(end) / math.hypot(*end)
     x, y, z = torch.linalg.cross(first, second).tolist()
     cross = start.new_tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return torch.eye(3, dtype=start.dtype) + cross + cross @ cross / (1 + first @ second)
+    turn: Tensor = torch.eye(3, dtype=start.dtype) + cross + cross @ cross / (1 + first @ second)
+    return turn

@@ -8,7 +8,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from .mesh import Mesh
+from render_consumers.painting.mesh import Mesh
 
 EASE = {"XS": 0.003, "S": 0.006, "M": 0.010, "L": 0.014, "XL": 0.020, "XXL": 0.027}  # metres
 HEM, WAISTBAND, ANKLE, SHOE_TOP = 0.025, 0.13, -0.752, -0.728  # heights on the template
@@ -26,10 +26,11 @@ class GarmentLook(msgspec.Struct, frozen=True):
 
 
 class Cloth(msgspec.Struct, frozen=True):
-    """One piece of clothing: places (V, 3) in the pose, and the field (V,) that cuts it."""
+    """A piece that is worn: places (V, 3) in the pose and on the template, and what cuts it."""
 
     places: Tensor
-    field: Tensor
+    template: Tensor
+    field: Tensor  # (V,)
 
 
 def top_field(place: Tensor) -> Tensor:
@@ -43,14 +44,16 @@ def hem(place: Tensor) -> Tensor:
 
 def cuff(place: Tensor) -> Tensor:
     elbow, wrist = place.new_tensor(ELBOW), place.new_tensor(WRIST)
-    length = (wrist - elbow).norm()
+    length: Tensor = (wrist - elbow).norm()
     mirrored = torch.cat([place[:, :1].abs(), place[:, 1:]], dim=1)
-    return CUFF * length - (mirrored - elbow) @ (wrist - elbow) / length
+    inside: Tensor = CUFF * length - (mirrored - elbow) @ (wrist - elbow) / length
+    return inside
 
 
 def collar(place: Tensor) -> Tensor:
-    shoulder = (place[:, 0].abs() - 0.058).clamp(min=0)
-    return 0.584 + 0.40 * place[:, 1] - place[:, 2] + 1.1 * shoulder
+    shoulder = (place[:, 0].square() + 0.03**2).sqrt() - 0.03
+    rise = torch.nn.functional.softplus(shoulder - 0.030, beta=60) - 0.003
+    return 0.5835 + 0.40 * place[:, 1] - place[:, 2] + 1.15 * rise
 
 
 def trouser_field(place: Tensor) -> Tensor:
@@ -74,30 +77,34 @@ class Wardrobe:
 
     def __init__(self, tights: Mesh, template: Tensor) -> None:
         self.mesh = tights
-        # Smoothing moves places along the cloth; the template goes with them, so hems stay straight.
+        # Smoothing slides places along the cloth; the template slides too, so hems stay straight.
         self.template = tights.smoothed(template[tights.vertices], ROUNDS)
-        place = self.template
-        self._top, self._trousers, self._shoes = map(
-            lambda field: field(place), (top_field, trouser_field, shoe_field)
-        )
+        self._top = top_field(self.template)
+        self._trousers = trouser_field(self.template)
+        self._shoes = shoe_field(self.template)
 
     def top(self, posed: Tensor, ease: float) -> Cloth:
         height, sleeve = self.template[:, 2], cuff(self.template).clamp(0, 0.5)
-        hang = torch.exp(-(((height - 0.22) / 0.09) ** 2)) * (0.010 + 0.9 * ease)
-        gather = 1 - 0.75 * torch.exp(-((hem(self.template) / 0.045) ** 2))
-        cuffed = 1 - 0.8 * torch.exp(-((sleeve / 0.045) ** 2))
-        neck = 1 - 0.6 * torch.exp(-((collar(self.template).clamp(min=0) / 0.03) ** 2))
-        off = 0.009 + (0.006 + 1.2 * ease + hang) * torch.minimum(gather, cuffed) * neck
-        return Cloth(self._held_off(posed, off), self._top)
+        hang = torch.exp(-(((height - 0.22) / 0.09) ** 2)) * (0.008 + 0.55 * ease)
+        gather = 1 - 0.6 * torch.exp(-((hem(self.template) / 0.045) ** 2))
+        cuffed = 1 - 0.92 * torch.exp(-((sleeve / 0.045) ** 2))
+        neck = 1 - 0.75 * torch.exp(-((collar(self.template).clamp(min=0) / 0.03) ** 2))
+        slim = 1 - 0.45 * ((self.template[:, 0].abs() - 0.10) / 0.10).clamp(0, 1)
+        off = (
+            0.004
+            + 0.005 * cuffed * slim
+            + (0.006 + 1.2 * ease * slim + hang) * torch.minimum(gather, cuffed) * neck
+        )
+        return Cloth(self._held_off(posed, off), self.template, self._top)
 
     def trousers(self, posed: Tensor, ease: float) -> Cloth:
         height = self.template[:, 2]
-        knee = torch.exp(-(((height + 0.56) / 0.14) ** 2)) * 0.012
-        gather = 1 - 0.7 * torch.exp(-(((height - ANKLE) / 0.04) ** 2))
+        knee = torch.exp(-(((height + 0.60) / 0.16) ** 2)) * 0.020
+        gather = 1 - 0.6 * torch.exp(-(((height - ANKLE) / 0.03) ** 2))
         under = (height > 0.0).float() * 0.004
         off = (0.004 + 0.35 * ease + knee) * gather + 0.003 - under
         field = torch.minimum(self._trousers, TUCK + 0.02 - self._top)
-        return Cloth(self._held_off(posed, off), field)
+        return Cloth(self._held_off(posed, off), self.template, field)
 
     def shoes(self, posed: Tensor) -> Cloth:
         """Round toes over a flat sole that stands a little wider than the foot."""
@@ -109,7 +116,8 @@ class Wardrobe:
         outward = self.mesh.normals(places) * places.new_tensor([1.0, 1.0, 0.0])
         places = places + 0.005 * sole * outward
         flat = torch.where(height < 0.016, low - 0.012, places[:, 2])
-        return Cloth(torch.cat([places[:, :2], flat[:, None]], dim=1), self._shoes)
+        places = torch.cat([places[:, :2], flat[:, None]], dim=1)
+        return Cloth(places, self.template, self._shoes)
 
     def _held_off(self, posed: Tensor, off: Tensor) -> Tensor:
         smooth = self.mesh.smoothed(posed[self.mesh.vertices], ROUNDS)

@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from .raster import nearest
+from render_consumers.painting.raster import nearest
+from render_consumers.painting.vectors import unit
 
 MAP = 208  # samples along each side of one shadow map
 BIAS = 0.014  # metres that a surface must be behind another to lie in its shadow
@@ -19,7 +20,7 @@ LAMPS: tuple[tuple[Direction, tuple[float, float, float]], ...] = (
 )
 SKY, GROUND = (0.62, 0.64, 0.68), (0.34, 0.31, 0.29)
 SPREAD = 0.16  # how wide a lamp is, as a share of its distance
-RAYS_PER_LAMP, RAYS_OF_SKY = (4, 2, 2), 10
+RAYS_PER_LAMP, RAYS_OF_SKY = [4, 2, 2], 10
 
 
 def rays() -> Tensor:
@@ -37,8 +38,7 @@ def rays() -> Tensor:
         z = 1 - 1.25 * (k + 0.5) / RAYS_OF_SKY
         angle, flat = k * math.pi * (3 - math.sqrt(5)), math.sqrt(1 - z * z)
         found.append(torch.tensor([flat * math.cos(angle), flat * math.sin(angle), z]))
-    stacked = torch.stack(found)
-    return stacked / stacked.norm(dim=1, keepdim=True)
+    return unit(torch.stack(found))
 
 
 def reached(places: Tensor, normals: Tensor, faces: Tensor) -> Tensor:
@@ -47,11 +47,13 @@ def reached(places: Tensor, normals: Tensor, faces: Tensor) -> Tensor:
     centre = (places.amin(0) + places.amax(0)) / 2
     radius = float((places - centre).norm(dim=1).max()) * 1.02
     lit = torch.stack([_lit(places, centre, radius, faces, ray) for ray in every], dim=1)
-    lamps = torch.stack([part.mean(1) for part in lit[:, :-RAYS_OF_SKY].split(RAYS_PER_LAMP, 1)], 1)
+    lamps = torch.stack(
+        [part.mean(1) for part in torch.split(lit[:, :-RAYS_OF_SKY], RAYS_PER_LAMP, 1)], 1
+    )
     sky = every[-RAYS_OF_SKY:]
     facing = (normals @ sky.T + 0.15).clamp(min=0)
     open_sky = (lit[:, -RAYS_OF_SKY:] * facing).sum(1) / facing.sum(1).clamp(min=1e-3)
-    return torch.cat([lamps, open_sky[:, None]], dim=1)
+    return torch.cat([0.08 + 0.92 * lamps, 0.20 + 0.80 * open_sky[:, None]], dim=1)
 
 
 def _lit(places: Tensor, centre: Tensor, radius: float, faces: Tensor, ray: Tensor) -> Tensor:

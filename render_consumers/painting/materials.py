@@ -3,15 +3,14 @@
 The template stands still whatever the body's shape and pose, so it serves as the texture.
 """
 
-import math
-
 import msgspec
 import torch
 from torch import Tensor
 
-from .colours import Colour
-from .garment import HEM, collar, cuff, hem
-from .hair import hairline
+from render_consumers.painting.colours import Colour
+from render_consumers.painting.garment import HEM, collar, cuff, hem
+from render_consumers.painting.hair import hairline
+from render_consumers.painting.vectors import unit
 
 EYE = (0.03078, -0.12454, 0.72842)  # the middle of the left eye on the template
 IRIS, PUPIL = 0.0058, 0.0023  # metres
@@ -51,7 +50,7 @@ def tinted(albedo: Tensor, share: Tensor, colour: Tensor) -> Tensor:
     return albedo + share[:, None] * (colour - albedo)
 
 
-def skin(samples: Samples, tone: Colour, hair: Colour, brows: float, stubble: float) -> Surface:
+def skin(samples: Samples, tone: Colour, hair: Colour, woman: float, hairy: bool) -> Surface:
     at = samples.template
     base = at.new_tensor(tone)
     albedo = base * (1 + 0.05 * _noise(at, 90.0)[:, None])
@@ -64,18 +63,20 @@ def skin(samples: Samples, tone: Colour, hair: Colour, brows: float, stubble: fl
     albedo = tinted(albedo, 0.35 * samples.marks[:, EARS], flushed)
     albedo = tinted(albedo, 0.30 * smooth(0.40, 0.48, side) * (at[:, 2] < 0.4), flushed)
     beard = front * _blob(at[:, 2], 0.640, 0.022) * smooth(0.664, 0.655, at[:, 2])
-    albedo = tinted(albedo, stubble * beard, 0.45 * base + 0.35 * at.new_tensor(hair))
+    albedo = tinted(albedo, 0.22 * (1 - woman) * beard, 0.45 * base + 0.35 * at.new_tensor(hair))
     lips = smooth(0.25, 0.75, samples.marks[:, LIPS])
     rouge = base * at.new_tensor([0.80, 0.44, 0.44]) + at.new_tensor([0.035, 0.0, 0.003])
-    albedo = tinted(albedo, 0.85 * lips, rouge)
+    albedo = tinted(albedo, (0.40 + 0.45 * woman) * lips, rouge)
     lids = smooth(0.2, 0.9, samples.marks[:, EYELIDS])
     albedo = tinted(albedo, 0.25 * lids, base * at.new_tensor([0.62, 0.46, 0.42]))
     liner = _ring(at)
-    albedo = tinted(albedo, 0.85 * liner * front, at.new_tensor([0.02, 0.013, 0.010]))
+    albedo = tinted(
+        albedo, (0.5 + 0.35 * woman) * liner * front, at.new_tensor([0.02, 0.013, 0.010])
+    )
     albedo = tinted(albedo, 0.55 * samples.marks[:, NAILS], flushed * 1.1)
-    albedo = tinted(albedo, brows * _brow(at), 0.8 * at.new_tensor(hair))
+    albedo = tinted(albedo, _brow(at, 0.0040 - 0.0010 * woman), 0.8 * at.new_tensor(hair))
     scalp = smooth(-0.004, 0.010, hairline(at)) * (at[:, 2] > 0.64) * (1 - samples.marks[:, EARS])
-    albedo = tinted(albedo, (0.85 if brows else 0.0) * scalp, 0.9 * at.new_tensor(hair))
+    albedo = tinted(albedo, (0.85 if hairy else 0.0) * scalp, 0.9 * at.new_tensor(hair))
     gloss = 0.045 + 0.10 * lips - 0.03 * scalp
     return Surface(albedo, samples.normal, gloss, sharpness=18.0, softness=0.22)
 
@@ -117,7 +118,7 @@ def strands(samples: Samples, colour: Colour) -> Surface:
     ) / 2.2  # fmt: skip
     albedo = at.new_tensor(colour) * (1.0 + 0.42 * streak)[:, None]
     tangent = torch.stack([around.cos(), around.sin(), torch.zeros_like(around)], dim=1)
-    normal = _unit(samples.normal + 0.22 * streak[:, None] * tangent)
+    normal = unit(samples.normal + 0.22 * streak[:, None] * tangent)
     return Surface(albedo, normal, 0.10 + 0.06 * streak, sharpness=14.0, softness=0.1)
 
 
@@ -136,10 +137,14 @@ def hoodie(samples: Samples, colour: Colour) -> Surface:
     knit = ribbed * torch.sin(phase)
     seam = _line(low - 0.046, 0.0016) * torso + _line(end - 0.046, 0.0016) * ~torso
     seam = seam + _line(neck - 0.020, 0.0016) + _pocket(at, side)
-    seam = (seam + _line(side - 0.168 - 0.25 * (at[:, 2] - 0.5), 0.0012) * (at[:, 2] > 0.40)).clamp(0, 1)
+    seam = (seam + _line(side - 0.168 - 0.25 * (at[:, 2] - 0.5), 0.0012) * (at[:, 2] > 0.40)).clamp(
+        0, 1
+    )
     shade = (1 - 0.16 * ribbed + 0.12 * knit) * (1 - 0.42 * seam) * (1 + 0.03 * _noise(at, 420.0))
     albedo = (0.84 * at.new_tensor(colour) + 0.006) * shade[:, None]
-    return Surface(albedo, _folded(samples, 1 - ribbed, 0.20), torch.full_like(side, 0.012), 8.0, 0.12)
+    return Surface(
+        albedo, _folded(samples, 1 - ribbed, 0.20), torch.full_like(side, 0.012), 8.0, 0.12
+    )
 
 
 def trousers(samples: Samples, colour: Colour) -> Surface:
@@ -147,7 +152,9 @@ def trousers(samples: Samples, colour: Colour) -> Surface:
     seam = _line(at[:, 1] + 0.02, 0.0013) * (at[:, 0].abs() > 0.1)
     shade = (1 - 0.3 * seam) * (1 + 0.05 * _noise(at, 500.0))
     albedo = at.new_tensor(colour) * shade[:, None]
-    return Surface(albedo, _folded(samples, torch.ones_like(seam), 0.18), 0.014 + 0 * seam, 9.0, 0.1)
+    return Surface(
+        albedo, _folded(samples, torch.ones_like(seam), 0.18), 0.014 + 0 * seam, 9.0, 0.1
+    )
 
 
 def shoes(samples: Samples, colour: Colour, ground: float) -> Surface:
@@ -158,7 +165,9 @@ def shoes(samples: Samples, colour: Colour, ground: float) -> Surface:
     albedo = tinted(at.new_tensor(colour).expand_as(at), sole, at.new_tensor([0.78, 0.77, 0.75]))
     lace = (torch.sin(at[:, 1] * 420) > 0.2) & (at[:, 1] < -0.035) & (at[:, 1] > -0.105)
     middle = 0.195 - 0.12 * (at[:, 1] + 0.07)
-    laced = lace * smooth(0.017, 0.014, (at[:, 0].abs() - middle).abs()) * (samples.normal[:, 2] > 0.35)
+    laced = (
+        lace * smooth(0.017, 0.014, (at[:, 0].abs() - middle).abs()) * (samples.normal[:, 2] > 0.35)
+    )
     albedo = tinted(albedo, 0.9 * laced.float(), at.new_tensor([0.75, 0.75, 0.74]))
     albedo = albedo * (1 - 0.4 * groove.clamp(0, 1))[:, None]
     return Surface(albedo, samples.normal, torch.full_like(height, 0.05), 20.0)
@@ -177,14 +186,16 @@ def _folded(samples: Samples, where: Tensor, depth: float) -> Tensor:
     """Normals bent by broad soft folds, strongest at elbows, knees and just above hems."""
     at = samples.template
     wave = torch.sin(at[:, 2] * 46 + 9 * at[:, 0] + 2.2 * torch.sin(at[:, 0] * 23 + at[:, 1] * 31))
-    cross = torch.sin(at[:, 2] * 21 - 34 * at[:, 0] + 1.7 * torch.sin(at[:, 1] * 27 + at[:, 2] * 17))
+    cross = torch.sin(
+        at[:, 2] * 21 - 34 * at[:, 0] + 1.7 * torch.sin(at[:, 1] * 27 + at[:, 2] * 17)
+    )
     busy = 0.35 + 0.8 * _blob(at[:, 2], 0.10, 0.06) + 0.9 * _blob(at[:, 0].abs(), 0.33, 0.06)
     busy = busy + 0.6 * _blob(at[:, 2], -0.37, 0.06) + 0.8 * _blob(at[:, 2], -0.70, 0.05)
     bend = torch.stack([0.5 * cross, 0.2 * cross, wave + 0.4 * cross], dim=1)
-    return _unit(samples.normal + depth * (where * busy)[:, None] * bend)
+    return unit(samples.normal + depth * (where * busy)[:, None] * bend)
 
 
-def _brow(at: Tensor) -> Tensor:
+def _brow(at: Tensor, thickness: float) -> Tensor:
     """How much of an eyebrow covers each place (N,): hairs that thin out to both ends."""
     knots = at.new_tensor(BROW)
     side = at[:, 0].abs().contiguous()
@@ -193,7 +204,7 @@ def _brow(at: Tensor) -> Tensor:
     share = (side - low[:, 0]) / (high[:, 0] - low[:, 0])
     off = at[:, 2] - (low[:, 1] + share * (high[:, 1] - low[:, 1]))
     along = (side - BROW[0][0]) / (BROW[-1][0] - BROW[0][0])
-    half = 0.0031 * (1 - 0.65 * along.clamp(0, 1))
+    half = thickness * (1 - 0.65 * along.clamp(0, 1))
     hairs = 0.85 + 0.15 * torch.sin(side * 4200 - 2600 * off)
     ends = smooth(-0.08, 0.15, along) * smooth(1.02, 0.75, along)
     return smooth(1.35, 0.35, off.abs() / half) * ends * hairs * (at[:, 1] < -0.09)
@@ -220,7 +231,3 @@ def _noise(at: Tensor, rate: float) -> Tensor:
     """A cheap mottle (N,) from -1 to 1 that looks the same on every machine."""
     x, y, z = (at * rate).unbind(1)
     return torch.sin(x + 1.7 * torch.sin(1.3 * y)) * torch.sin(y + 1.9 * torch.sin(0.9 * z + x))
-
-
-def _unit(vectors: Tensor) -> Tensor:
-    return vectors / vectors.norm(dim=1, keepdim=True).clamp(min=math.ulp(1.0))

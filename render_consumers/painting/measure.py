@@ -12,7 +12,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from .assets import Assets
+from render_consumers.painting.assets import Assets
 
 DIRECTIONS = 96
 Axis = tuple[float, float, float]
@@ -167,7 +167,7 @@ class Tape:
         return int(reach.argmax())
 
     def _lay_extent(self, rule: Extent) -> Reading:
-        body = self._assets.parts["body"].unique()
+        body = torch.unique(self._assets.parts["body"])
         chosen = body[self._on(rule.around)[body] & (self._assets.template[body, 0] > -1e-4)]
         place = self._assets.template[chosen] @ self._assets.template.new_tensor(rule.axis)
         edge = (place > place.max() - 0.03) | (place < place.min() + 0.03)
@@ -195,7 +195,12 @@ def _girth(normal: Tensor) -> Reading:
     other = torch.linalg.cross(normal, flat)
     angle = torch.arange(DIRECTIONS, device=normal.device) * (2 * math.pi / DIRECTIONS)
     rays = flat[:, None] * angle.cos() + other[:, None] * angle.sin()
-    return lambda points: (points @ rays).amax(1).mean(1) * (2 * math.pi)
+
+    def read(points: Tensor) -> Tensor:
+        width: Tensor = (points @ rays).amax(1).mean(1)
+        return width * (2 * math.pi)
+
+    return read
 
 
 def _mirrored(rule: Span) -> Axis | None:
@@ -206,7 +211,8 @@ def _mirrored(rule: Span) -> Axis | None:
 
 def _edges(faces: Tensor) -> Tensor:
     pairs = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    return torch.unique(pairs.sort(dim=1).values, dim=0)
+    edges: Tensor = torch.unique(pairs.sort(dim=1).values, dim=0)
+    return edges
 
 
 def _main_bones(assets: Assets) -> Tensor:

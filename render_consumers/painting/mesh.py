@@ -3,12 +3,14 @@
 import torch
 from torch import Tensor
 
+from render_consumers.painting.vectors import unit
+
 
 class Mesh:
     """The triangles (F, 3) of one part, and for each of its V vertices what lies around it."""
 
     def __init__(self, faces: Tensor) -> None:
-        self.vertices = faces.unique()  # (V,) where they lie in the whole model
+        self.vertices = torch.unique(faces)  # (V,) where they lie in the whole model
         place = torch.zeros(int(faces.max()) + 1, dtype=torch.long, device=faces.device)
         place[self.vertices] = torch.arange(len(self.vertices), device=faces.device)
         self.faces = place[faces]
@@ -25,8 +27,7 @@ class Mesh:
         """Unit normals (V, 3), each the mean of the triangles around, large ones counting more."""
         a, b, c = places[self.faces].unbind(1)
         faces = torch.linalg.cross(b - a, c - a)
-        summed = _with_zero(faces)[self._around].sum(1)
-        return summed / summed.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        return unit(_with_zero(faces)[self._around].sum(1))
 
     def smoothed(self, values: Tensor, rounds: int, share: float = 0.5) -> Tensor:
         """Values (V, K), each drawn towards the mean of its neighbours; the rim stays put."""
@@ -35,6 +36,23 @@ class Mesh:
             mean = _with_zero(values)[self._next].sum(1) / self._degree
             values = torch.where(fixed, values, values + share * (mean - values))
         return values
+
+
+def split(faces: Tensor) -> tuple[Tensor, Tensor]:
+    """Each triangle in four (4 F, 3), and the two vertices (V', 2) that each new one is between.
+
+    A vertex that was there before is between itself and itself.
+    """
+    corners = torch.unique(faces)
+    place = torch.zeros(int(faces.max()) + 1, dtype=torch.long, device=faces.device)
+    place[corners] = torch.arange(len(corners), device=faces.device)
+    pairs = torch.cat([faces[:, [i, (i + 1) % 3]] for i in range(3)]).sort(dim=1).values
+    edges, which = torch.unique(pairs, dim=0, return_inverse=True)
+    ab, bc, ca = (which + len(corners)).view(3, -1).unbind(0)
+    a, b, c = place[faces].unbind(1)
+    rows = [(a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca)]
+    parents = torch.cat([corners[:, None].expand(-1, 2), edges])
+    return torch.cat([torch.stack(row, dim=1) for row in rows]), parents
 
 
 def _with_zero(rows: Tensor) -> Tensor:

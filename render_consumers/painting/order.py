@@ -6,15 +6,14 @@ from typing import TypeVar
 import msgspec
 
 from domain.picture import UserDetails
-
-from . import camera, colours
-from .body import POSES, Pose
-from .colours import Colour
-from .garment import EASE, GarmentLook
+from render_consumers.painting import camera, colours
+from render_consumers.painting.body import POSES, Pose
+from render_consumers.painting.colours import Colour
+from render_consumers.painting.garment import EASE, GarmentLook
 
 GENDERS = {"male": 0.0, "man": 0.0, "female": 1.0, "woman": 1.0}
 NEUTRAL_GENDERS = {"", "neutral", "other", "non-binary", "nonbinary", "unspecified"}
-HAIRSTYLES = {"short": "short", "long": "long", "bald": "bald"}
+HAIRSTYLES = {"short": "short", "bob": "bob", "bald": "bald"}
 FACE_SHAPES: dict[str, dict[str, float]] = {"oval": {}, "": {}}
 EXPRESSIONS: dict[str, dict[str, float]] = {
     "neutral": {"mouthSmile": 0.10},
@@ -55,7 +54,7 @@ def understand(details: UserDetails, look: GarmentLook) -> Order:
     gender = known(
         "user_details.gender", details.gender, GENDERS | dict.fromkeys(NEUTRAL_GENDERS, 0.5), ""
     )
-    usual = "long" if gender > 0.5 else "short"
+    usual = "bob" if gender > 0.5 else "short"
     known("user_details.face_shape", details.face_shape, FACE_SHAPES, "oval")
     tone, mode = details.skin_tone, details.view_mode
     if tone >= len(colours.SKIN):
@@ -72,9 +71,7 @@ def understand(details: UserDetails, look: GarmentLook) -> Order:
         pose=known("user_details.pose", details.pose, POSES, "i-pose"),
         skin=colours.skin(tone),
         hair=colours.from_hex(details.hair_color),
-        hairstyle=known(
-            "user_details.hairstyle", details.hairstyle or usual, HAIRSTYLES, usual
-        ),
+        hairstyle=known("user_details.hairstyle", details.hairstyle or usual, HAIRSTYLES, usual),
         actions=known("user_details.expression", details.expression, EXPRESSIONS, "neutral"),
         degrees=known("user_details.camera_view", details.camera_view, camera.VIEWS, "front"),
         mode=mode,

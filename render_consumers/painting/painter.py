@@ -4,33 +4,31 @@ from collections.abc import Callable
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from domain.picture import UserDetails
+from render_consumers.painting import assets, camera
+from render_consumers.painting.assets import prepare
+from render_consumers.painting.body import Body, Skin
+from render_consumers.painting.fit import fit, start_from
+from render_consumers.painting.garment import Cloth, GarmentLook, Wardrobe, bare
+from render_consumers.painting.hair import Hair
+from render_consumers.painting.materials import EARS
+from render_consumers.painting.measure import Tape
+from render_consumers.painting.mesh import Mesh
+from render_consumers.painting.order import Order, understand
+from render_consumers.painting.scene import Layer, Material, together
+from render_consumers.painting.studio import photographed
 
-from . import assets, camera, colours, garment, hair, light, materials, shade
-from .body import Body, Skin
-from .colours import Colour
-from .fit import fit, start_from
-from .garment import Cloth, GarmentLook, Wardrobe
-from .materials import Samples, Surface
-from .measure import Tape
-from .mesh import Mesh
-from .order import Order, understand
-from .raster import rasterise
-from .scene import Layer, Material, Scene, together
-
-FINE = 2  # samples along each side of a pixel
-TROUSERS: Colour = (0.022, 0.026, 0.038)
-SNEAKERS: Colour = (0.10, 0.105, 0.115)
-IRIS: Colour = (0.17, 0.085, 0.04)
+__all__ = ["GarmentLook", "Painter", "Painting", "Stopped", "prepare"]
 
 
 class Painting(msgspec.Struct, frozen=True):
     """Pixels (H, W, 3); the fields that were asked for and could not be drawn; centimetres."""
 
-    pixels: np.ndarray
+    pixels: npt.NDArray[np.uint8]
     ignored: tuple[str, ...]
     achieved: dict[str, float]
 
@@ -52,8 +50,8 @@ class Painter:
         self._eyes = Mesh(torch.cat([parts["helper-l-eye"], parts["helper-r-eye"]]))
         self._teeth = Mesh(torch.cat([parts["helper-upper-teeth"], parts["helper-lower-teeth"]]))
         self._wardrobe = Wardrobe(Mesh(parts["helper-tights"]), template)
-        ears = self._assets.marks[:, materials.EARS]
-        self._cap = Mesh(hair.cap_faces(parts["body"], template, ears))
+        ears = self._assets.marks[:, EARS]
+        self._hair = Hair(parts["body"], template, ears)
 
     def paint(
         self,
@@ -80,9 +78,7 @@ class Painter:
             skin = self._posed(order, fitted.controls, fitted.scale, turn)
             scene = together(self._layers(order, skin))
             go_on()
-            lit = light.reached(scene.places, scene.normals, scene.solid())
-            go_on()
-            pixels = self._pictured(order, scene, lit, size, go_on)
+            pixels = photographed(scene, order, size, go_on)
         return Painting(pixels.cpu().numpy(), order.ignored, fitted.achieved)
 
     def _posed(self, order: Order, controls: Tensor, scale: float, turn: float) -> Skin:
@@ -92,19 +88,24 @@ class Painter:
                 controls[self._body.index[action + side]] = strength
         skin = self._body.posed(self._body.shaped(controls), order.pose)
         degrees = order.degrees + turn
-        return Skin(*(camera.turned(scale * places, degrees) for places in (skin.vertices, skin.joints)))
+        return Skin(
+            camera.turned(scale * skin.vertices, degrees),
+            camera.turned(scale * skin.joints, degrees),
+        )
 
     def _layers(self, order: Order, skin: Skin) -> list[Layer]:
         posed, template = skin.vertices, self._assets.template
-        covered = garment.bare(template[self._skin.vertices])
+        covered = bare(template[self._skin.vertices])
         layers = [
             self._layer(Material.SKIN, self._skin, posed, covered),
             self._layer(Material.EYES, self._eyes, posed),
             self._layer(Material.TEETH, self._teeth, posed),
         ]
         if order.hairstyle != "bald":
-            places, field = hair.cap(self._cap, posed, template, volume=0.016)
-            layers.append(self._dressed(Material.HAIR, self._cap, Cloth(places, field)))
+            cap = self._hair.over_scalp(posed, volume=0.016)
+            layers.append(self._dressed(Material.HAIR, self._hair.cap, cap))
+        if order.hairstyle == "bob":
+            layers.append(self._dressed(Material.HAIR, self._hair.curtain, self._hair.bob(posed)))
         wear, mesh = self._wardrobe, self._wardrobe.mesh
         return [
             *layers,
@@ -132,66 +133,8 @@ class Painter:
             material=material,
             mesh=mesh,
             places=cloth.places,
-            template=self._assets.template[mesh.vertices],
-            marks=self._assets.marks[mesh.vertices],
+            template=cloth.template,
+            marks=torch.zeros_like(cloth.places[:, :1]).expand(-1, len(assets.MARKS)),
             field=cloth.field,
             open=True,
         )
-
-    def _pictured(
-        self,
-        order: Order,
-        scene: Scene,
-        lit: Tensor,
-        size: tuple[int, int],
-        go_on: Callable[[], None],
-    ) -> Tensor:
-        shown = scene.places[scene.solid().flatten()]
-        low, high = shown.amin(0), shown.amax(0)
-        view = camera.frame(order.mode, size, low, high)
-        fine = msgspec.structs.replace(view, size=(size[0] * FINE, size[1] * FINE))
-        visible = rasterise(
-            fine.project(scene.places), scene.faces, fine.size, scene.field, scene.one_sided
-        )
-        go_on()
-        place, normal, template, light_there, marks = scene.seen(visible, lit)
-        towards = _unit(place.new_tensor(fine.eye()) - place)
-        normal = _unit(normal)
-        material = scene.material[visible.face]
-        out = torch.zeros_like(place)
-        for kind in Material:
-            at = (material == kind).nonzero()[:, 0]
-            if len(at):
-                samples = Samples(template[at], place[at], _facing(normal[at], towards[at]), marks[at])
-                surface = self._surface(kind, samples, order, float(low[2]))
-                out[at] = shade.shaded(surface, light_there[at], towards[at])
-            go_on()
-        feet = shown[shown[:, 2] < low[2] + 0.30][::7]
-        dark = shade.contact_shadow(view, feet, float(low[2]))
-        return shade.developed(out, visible.sample, view, FINE, order.backdrop, dark)
-
-    def _surface(self, kind: Material, samples: Samples, order: Order, ground: float) -> Surface:
-        if kind is Material.SKIN:
-            grown = 0.0 if order.hairstyle == "bald" else 1.0
-            stubble = 0.22 * max(0.0, 1 - 2 * order.gender)
-            return materials.skin(samples, order.skin, order.hair, grown, stubble)
-        if kind is Material.HAIR:
-            return materials.strands(samples, order.hair)
-        if kind is Material.EYES:
-            return materials.eyes(samples, IRIS)
-        if kind is Material.TEETH:
-            return materials.teeth(samples)
-        if kind is Material.TOP:
-            return materials.hoodie(samples, order.garment)
-        if kind is Material.TROUSERS:
-            return materials.trousers(samples, TROUSERS)
-        return materials.shoes(samples, SNEAKERS, ground)
-
-
-def _facing(normal: Tensor, towards: Tensor) -> Tensor:
-    """Normals that never point far away from the viewer: the inside of cloth is lit as seen."""
-    return torch.where((normal * towards).sum(1, keepdim=True) < -0.2, -normal, normal)
-
-
-def _unit(vectors: Tensor) -> Tensor:
-    return vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-12)

@@ -4,12 +4,15 @@ Every step is a gather, a scan or a minimum over integers, so the same scene giv
 bytes however the work is scheduled.
 """
 
+from collections.abc import Iterator
+
 import msgspec
 import torch
 from torch import Tensor
 
 NOTHING = 1 << 62
 DEPTH_STEPS = float(1 << 30)
+ROWS = 1 << 14  # drawn at a time: what a processor's cache holds
 
 
 class Visible(msgspec.Struct, frozen=True):
@@ -18,6 +21,12 @@ class Visible(msgspec.Struct, frozen=True):
     sample: Tensor  # (N,) index into the rows of the picture
     face: Tensor  # (N,)
     weight: Tensor  # (N, 3) sums to 1, corrected for perspective
+
+    def pieces(self, most: int) -> Iterator["Visible"]:
+        """The same samples in order, at most so many at a time."""
+        columns = (self.sample, self.face, self.weight)
+        for piece in zip(*(torch.split(column, most) for column in columns), strict=True):
+            yield Visible(*piece)
 
     def mix(self, faces: Tensor, values: Tensor) -> Tensor:
         """Values (V, K) of the vertices, mixed at each sample (N, K)."""
@@ -68,12 +77,47 @@ def nearest(screen: Tensor, faces: Tensor, size: tuple[int, int]) -> Tensor:
 def _best(xyz: Tensor, area: Tensor, cut: Tensor | None, size: tuple[int, int]) -> Tensor:
     """For each sample (W * H,) the packed depth and triangle of the nearest, or NOTHING."""
     width, height = size
-    sample, packed = _fragments(xyz, _plane(xyz, area, xyz[:, :, 2]), cut, width, height)
+    near = _plane(xyz, area, xyz[:, :, 2])
+    face, y = _expand(
+        (xyz[:, :, 1].amin(1) - 0.5).ceil().clamp(0, height).long(),
+        (xyz[:, :, 1].amax(1) - 0.5).ceil().clamp(0, height).long(),
+    )
+    left, right = _crossings(xyz, face, y + 0.5)
+    start, stop = ((edge - 0.5).ceil().clamp(0, width).long() for edge in (left, right))
+    rows = (stop > start).nonzero()[:, 0]
     best = torch.full((width * height,), NOTHING, device=xyz.device)
-    return best.scatter_reduce_(0, sample, packed, "amin")
+    for some in torch.split(rows, ROWS):
+        _draw(best, face[some], y[some], start[some], stop[some], near, cut, width)
+    return best
+
+
+def _draw(
+    best: Tensor,
+    face: Tensor,
+    y: Tensor,
+    start: Tensor,
+    stop: Tensor,
+    near: Tensor,
+    cut: Tensor | None,
+    width: int,
+) -> None:
+    """Lay some rows of triangles over what is there already; the nearest stays."""
+    row, x = _expand(start, stop)
+    if cut is not None:
+        kept = (_along(cut, face, y, row, x) > 0).nonzero()[:, 0]
+        row, x = row[kept], x[kept]
+    depth = (1 - _along(near, face, y, row, x)).clamp_(0, 1).mul_(DEPTH_STEPS).long()
+    best.scatter_reduce_(0, (y * width)[row] + x, (depth << 32) | face[row], "amin")
+
+
+def _along(plane: Tensor, face: Tensor, y: Tensor, row: Tensor, x: Tensor) -> Tensor:
+    """The value of px + qy + r (N,) at the samples x of rows that each belong to a triangle."""
+    p, q, r = plane[face].unbind(1)
+    return torch.addcmul((q * (y + 0.5) + r + 0.5 * p)[row], p[row], x.double())
 
 
 def _doubled_area(xyz: Tensor) -> Tensor:
+    """Twice the area (F,) of each triangle, below 0 where its outside faces the viewer."""
     a, b, c = xyz[:, :, :2].unbind(1)
     edge, other = b - a, c - a
     return edge[:, 0] * other[:, 1] - edge[:, 1] * other[:, 0]
@@ -86,26 +130,6 @@ def _plane(xyz: Tensor, area: Tensor, value: Tensor) -> Tensor:
     p = ((v - u) * (c - a)[:, 1] - (w - u) * (b - a)[:, 1]) / area
     q = ((w - u) * (b - a)[:, 0] - (v - u) * (c - a)[:, 0]) / area
     return torch.stack([p, q, u - p * a[:, 0] - q * a[:, 1]], dim=1)
-
-
-def _fragments(
-    xyz: Tensor, near: Tensor, cut: Tensor | None, width: int, height: int
-) -> tuple[Tensor, Tensor]:
-    """Every covered sample with its depth and triangle packed into one sortable integer."""
-    face, y = _expand(
-        (xyz[:, :, 1].amin(1) - 0.5).ceil().clamp(0, height).long(),
-        (xyz[:, :, 1].amax(1) - 0.5).ceil().clamp(0, height).long(),
-    )
-    left, right = _crossings(xyz, face, y + 0.5)
-    row, x = _expand(
-        (left - 0.5).ceil().clamp(0, width).long(), (right - 0.5).ceil().clamp(0, width).long()
-    )
-    face, y = face[row], y[row]
-    if cut is not None:
-        kept = (_at(cut, face, x, y) > 0).nonzero()[:, 0]
-        face, x, y = face[kept], x[kept], y[kept]
-    depth = (near[:, 2].new_ones(()) - _at(near, face, x, y)).clamp(0, 1) * DEPTH_STEPS
-    return y * width + x, (depth.long() << 32) | face
 
 
 def _expand(start: Tensor, stop: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,10 +156,6 @@ def _crossings(xyz: Tensor, face: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         right = torch.where(crossed, torch.maximum(right, x), right)
     empty = left > right
     return left.masked_fill(empty, 0.0), right.masked_fill(empty, 0.0)
-
-
-def _at(plane: Tensor, face: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    return plane[face, 0] * (x + 0.5) + plane[face, 1] * (y + 0.5) + plane[face, 2]
 
 
 def _weights(xyz: Tensor, area: Tensor, sample: Tensor, width: int) -> Tensor:

@@ -6,8 +6,8 @@ import msgspec
 import torch
 from torch import Tensor
 
-from .mesh import Mesh
-from .raster import Visible
+from render_consumers.painting.mesh import Mesh
+from render_consumers.painting.raster import Visible
 
 
 class Material(IntEnum):
@@ -46,7 +46,7 @@ class Scene(msgspec.Struct, frozen=True):
         """Place, normal, template, light and marks of each sample; normals face the viewer."""
         columns = [self.places, self.normals, self.template, lit, self.marks]
         mixed = visible.mix(self.faces, torch.cat(columns, dim=1))
-        return mixed.split([column.shape[1] for column in columns], dim=1)
+        return torch.split(mixed, [column.shape[1] for column in columns], dim=1)
 
 
 def together(layers: list[Layer]) -> Scene:

@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor
 
-from .camera import Camera
-from .colours import Colour, encode
-from .light import GROUND, LAMPS, SKY
-from .materials import Surface
+from render_consumers.painting.camera import Camera
+from render_consumers.painting.colours import Colour, encode
+from render_consumers.painting.light import GROUND, LAMPS, SKY
+from render_consumers.painting.materials import Surface
 
 EXPOSURE = 0.50
 SHOULDER = 0.72  # light above this is rolled off instead of clipped

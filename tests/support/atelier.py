@@ -40,7 +40,7 @@ class Outside(NamedTuple):
 
 
 class Atelier:
-    """One `atelier up` in a data directory; outside servers where the tests are told to use them."""
+    """One `atelier up` in a data directory, with outside servers where there are any."""
 
     def __init__(self, data: Path, outside: Outside) -> None:
         self.data = data

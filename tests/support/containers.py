@@ -1,4 +1,4 @@
-"""The servers that production runs on, as containers; the images are those of docker-compose.yml."""
+"""What production runs on, as containers; the images are those of docker-compose.yml."""
 
 import secrets
 import time

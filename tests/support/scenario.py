@@ -29,6 +29,8 @@ from infra.postgres import Pool, connect, open_pool
 from projections import PROJECTIONS
 from projections.runner import make
 
+MASTER_KEY = secrets.token_bytes(32)
+HASH_KEY = secrets.token_bytes(32)
 ACCOUNT = UUID("11111111-1111-1111-1111-111111111111")
 TASK = UUID("22222222-2222-2222-2222-222222222222")
 
@@ -130,9 +132,8 @@ def opened_pool(url: str, size: int = 4) -> Iterator[Pool]:
 
 
 def make_store(pool: Pool) -> EventStore:
-    """An event store with secrets of its own."""
-    keys = KeyRing(pool, secrets.token_bytes(32))
-    return EventStore(pool, keys, secrets.token_bytes(32))
+    """A store as another process has it: same secrets, a key ring that remembers nothing."""
+    return EventStore(pool, KeyRing(pool, MASTER_KEY), HASH_KEY)
 
 
 def make_read_models(url: str) -> None:
@@ -148,6 +149,18 @@ def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)
+
+
+def eventually_refused(error: type[Exception], act: Callable[[], object]) -> None:
+    """Act until it is refused so: what was killed may answer for a moment."""
+
+    def refused() -> bool:
+        with contextlib.suppress(error):
+            act()
+            return False
+        return True
+
+    eventually(refused)
 
 
 # Examples.

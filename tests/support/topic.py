@@ -12,7 +12,7 @@ from infra.settings import Settings
 def read_events(
     settings: Settings, enough: Callable[[list[dict[str, str]]], bool]
 ) -> list[dict[str, str]]:
-    """The headers of every record, from the beginning, until there are enough or 20 s have passed."""
+    """The headers of every record from the beginning, until there are enough or 20 s are over."""
     consumer = make_consumer(settings)
     partitions = [TopicPartition(EVENTS_TOPIC, n) for n in range(PARTITIONS)]
     consumer.assign(partitions)

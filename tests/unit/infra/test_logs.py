@@ -49,6 +49,15 @@ def test_kafka_is_heard_from_warnings_on(capsys):
     assert [line["event"] for line in lines_of(capsys)] == ["connection lost"]
 
 
+def test_closing_kafka_is_no_error(capsys):
+    logs.configure("relay", "json")
+    logging.getLogger("kafka.cluster").error("Metadata refresh: failed %s", "Cancelled")
+    logging.getLogger("kafka.cluster").error("Metadata refresh: failed %s", "NoBrokersAvailable")
+    assert [line["event"] for line in lines_of(capsys)] == [
+        "Metadata refresh: failed NoBrokersAvailable"
+    ]
+
+
 def test_an_exception_is_told_without_the_values_of_its_variables(capsys):
     logs.configure("api", "json")
     try:

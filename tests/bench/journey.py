@@ -1,0 +1,61 @@
+"""How long people wait: for `atelier up`, for a picture, and for Ctrl-C.
+
+The limits are those that the journey promises: ready again in 8 s, a picture in 5 s after the post,
+everything stopped in 10 s.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+from tests.acceptance.test_journey import example
+from tests.bench.report import Figure, median, report
+from tests.support.atelier import STOP_S, Atelier, Outside, Person
+
+RUNS = 3
+READY_S = 8.0
+PICTURE_S = 5.0
+
+
+def main() -> None:
+    """Start, order and stop three times over the same data."""
+    starts, pictures, small, stops = [], [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        atelier = Atelier(Path(folder) / "data", Outside({}, {}))
+        first = atelier.start()
+        atelier.stop()
+        for _ in range(RUNS):
+            starts.append(atelier.start())
+            with atelier.client() as client:
+                person = Person(client)
+                picture_seconds(person, example())  # the first one warms it up
+                pictures.append(picture_seconds(person, example()))
+                small.append(picture_seconds(person, {}))
+            stops.append(atelier.stop()[0])
+    report(
+        "journey",
+        [
+            Figure(name="first start, body model prepared already", unit="s", ours=first),
+            Figure(name="start again", unit="s", ours=median(starts), limit=READY_S),
+            Figure(
+                name="post to picture, contract's example",
+                unit="s",
+                ours=median(pictures),
+                limit=PICTURE_S,
+            ),
+            Figure(name="post to picture, defaults", unit="s", ours=median(small), limit=PICTURE_S),
+            Figure(name="Ctrl-C to nothing left", unit="s", ours=median(stops), limit=STOP_S),
+        ],
+    )
+
+
+def picture_seconds(person: Person, body: object) -> float:
+    """From the post until the task is seen to have succeeded."""
+    began = time.monotonic()
+    task = person.post("/generate", body)["task_id"]
+    assert person.wait_for(task)["status"] == "SUCCESS"
+    return time.monotonic() - began
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""The application on real servers, with and without a projector."""
+
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+from psycopg import sql
+
+from api.app import create_app
+from infra.event_store import EventStore
+from infra.keys import KeyRing
+from infra.postgres import connect, open_pool
+from infra.settings import Settings
+from projections import main as projector
+from tests.support.servers import Server
+
+PERSON = {  # without an address
+    "full_name": "Ada Example",
+    "date_of_birth": 486518400,
+    "ethnicity": "any",
+    "gender": "Female",
+}
+
+
+class Client:
+    """A REST client that is logged in as one person, or nobody."""
+
+    def __init__(self, http: TestClient[Litestar], token: str = "") -> None:
+        self.http = http
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def get(self, path: str, **headers: str):
+        return self.http.get(path, headers=self.headers | headers)
+
+    def post(self, path: str, body: Any, **headers: str):
+        return self.http.post(path, json=body, headers=self.headers | headers)
+
+    def delete(self, path: str):
+        return self.http.delete(path, headers=self.headers)
+
+    def joined_by(self, email: str) -> "Client":
+        """Register a person and log in as them."""
+        assert self.post("/register", PERSON | {"email": email}).status_code == 200
+        token = self.post("/login", {"email": email}).json()["token"]
+        return Client(self.http, token)
+
+
+@pytest.fixture(scope="module")
+def shared(postgres: Server, template: str) -> Iterator[Settings]:
+    """A database for the tests of a module, which keep apart by their accounts.
+
+    Kafka and the media store are away: what these tests ask needs neither.
+    """
+    postgres.restart()
+    with database(postgres, template) as url:
+        settings = Settings(
+            postgres_url=url,
+            kafka_bootstrap="127.0.0.1:1",
+            s3_url="http://127.0.0.1:1",
+            s3_access_key="key",
+            s3_secret_key="secret",
+            master_key=secrets.token_bytes(32),
+            hash_key=secrets.token_bytes(32),
+            jwt_key=secrets.token_bytes(32),
+        )
+        projector.migrate(settings)
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def server(shared: Settings) -> Iterator[TestClient[Litestar]]:
+    """A server and a projector."""
+    stop = threading.Event()
+    threads = projector.start(shared, stop)
+    with TestClient(create_app(shared), raise_server_exceptions=False) as http:
+        yield http
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def store(shared: Settings) -> Iterator[EventStore]:
+    """The same log, for what render consumers would append."""
+    pool = open_pool(shared.postgres_url, 1)
+    yield EventStore(pool, KeyRing(pool, shared.master_key), shared.hash_key)
+    pool.close()
+
+
+@pytest.fixture
+def client(server: TestClient[Litestar]) -> Client:
+    """Nobody yet."""
+    return Client(server)
+
+
+@pytest.fixture
+def ada(client: Client) -> Client:
+    """Ada, registered and logged in."""
+    return client.joined_by(new_email())
+
+
+@pytest.fixture
+def migrated(settings: Settings) -> Settings:
+    """The settings of a system of the test's own."""
+    projector.migrate(settings)
+    return settings
+
+
+@pytest.fixture
+def alone(migrated: Settings) -> Iterator[Client]:
+    """Nobody yet, on a server of the test's own, without a projector."""
+    with TestClient(create_app(migrated), raise_server_exceptions=False) as http:
+        yield Client(http)
+
+
+def new_email() -> str:
+    """An address that no other test uses."""
+    return f"{secrets.token_hex(6)}@example.com"
+
+
+@contextmanager
+def database(postgres: Server, template: str) -> Iterator[str]:
+    """A migrated database and its URL."""
+    name = f"test_{secrets.token_hex(6)}"
+    with connect(postgres.url, statement_timeout=0) as connection:
+        make = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(make.format(sql.Identifier(name), sql.Identifier(template)))
+        yield urlsplit(postgres.url)._replace(path=f"/{name}").geturl()
+        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+        connection.execute(drop.format(sql.Identifier(name)))

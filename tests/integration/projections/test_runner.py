@@ -1,0 +1,228 @@
+import functools
+import threading
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from domain.errors import UnknownEvent
+from infra.event_store import APPEND
+from infra.leader import Leadership
+from infra.postgres import Listener, connect
+from projections import accounts, tasks
+from projections.model import Projection, Statement
+from projections.runner import BATCH, LostLock, Runner, make
+from tests.support.scenario import ACCOUNT, TASK, eventually, started
+
+END_SESSION = "SELECT pg_terminate_backend(pg_backend_pid())"
+broken: set[str] = set()
+
+
+def apply(recorded):
+    """Notes each event twice, with whatever fault the test wants in the middle."""
+    note = Statement("INSERT INTO {table} VALUES (%(n)s)", {"n": recorded.position})
+    faults = {
+        "python": lambda: 1 / 0,
+        "sql": lambda: [note, Statement("SELECT 1 / 0", {}), note],
+        "session": lambda: [note, Statement(END_SESSION, {}), note],
+    }
+    for fault in broken:
+        if str(recorded.aggregate_id) in fault:
+            return faults[fault.partition(" ")[0]]()
+    return [note, note]
+
+
+NOTES = Projection(name="notes", tables="CREATE TABLE {table} (n bigint)", apply=apply)
+
+
+@pytest.fixture
+def notes(models):
+    with connect(models.url) as connection:
+        make(connection, NOTES)
+    models.catch_up(NOTES)
+    query = "SELECT n FROM atelier_notes ORDER BY n"
+    yield lambda: [row["n"] for row in models.ask_database(query)]
+    broken.clear()
+
+
+def doubled(*positions):
+    return [position for position in positions for _ in range(2)]
+
+
+def test_rows_and_position_move_together(models, story, notes):
+    story.request()
+    models.catch_up(NOTES)
+    assert notes() == doubled(1, 2)
+    assert models.position(NOTES) == 2
+
+
+def test_a_log_longer_than_a_batch_is_followed_to_its_end(models, story, notes):
+    story.tell(TASK, *(started(n) for n in range(BATCH + 10)))
+    with connect(models.url) as connection:
+        runner = models.runner(NOTES)
+        assert [runner.catch_up(connection) for _ in range(3)] == [BATCH, 10, 0]
+    assert len(notes()) == 2 * (1 + BATCH + 10)
+
+
+def test_a_fault_of_postgres_leaves_nothing_half_applied(models, story, notes):
+    story.request()
+    bad = story.request()
+    broken.add(f"session {bad}")
+    with pytest.raises(psycopg.OperationalError):
+        models.catch_up(NOTES)
+    assert notes() == doubled(1)
+    assert models.position(NOTES) == 1
+    assert models.parked(NOTES) == []
+    broken.clear()
+    models.catch_up(NOTES)
+    assert notes() == doubled(1, 2, 3)
+
+
+@pytest.mark.parametrize("fault", ["python", "sql"])
+def test_a_bad_event_parks_its_aggregate_and_the_rest_goes_on(models, story, notes, fault):
+    good, bad = story.request(), story.request()
+    broken.add(f"{fault} {bad}")
+    story.tell(bad, started())
+    story.tell(good, started())
+    models.catch_up(NOTES)
+    assert notes() == doubled(1, 2, 5)
+    assert models.parked(NOTES) == [3, 4]
+    assert models.position(NOTES) == 5
+
+
+def test_what_comes_later_for_a_parked_aggregate_is_parked_in_its_order(models, story, notes):
+    good, bad = story.request(), story.request()
+    broken.add(f"sql {bad}")
+    models.catch_up(NOTES)
+    broken.clear()
+    story.tell(bad, started())
+    story.tell(good, started())
+    models.catch_up(NOTES)
+    assert notes() == doubled(1, 2, 5)
+    assert models.parked(NOTES) == [3, 4]
+
+
+def test_the_parked_event_tells_its_fault_but_nothing_personal(models, story, notes):
+    bad = story.request()
+    broken.add(f"python {bad}")
+    story.tell(bad, started())
+    models.catch_up(NOTES)
+    first, second = models.ask_database("SELECT * FROM atelier_parked ORDER BY position")
+    assert (first["error"], second["error"]) == ("ZeroDivisionError", None)
+    assert (first["aggregate_id"], first["account"]) == (bad, ACCOUNT)
+    assert first["event_id"] == story.store.load(bad)[0].event_id
+
+
+def test_one_read_model_parks_for_itself_alone(models, story, notes):
+    broken.add(f"sql {story.request()}")
+    models.catch_up()
+    models.catch_up(NOTES)
+    assert models.parked(NOTES) == [2]
+    assert models.parked(tasks.PROJECTION) == []
+    assert len(models.rows(tasks.PROJECTION)) == 1
+
+
+def tell_stored(models, aggregate, version, kind, state):
+    with connect(models.url) as connection:
+        values = [1, uuid4(), kind, aggregate, version, "test", ACCOUNT, uuid4(), None, state]
+        connection.execute(APPEND, [[value] for value in values] + [[]] * 6)
+
+
+def test_an_event_that_cannot_be_read_is_parked(models, story, notes):
+    tell_stored(models, TASK, 1, "render.started.v1", "no json")
+    story.request()
+    models.catch_up(NOTES)
+    assert models.parked(NOTES) == [2]
+    assert notes() == doubled(1, 3)
+
+
+def test_an_event_whose_sealed_fields_were_moved_is_parked(models, story, notes):
+    story.request()
+    (row,) = models.ask_database("SELECT state FROM atelier_events WHERE position = 2")
+    tell_stored(models, TASK, 1, "render.requested.v1", row["state"])
+    models.catch_up(NOTES)
+    assert models.parked(NOTES) == [3]
+    assert notes() == doubled(1, 2)
+
+
+def test_a_type_that_this_build_does_not_know_stops_at_exactly_that_place(models, story, notes):
+    story.request()
+    tell_stored(models, TASK, 1, "render.sculpted.v9", "{}")
+    story.request()
+    with pytest.raises(UnknownEvent, match="position 3"):
+        models.catch_up(NOTES)
+    assert notes() == doubled(1, 2)
+    assert models.position(NOTES) == 2
+    assert models.parked(NOTES) == []
+
+
+def test_of_two_runners_the_one_that_is_overtaken_changes_nothing(models, story, notes):
+    story.request()
+
+    def read(after, limit):
+        batch = story.store.read(after, limit)
+        models.catch_up(NOTES)  # meanwhile the other one
+        return batch
+
+    late = Runner(NOTES, functools.partial(connect, models.url), read)
+    with connect(models.url) as connection, pytest.raises(LostLock):
+        late.catch_up(connection)
+    assert notes() == doubled(1, 2)
+    assert models.position(NOTES) == 2
+
+
+def test_the_one_that_is_overtaken_parks_nothing_either(models, story, notes):
+    broken.add(f"sql {story.request()}")
+
+    def read(after, limit):
+        batch = story.store.read(after, limit)
+        models.catch_up(NOTES)
+        return batch
+
+    late = Runner(NOTES, functools.partial(connect, models.url), read)
+    with connect(models.url) as connection, pytest.raises((LostLock, psycopg.Error)):
+        late.catch_up(connection)
+    assert models.parked(NOTES) == [2]
+
+
+@pytest.fixture
+def running(models):
+    """A runner that follows the log in a thread."""
+    stop = threading.Event()
+
+    def run():
+        listener = Listener(models.url)
+        with Leadership(models.url, "atelier.projection.test") as leader:
+            models.runner(accounts.PROJECTION).run(leader, listener.wait, stop)
+        listener.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield thread
+    stop.set()
+    thread.join()
+
+
+def test_a_running_one_follows_the_log_as_it_grows(models, story, running):
+    eventually(lambda: models.position(accounts.PROJECTION) == 1)
+    story.register(uuid4())
+    eventually(lambda: len(models.rows(accounts.PROJECTION)) == 2)
+
+
+def test_a_running_one_survives_the_loss_of_its_connections(models, story, running):
+    eventually(lambda: models.position(accounts.PROJECTION) == 1)
+    with connect(models.url) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    story.register(uuid4())
+    eventually(lambda: len(models.rows(accounts.PROJECTION)) == 2)
+
+
+def test_a_running_one_survives_a_restart_of_postgres(models, postgres, story, running):
+    eventually(lambda: models.position(accounts.PROJECTION) == 1)
+    postgres.kill()
+    postgres.restart()
+    story.register(uuid4())
+    eventually(lambda: len(models.rows(accounts.PROJECTION)) == 2)

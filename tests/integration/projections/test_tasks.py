@@ -1,0 +1,210 @@
+from uuid import uuid4
+
+import pytest
+
+from projections.tasks import NEWEST_ENDED, PROJECTION, task, tasks
+from render_consumers.leases import Leases
+from tests.support.scenario import (
+    ACCOUNT,
+    TASK,
+    completed,
+    failed,
+    removed,
+    requested,
+    requeued,
+    source,
+    started,
+    thumbnail,
+)
+
+PENDING = {"task": TASK, "account": ACCOUNT, "place": 2, "vip": False, "status": "PENDING"}
+
+
+@pytest.fixture
+def leases(pool):
+    return Leases(pool, "consumer-1", 30.0)
+
+
+@pytest.fixture
+def ask(models):
+    """The status and position of a task."""
+
+    def asked(name, account=ACCOUNT):
+        models.catch_up()
+        (row,) = models.ask(task, account, name).rows
+        return row.status, row.position
+
+    return asked
+
+
+# Rows.
+
+
+def test_a_request_is_pending_in_its_place(given):
+    given(requested()).then(PROJECTION, PENDING | {"attempt": 0, "files": []})
+
+
+def test_a_vip_request_is_marked(given):
+    given(requested(vip=True)).then(PROJECTION, PENDING | {"vip": True})
+
+
+def test_a_claimed_task_is_started(given):
+    given(requested(), started(1)).then(PROJECTION, PENDING | {"status": "STARTED", "attempt": 1})
+
+
+def test_a_task_that_was_given_back_is_pending_in_its_old_place(given, story):
+    given(requested(), started(1), requeued(1)).then(PROJECTION, PENDING | {"attempt": 1})
+
+
+def test_a_completed_task_has_its_files(given):
+    files = [
+        {
+            "name": file.name,
+            "key": file.key,
+            "role": file.role,
+            "content_type": "image/jpeg",
+            "size": 1234,
+            "sha256": "9f" * 32,
+        }
+        for file in (source(), thumbnail())
+    ]
+    given(requested(), started(), completed(ignored=("brand",))).then(
+        PROJECTION,
+        PENDING | {"status": "SUCCESS", "engine": "test", "files": files, "ignored": ["brand"]},
+    )
+
+
+def test_a_failed_task_tells_why(given):
+    given(requested(), started(), failed()).then(
+        PROJECTION,
+        PENDING
+        | {
+            "status": "FAILED",
+            "error_code": "render_error",
+            "error_message": "it could not be rendered",
+        },
+    )
+
+
+def test_removed_files_leave_their_task(given, models):
+    told = given(requested(), started(), completed(), removed(source().name, source().key))
+    told.then(PROJECTION, PENDING | {"status": "SUCCESS"})
+    (row,) = models.rows(PROJECTION)
+    assert [file["key"] for file in row["files"]] == [thumbnail().key]
+    told = given(removed(source().name, thumbnail().key))
+    told.then(PROJECTION, PENDING | {"status": "SUCCESS", "files": []})
+
+
+# One task.
+
+
+def test_the_position_counts_those_that_will_be_claimed_before(story, ask):
+    first, second, third = (story.request() for _ in range(3))
+    assert [ask(name) for name in (first, second, third)] == [
+        ("PENDING", 1),
+        ("PENDING", 2),
+        ("PENDING", 3),
+    ]
+
+
+def test_vip_tasks_are_counted_before_all_others(story, ask):
+    plain, vip, vip_too = story.request(), story.request(vip=True), story.request(vip=True)
+    assert [ask(name)[1] for name in (vip, vip_too, plain)] == [1, 2, 3]
+
+
+def test_the_tasks_of_others_are_counted_too(story, ask):
+    other = uuid4()
+    story.register(other)
+    story.request(other)
+    assert ask(story.request()) == ("PENDING", 2)
+
+
+def test_a_task_that_is_being_processed_is_at_zero_and_counts_for_nobody(story, ask, leases):
+    first, second = story.request(), story.request()
+    story.tell(first, started())
+    leases.take(first)
+    assert ask(first) == ("STARTED", 0)
+    assert ask(second) == ("PENDING", 1)
+
+
+def test_a_started_task_whose_lease_has_run_out_waits_in_its_old_place(story, ask, pool):
+    first, second = story.request(), story.request()
+    story.tell(first, started())
+    assert ask(first) == ("PENDING", 1)  # no lease at all, as after the table was lost
+    Leases(pool, "consumer-1", 0.0).take(first)
+    assert ask(first) == ("PENDING", 1)
+    assert ask(second) == ("PENDING", 2)
+
+
+def test_a_lease_on_a_pending_task_does_not_change_the_positions(story, ask, leases):
+    first, second = story.request(), story.request()
+    leases.take(first)
+    assert [ask(first), ask(second)] == [("PENDING", 1), ("PENDING", 2)]
+
+
+def test_a_task_that_was_given_back_is_counted_in_its_old_place(story, ask, leases):
+    first, second = story.request(), story.request()
+    story.tell(first, started(), requeued())
+    assert [ask(first), ask(second)] == [("PENDING", 1), ("PENDING", 2)]
+
+
+@pytest.mark.parametrize(("end", "status"), [(completed(), "SUCCESS"), (failed(), "FAILED")])
+def test_an_ended_task_is_at_zero_and_counts_for_nobody(story, ask, end, status):
+    first, second = story.request(), story.request()
+    story.tell(first, started(), end)
+    assert ask(first) == (status, 0)
+    assert ask(second) == ("PENDING", 1)
+
+
+def test_nobody_sees_the_task_of_another(story, models):
+    other = uuid4()
+    story.register(other)
+    name = story.request()
+    models.catch_up()
+    assert models.ask(task, other, name).rows == []
+    assert models.ask(task, ACCOUNT, uuid4()).rows == []
+
+
+# All tasks.
+
+
+def test_tasks_are_listed_newest_first(story, models, leases):
+    names = [story.request() for _ in range(4)]
+    story.tell(names[1], started())
+    leases.take(names[1])
+    story.tell(names[2], started(), completed())
+    story.tell(names[3], started(), failed())
+    models.catch_up()
+    listed = [(row.task, row.status) for row in models.ask(tasks, ACCOUNT).rows]
+    assert listed == [
+        (names[3], "FAILED"),
+        (names[2], "SUCCESS"),
+        (names[1], "STARTED"),
+        (names[0], "PENDING"),
+    ]
+
+
+def test_a_listed_task_whose_lease_has_run_out_is_pending(story, models):
+    name = story.request()
+    story.tell(name, started())
+    models.catch_up()
+    assert [row.status for row in models.ask(tasks, ACCOUNT).rows] == ["PENDING"]
+
+
+def test_every_unfinished_task_is_listed_and_the_newest_ended_ones(story, models):
+    unfinished = [story.request() for _ in range(3)]
+    ended = [uuid4() for _ in range(NEWEST_ENDED + 5)]
+    for n, name in enumerate(ended):
+        story.tell(name, requested(), started(), failed() if n % 2 else completed())
+    unfinished.append(story.request())
+    models.catch_up()
+    listed = [row.task for row in models.ask(tasks, ACCOUNT).rows]
+    assert listed == [*unfinished[3:], *reversed(ended[5:]), *reversed(unfinished[:3])]
+
+
+def test_nobody_is_listed_the_tasks_of_another(story, models):
+    other = uuid4()
+    story.register(other)
+    story.request()
+    models.catch_up()
+    assert models.ask(tasks, other).rows == []

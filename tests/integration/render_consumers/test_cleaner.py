@@ -1,0 +1,108 @@
+import threading
+
+import pytest
+
+from domain.errors import Unavailable
+from infra.leader import Leadership
+from infra.postgres import Listener
+from render_consumers.cleaner import Cleaner
+from tests.support.scenario import TASK, completed, eventually, removed, requeued, started
+
+
+@pytest.fixture
+def cleaner(studio, pool):
+    return Cleaner(pool, studio.story.store, studio.media)
+
+
+def put(studio, *keys):
+    for key in keys:
+        studio.media.put(key, b"jpeg", "image/jpeg")
+
+
+def test_files_that_an_event_says_are_removed_are_deleted(studio, cleaner):
+    assert cleaner.catch_up() == 0
+    put(studio, "33/gallery/a.jpg", "33/gallery/a_thumbnail.jpg", "33/gallery/b.jpg")
+    studio.story.tell(TASK, removed("a.jpg", "33/gallery/a.jpg", "33/gallery/a_thumbnail.jpg"))
+    assert cleaner.catch_up() == 1
+    assert studio.keys() == ["33/gallery/b.jpg"]
+    assert cleaner.catch_up() == 0
+
+
+def test_it_starts_from_now(studio, cleaner):
+    put(studio, "33/gallery/a.jpg")
+    studio.story.tell(TASK, removed("a.jpg", "33/gallery/a.jpg"))
+    assert cleaner.catch_up() == 0
+    assert studio.keys() == ["33/gallery/a.jpg"]
+
+
+def test_another_one_goes_on_where_it_stood(studio, cleaner, pool):
+    cleaner.catch_up()
+    put(studio, "33/gallery/a.jpg")
+    studio.story.tell(TASK, removed("a.jpg", "33/gallery/a.jpg"))
+    assert Cleaner(pool, studio.story.store, studio.media).catch_up() == 1
+    assert studio.keys() == []
+    assert cleaner.catch_up() == 0
+
+
+def test_a_file_that_is_gone_already_stops_nothing(studio, cleaner):
+    cleaner.catch_up()
+    studio.story.tell(TASK, removed("a.jpg", "33/gallery/a.jpg"))
+    assert cleaner.catch_up() == 1
+
+
+def test_what_could_not_be_deleted_is_deleted_later(studio, cleaner, media_server):
+    cleaner.catch_up()
+    put(studio, "33/gallery/a.jpg")
+    studio.story.tell(TASK, removed("a.jpg", "33/gallery/a.jpg"))
+    media_server.server.kill()
+    with pytest.raises(Unavailable):
+        cleaner.catch_up()
+    media_server.server.restart()
+    assert cleaner.catch_up() == 1
+    assert studio.keys() == []
+
+
+def test_staged_files_of_attempts_that_are_over_are_swept(studio, cleaner):
+    over, given_back, going_on = (studio.story.request() for _ in range(3))
+    studio.story.tell(over, started(1), completed(1))
+    studio.story.tell(given_back, started(1), requeued(1))
+    studio.story.tell(going_on, started(1), started(2))
+    kept = [f"staging/{going_on}/2/{going_on}.jpg", "33/gallery/a.jpg"]
+    put(
+        studio,
+        f"staging/{over}/1/{over}.jpg",
+        f"staging/{given_back}/1/{given_back}.jpg",
+        f"staging/{going_on}/1/{going_on}.jpg",
+        f"staging/{TASK}/1/of a task that nobody knows.jpg",
+        *kept,
+    )
+    cleaner.sweep()
+    assert sorted(studio.keys()) == sorted(kept)
+
+
+def test_a_running_one_sweeps_and_then_follows_the_log(studio, cleaner):
+    put(studio, f"staging/{TASK}/1/a.jpg", "33/gallery/a.jpg")
+    stop = threading.Event()
+
+    def run():
+        listener = Listener(studio.url)
+        with Leadership(studio.url, "atelier.test") as leader:
+            cleaner.run(leader, listener.wait, stop)
+        listener.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        eventually(lambda: studio.keys("staging/") == [])
+        eventually(lambda: stands(studio))
+        studio.story.tell(TASK, removed("a.jpg", "33/gallery/a.jpg"))
+        eventually(lambda: studio.keys() == [])
+    finally:
+        stop.set()
+        thread.join()
+
+
+def stands(studio):
+    """Whether the cleaner has taken its place in the log."""
+    with studio.pool.connection() as connection:
+        return connection.execute("SELECT FROM atelier_followers").fetchone() is not None

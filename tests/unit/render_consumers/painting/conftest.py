@@ -1,0 +1,15 @@
+import pytest
+import torch
+
+from render_consumers.painting.painter import Painter
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Torch's waiting threads spin, and take a busy machine's cores from its other tests."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def painter() -> Painter:
+    return Painter("cpu")
