@@ -19,5 +19,7 @@ USER root
 RUN --mount=type=cache,target=/root/.cache/pip pip install --quiet "/src[render]"
 # A named volume mounted here belongs to the user, too.
 RUN install -d -o atelier -g atelier /var/cache/anny
-ENV ANNY_CACHE_DIR=/var/cache/anny
+# Without OMP_WAIT_POLICY torch's threads spin while they wait, and starve what shares the cores.
+ENV ANNY_CACHE_DIR=/var/cache/anny \
+    OMP_WAIT_POLICY=PASSIVE
 USER atelier

@@ -59,10 +59,10 @@ async def ready(services: Provided) -> Response[Ready]:
 
 async def _postgres(services: Services) -> Part:
     try:
-        async with asyncio.timeout(ANSWER_S):
-            return "ok" if await services.reader.migrated() else "not migrated"
-    except (Unavailable, TimeoutError):
+        migrated = await services.in_time(services.reader.migrated(), ANSWER_S)
+    except Unavailable:
         return "down"
+    return "ok" if migrated else "not migrated"
 
 
 OPEN: Final = [live, ready]

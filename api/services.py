@@ -69,17 +69,13 @@ class Services:
         call = functools.partial(work, *args, **kwargs)
         return await self.in_time(loop.run_in_executor(self._threads, call))
 
-    async def in_time(self, work: Awaitable[Result]) -> Result:
+    async def in_time(self, work: Awaitable[Result], seconds: float = ANSWER_S) -> Result:
         """Await the work; raises `Unavailable` when it takes too long."""
         task = asyncio.ensure_future(work)
         task.add_done_callback(_take_note)
-        try:
-            await asyncio.wait([task], timeout=ANSWER_S)
-        finally:
-            # Giving up a query may take ten seconds by itself: nobody waits for that.
-            finished = task.done()
-            task.cancel()
-        if not finished:
+        done, _ = await asyncio.wait([task], timeout=seconds)
+        if not done:
+            task.cancel()  # giving up a query can take ten seconds by itself: nobody waits for that
             raise Unavailable("Postgres does not answer; try again in a moment")
         return task.result()
 

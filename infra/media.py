@@ -19,6 +19,7 @@ from infra.settings import Settings
 
 CONNECT_S: Final = 1.0
 READ_S: Final = 5.0  # between two bytes of an answer, also while the store writes a video to disk
+CONNECTIONS: Final = 8  # kept open; more are made when that many threads want one
 RETRIES: Final = urllib3.Retry(
     connect=1,
     read=1,  # a kept connection that the store has closed meanwhile; each of our calls may repeat
@@ -150,6 +151,7 @@ def _pool(
     return _Pool(
         timeout=timeout,
         retries=retries,
+        maxsize=CONNECTIONS,
         cert_reqs="CERT_REQUIRED",
         ca_certs=settings.s3_ca_file or None,  # None means those that the system trusts
     )

@@ -132,10 +132,11 @@ class Atelier:
 
     def _read(self, up: subprocess.Popen[str], ready: threading.Event) -> None:
         assert up.stdout is not None
-        for line in up.stdout:
-            self.output.append(line)
-            if READY.search(line):
-                ready.set()
+        with up.stdout:
+            for line in up.stdout:
+                self.output.append(line)
+                if READY.search(line):
+                    ready.set()
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
+import socket
 import time
 from collections.abc import Callable
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -7,6 +9,7 @@ from litestar.testing import TestClient
 
 from api.app import create_app
 from infra.settings import Settings
+from infra.tokens import Tokens
 from tests.integration.api.conftest import PERSON, Client, new_email
 from tests.support.servers import MediaServer, Server
 
@@ -65,6 +68,18 @@ def test_a_server_starts_and_lives_without_any_store(settings: Settings):
         "kafka": "degraded",
         "media": "degraded",
     }
+
+
+def test_a_postgres_that_says_nothing_holds_nobody_up(settings: Settings):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/nothing"
+        hanging = msgspec.structs.replace(settings, postgres_url=url)
+        with TestClient(create_app(hanging)) as http:
+            token = Tokens(settings.jwt_key).issue(uuid4())
+            for path in ("/get_tasks", "/health/ready"):
+                answer = http.get(path, headers={"Authorization": token})
+                assert answer.status_code == 503
+            assert http.post("/login", json={"email": "a@b"}).status_code == 503
 
 
 @pytest.mark.timeout(60)

@@ -87,7 +87,7 @@ def test_without_its_key_nothing_is_opened_and_nothing_sealed(ring, pool):
 def test_the_table_holds_no_key_that_opens_anything_by_itself(ring, postgres_url):
     sealed = ring.seal(ACCOUNT, b"Ada", PLACE)
     with connect(postgres_url) as connection:
-        (wrapped,) = connection.execute("SELECT wrapped FROM atelier_keys").fetchone()
+        ((wrapped,),) = connection.execute("SELECT wrapped FROM atelier_keys").fetchall()
         other = uuid4()  # nor is one account's key of use in another's row
         connection.execute("INSERT INTO atelier_keys VALUES (%s, %s)", [other, wrapped])
     assert len(wrapped) == 12 + 32 + 16

@@ -235,7 +235,7 @@ def test_a_result_outlives_a_restart_of_postgres(studio, postgres):
 
     def restart(_):
         postgres.kill()
-        threading.Timer(1.0, postgres.restart).start()
+        threading.Timer(0.3, postgres.restart).start()
 
     studio.consumer(SmallEngine(restart)).work_through(studio.stop)
     assert studio.kinds(task) == ["requested", "started", "completed"]

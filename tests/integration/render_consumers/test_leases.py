@@ -1,8 +1,7 @@
 import pytest
 
-from domain.errors import Unavailable
 from render_consumers.leases import Leases
-from tests.support.scenario import TASK, eventually_refused
+from tests.support.scenario import TASK
 
 
 @pytest.fixture
@@ -51,8 +50,3 @@ def test_nobody_releases_the_lease_of_another(one, two):
     one.take(TASK)
     two.release(TASK)
     assert one.renew(TASK)
-
-
-def test_a_postgres_that_is_away_is_told(one, postgres):
-    postgres.kill()
-    eventually_refused(Unavailable, lambda: one.renew(TASK))

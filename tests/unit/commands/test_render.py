@@ -9,6 +9,7 @@ from commands.render import (
     StartRender,
 )
 from domain.errors import NotClaimable, NotFound, StaleAttempt
+from domain.events import Event
 from tests.support.scenario import (
     ACCOUNT,
     TASK,
@@ -25,6 +26,7 @@ from tests.support.scenario import (
 
 IDS = {"aggregate_id": TASK, "account": ACCOUNT}
 EXAMPLE = requested()
+assert EXAMPLE.user_details is not None
 REQUEST = RequestRender(
     **IDS,
     kind="image",
@@ -92,7 +94,7 @@ def test_a_task_that_was_given_back_is_claimed_as_a_new_attempt():
 
 
 def test_attempts_given_back_without_fault_do_not_use_up_the_task():
-    history = [requested()]
+    history: list[Event] = [requested()]
     for attempt in range(1, 10):
         history += [started(attempt), requeued(attempt, counted=False)]
     given(*history).when(START).then(started(10))

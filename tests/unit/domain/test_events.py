@@ -1,19 +1,33 @@
+from datetime import UTC, datetime
+
+import msgspec
 import pytest
 
-from domain.events import Event, fold
-from tests.support.scenario import ACCOUNT, enveloped, registered
+from domain.events import Event, Recorded, fold
+from domain.render import RenderStarted
+from tests.support.scenario import ACCOUNT, enveloped, started
+
+
+def recorded(position: int) -> Recorded:
+    new = enveloped(started(position), ACCOUNT, position)
+    members = msgspec.structs.asdict(new)
+    return Recorded(**members, position=position, recorded_at=datetime.now(UTC))
+
+
+def noted(state: str, event: Event) -> str:
+    assert isinstance(event, RenderStarted)
+    return f"{state} {event.attempt}"
 
 
 def test_folding_applies_every_event_in_its_order():
-    history = [enveloped(registered(number=n), ACCOUNT, n) for n in (1, 2, 3)]
-    assert fold(lambda state, event: (*state, event.number), (), history) == (1, 2, 3)
+    assert fold(noted, "initial", [recorded(n) for n in (1, 2, 3)]) == "initial 1 2 3"
 
 
 def test_an_empty_history_folds_to_the_initial_state():
-    assert fold(lambda state, event: None, "initial", []) == "initial"
+    assert fold(noted, "initial", []) == "initial"
 
 
 def test_an_event_cannot_be_changed():
-    event: Event = registered()
+    event = started()
     with pytest.raises(AttributeError):
-        event.number = 34  # type: ignore[attr-defined]
+        event.attempt = 34  # type: ignore[misc]

@@ -1,10 +1,12 @@
+from typing import Any
+
 import msgspec
 import pytest
 
-from domain.picture import ApparelDetails, ImageOptions, TaskOptions, UserDetails
+from domain.picture import ApparelDetails, ImageOptions, TaskOptions, UserDetails, Value
 
 # The contract's own example, without its measurements.
-EXAMPLE = {
+EXAMPLE: dict[type[Value], dict[str, Any]] = {
     UserDetails: {
         "face_shape": "long",
         "skin_tone": 2,
