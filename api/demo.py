@@ -28,12 +28,6 @@ STOP_S: Final = 15.0
 CONSUMER_READY: Final = "render-consumer.ready"  # `atelier up` keeps it in its data directory
 EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - told apart, not bound to
 
-WORDS: Final = {
-    "STARTED": "being rendered",
-    "SUCCESS": "done",
-    "FAILED": "failed",
-}
-
 console: Final = Console(highlight=False)
 
 
@@ -98,21 +92,19 @@ def _picture(http: httpx.Client, began: float) -> dict[str, Any]:
     console.print(f"Asked for a picture: task {task}.")
     shown = ""
     with console.status("") as status:
-        while True:
-            state = _state(http, task)
-            words = _words(state)
-            if words != shown:
-                console.print(f"{time.monotonic() - began:5.1f} s  {words}")
-                shown = words
-            status.update(words)
-            if state["status"] == "SUCCESS":
-                file: dict[str, Any] = state["files"][0]
-                return file
-            if state["status"] == "FAILED":
-                raise DemoFailed(f"task {task} failed: {state['error']['message']}")
-            if time.monotonic() - began > PICTURE_S:
+        while (state := _state(http, task))["status"] not in ("SUCCESS", "FAILED"):
+            seconds = time.monotonic() - began
+            if (words := _words(state)) != shown:
+                console.print(f"{seconds:5.1f} s  {words}")
+                status.update(shown := words)
+            if seconds > PICTURE_S:
                 raise DemoFailed(f"task {task} is not done after {PICTURE_S:.0f} s: {words}")
             time.sleep(LOOK_AGAIN_S)
+    if state["status"] == "FAILED":
+        raise DemoFailed(f"task {task} failed: {state['error']['message']}")
+    console.print(f"{time.monotonic() - began:5.1f} s  SUCCESS")
+    file: dict[str, Any] = state["files"][0]
+    return file
 
 
 def _state(http: httpx.Client, task: str) -> dict[str, Any]:
@@ -124,7 +116,7 @@ def _state(http: httpx.Client, task: str) -> dict[str, Any]:
 def _words(state: dict[str, Any]) -> str:
     if state["status"] == "PENDING":
         return f"PENDING  position {state['position']} in the {state['type']} queue"
-    return f"{state['status']}  {WORDS[state['status']]}"
+    return f"{state['status']}  being rendered"
 
 
 def _answered(answer: httpx.Response) -> dict[str, Any]:

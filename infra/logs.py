@@ -11,7 +11,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from infra.settings import LogFormat
 
 # These tell of every connection, request or rebalance at INFO.
-QUIET: Final = ("kafka", "urllib3", "httpx", "httpcore", "asyncio", "multipart")
+QUIET: Final = ("kafka", "urllib3", "httpx", "httpcore", "asyncio", "multipart", "anny")
 SECRET: Final = re.compile(
     r"(?P<kept>X-Amz-[A-Za-z-]+=|[Bb]earer |://[^/@\s:]+:)(?P<hidden>[^\s&\"'@]+)"
 )

@@ -209,7 +209,7 @@ class Relay:
         if isinstance(error, AnotherPast | WrongTopic):
             self._tell(str(error), log.error, "not relaying", why=str(error))
         elif isinstance(error, KafkaError | AtelierError | psycopg.Error | OSError):
-            why = str(error) or type(error).__name__
+            why = (str(error) or type(error).__name__)[:200]  # the library quotes every partition
             self._tell("outage", log.warning, "waiting for Kafka or Postgres", why=why)
         else:
             self._tell(repr(error), log.error, "trying again", exc_info=error)

@@ -18,6 +18,7 @@ GROUP = "atelier-render-consumers"
 SESSION_TIMEOUT_MS = 6_000  # the shortest that Apache Kafka accepts by default
 METADATA_MAX_AGE_MS = 2_000  # the topic may be made, or made anew, after we subscribed
 POLL_MS = 500
+LOOK_AT_ENDS = 20  # polls without a ticket
 RETRY_S = 1.0
 REACHABLE_S = 2.0
 
@@ -29,60 +30,78 @@ class Ticket(msgspec.Struct, frozen=True):
     position: int
 
 
-def follow(settings: Settings, woken: Callable[[int], None], stop: threading.Event) -> None:
-    """Call `woken` with the newest position of each batch of tickets until `stop`.
+class Feed:
+    """The group's tickets for one consumer; ``listening`` is set while new ones reach it."""
 
-    Polling goes on whatever the caller does meanwhile, so a long render never loses its place in
-    the group. Kafka being away is waited out; the consumers look at the queue by themselves too.
-    """
-    away = False
-    while not stop.is_set():
+    def __init__(self, settings: Settings, woken: Callable[[int], None]) -> None:
+        self._settings = settings
+        self._woken = woken
+        self.listening = threading.Event()
+
+    def follow(self, stop: threading.Event) -> None:
+        """Call `woken` with the newest position of each batch of tickets until `stop`.
+
+        Polling goes on whatever the consumer does meanwhile, so a long render never loses its place
+        in the group. Kafka being away is waited out.
+        """
+        away = False
+        while not stop.is_set():
+            was_away, away = away, not reachable(self._settings, REACHABLE_S)
+            if away != was_away:
+                log.warning("Kafka does not answer" if away else "Kafka answers again")
+            if not away:
+                self._follow_while_it_answers(stop)
+            stop.wait(RETRY_S)
+
+    def _follow_while_it_answers(self, stop: threading.Event) -> None:
         try:
-            if reachable(settings, REACHABLE_S):
-                away = _note(away, False)
-                _follow(settings, woken, stop)
-            else:
-                away = _note(away, True)
+            consumer = _join(self._settings)
+        except KafkaError as error:
+            log.info("cannot join the group", why=type(error).__name__)
+            return
+        try:
+            idle = 0
+            while not stop.is_set():
+                idle = 0 if self._poll(consumer) else idle + 1
+                if idle % LOOK_AT_ENDS == LOOK_AT_ENDS - 1:
+                    _return_from_beyond_the_end(consumer)
         except KafkaError as error:
             log.info("tickets interrupted", why=type(error).__name__)
-        stop.wait(RETRY_S)
+        finally:
+            self.listening.clear()
+            consumer.close()
+
+    def _poll(self, consumer: KafkaConsumer) -> bool:
+        batches = consumer.poll(timeout_ms=POLL_MS)
+        tickets = [
+            msgspec.json.decode(record.value, type=Ticket)
+            for records in batches.values()
+            for record in records
+        ]
+        if tickets:
+            consumer.commit_async()
+            self._woken(max(ticket.position for ticket in tickets))
+        self._note_assignment(bool(consumer.assignment()))
+        return bool(tickets)
+
+    def _note_assignment(self, assigned: bool) -> None:
+        if assigned and not self.listening.is_set():
+            self.listening.set()
+            self._woken(0)  # what came while nobody listened
+        elif not assigned:
+            self.listening.clear()
 
 
-def _note(was_away: bool, away: bool) -> bool:
-    if away and not was_away:
-        log.warning("Kafka does not answer; looking at the queue every few seconds instead")
-    elif was_away and not away:
-        log.info("Kafka answers again")
-    return away
-
-
-def _follow(settings: Settings, woken: Callable[[int], None], stop: threading.Event) -> None:
+def _join(settings: Settings) -> KafkaConsumer:
     consumer = make_consumer(
         settings,
         group_id=GROUP,
         session_timeout_ms=SESSION_TIMEOUT_MS,
         heartbeat_interval_ms=SESSION_TIMEOUT_MS // 3,
         metadata_max_age_ms=METADATA_MAX_AGE_MS,
-        auto_offset_reset="latest",
     )
-    try:
-        consumer.subscribe([TICKETS_TOPIC])
-        idle = 0
-        while not stop.is_set():
-            batches = consumer.poll(timeout_ms=POLL_MS)
-            tickets = [
-                msgspec.json.decode(record.value, type=Ticket)
-                for records in batches.values()
-                for record in records
-            ]
-            if tickets:
-                consumer.commit_async()
-                woken(max(ticket.position for ticket in tickets))
-            idle = 0 if tickets else idle + 1
-            if idle % 20 == 10:
-                _return_from_beyond_the_end(consumer)
-    finally:
-        consumer.close()
+    consumer.subscribe([TICKETS_TOPIC])
+    return consumer
 
 
 def _return_from_beyond_the_end(consumer: KafkaConsumer) -> None:

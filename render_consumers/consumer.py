@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 import msgspec
 import structlog
 
-from commands import Command, EventStore, Origin, Outcome, carry_out
+from commands import Command, Origin, Outcome, carry_out
+from commands.ports import EventStore
 from commands.render import CompleteRender, FailAttempt, RequeueRender, StartRender
 from domain.errors import AccountErased, NotClaimable, StaleAttempt, Unavailable
 from domain.render import RenderRequested, RenderStarted

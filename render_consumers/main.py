@@ -10,13 +10,13 @@ from uuid import uuid4
 import structlog
 
 from domain.errors import Unavailable
-from infra import tickets
 from infra.event_store import open_store
 from infra.leader import Leadership
 from infra.media import MediaStore
 from infra.postgres import Listener, Pool, answered, open_pool
 from infra.processes import tell_ready
 from infra.settings import Settings
+from infra.tickets import Feed
 from projections import queue
 from projections.queue import Claimable
 from render_consumers.cleaner import NAME as CLEANER
@@ -24,12 +24,13 @@ from render_consumers.cleaner import Cleaner
 from render_consumers.consumer import Consumer
 from render_consumers.engine import LocalEngine
 from render_consumers.leases import Leases
-from render_consumers.painting.painter import Painter
+from render_consumers.painting.painter import Painter, prepare
 
 log = structlog.get_logger("atelier.render")
 
 CONNECTIONS = 4
 LOOK_EVERY_S = 5.0  # tickets may get lost, so an idle consumer looks by itself
+LOOK_ALONE_EVERY_S = 0.5  # while no tickets reach it: Kafka is away, or the group not joined yet
 CATCH_UP_S = 2.0  # how long a ticket may be ahead of the queue's rows
 CATCH_UP_STEP_S = 0.005
 RETRY_S = 1.0
@@ -56,7 +57,8 @@ def run(settings: Settings) -> None:
     )
     stop, wake = threading.Event(), Wake()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: (stop.set(), wake.told.set()))
+        signal.signal(number, lambda *_: _end(stop, wake))
+    prepare(log.info)
     painter = Painter()
     name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     pool = open_pool(settings.postgres_url, CONNECTIONS)
@@ -72,20 +74,26 @@ def run(settings: Settings) -> None:
         LocalEngine(painter),
         lambda limit: _next_tasks(pool, limit),
     )
+    feed = Feed(settings, wake.tell)
     threads = [
-        threading.Thread(target=tickets.follow, args=(settings, wake.tell, stop), daemon=True),
+        threading.Thread(target=feed.follow, args=(stop,), daemon=True),
         threading.Thread(target=_clean, args=(settings, pool, store, media, stop), daemon=True),
     ]
     for thread in threads:
         thread.start()
     tell_ready()
     log.info("ready to render", consumer=name)
-    _consume(consumer, pool, wake, stop)
+    _consume(consumer, pool, feed, wake, stop)
     for thread in threads:
         thread.join(JOIN_S)
 
 
-def _consume(consumer: Consumer, pool: Pool, wake: Wake, stop: threading.Event) -> None:
+def _end(stop: threading.Event, wake: Wake) -> None:
+    stop.set()
+    wake.told.set()
+
+
+def _consume(consumer: Consumer, pool: Pool, feed: Feed, wake: Wake, stop: threading.Event) -> None:
     waiting = False
     while not stop.is_set():
         wake.told.clear()
@@ -99,7 +107,7 @@ def _consume(consumer: Consumer, pool: Pool, wake: Wake, stop: threading.Event) 
             stop.wait(RETRY_S)
             continue
         waiting = False
-        wake.told.wait(LOOK_EVERY_S)
+        wake.told.wait(LOOK_EVERY_S if feed.listening.is_set() else LOOK_ALONE_EVERY_S)
 
 
 def _next_tasks(pool: Pool, limit: int) -> list[Claimable]:
