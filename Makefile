@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer with pip, and make; `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help install run demo check fix test clean
+.PHONY: help install run demo check fix test bench-api clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --progress-bar off --no-input
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1	\2/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 16
 
 install: .venv/developed ## install Atelier with everything that check and test need
 
@@ -35,6 +35,9 @@ fix: .venv/developed ## mend what can be mended by itself
 test: .venv/developed ## unit, integration and acceptance tests
 	$(BIN)/python -m pytest
 
+bench-api: .venv/benchmarked ## requests a second, against FastAPI and asyncpg (needs wrk)
+	@$(BIN)/python -m tests.bench.api
+
 clean: ## remove what was installed and made, but not the data in .atelier
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -55,4 +58,8 @@ clean: ## remove what was installed and made, but not the data in .atelier
 
 .venv/developed: .venv/installed
 	@tools/step "Installing the tools for check and test" $(PIP_INSTALL) -e '.[embedded,render,dev]'
+	@touch $@
+
+.venv/benchmarked: .venv/developed
+	@tools/step "Installing what the benchmarks compare with" $(PIP_INSTALL) -e '.[embedded,render,dev,bench]'
 	@touch $@

@@ -1,18 +1,19 @@
 """Accounts: registering, logging in, and what people tell about themselves."""
 
 import time
+from functools import partial
 from typing import Annotated, Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.params import JSONBody
 
-from api import origin
+from api import limits, origin
 from api.auth import SignedIn
 from api.errors import documented
 from api.positions import Seen, shown, written
-from api.services import Provided, Services
+from api.services import BY_CODE, Provided, Services
 from api.wire import Check, StrictRequest
 from commands import Origin, Outcome, carry_out
 from commands.account import RegisterAccount, UpdateAccountInfo
@@ -22,6 +23,15 @@ from infra.tokens import Unauthorized
 from projections import accounts
 
 YEAR_1900: Final = -2_208_988_800  # Unix seconds
+
+MAIL_SUBJECT: Final = "Your code for Atelier"
+MAIL: Final = """Your code for logging in to Atelier:
+
+    {code}
+
+It is good for ten minutes and one login. If you have not asked for it, ignore this mail:
+without the code nobody gets in.
+"""
 
 Email = Annotated[
     str,
@@ -55,15 +65,21 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
-    """Who logs in."""
+    """Who logs in; ``code`` is the one that was mailed, where logging in takes one."""
 
     email: Email
+    code: Annotated[str, msgspec.Meta(max_length=64)] | None = None
 
 
-class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """What to send as `Authorization: Bearer <token>` from now on."""
+class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What to send as `Authorization: Bearer <token>` from now on.
 
-    token: str
+    It is null with ``code_required``: then a code is on its way to the address, if an account has
+    it, and the token is given for both together.
+    """
+
+    token: str | None
+    code_required: bool = False
 
 
 class InfoUpdate(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,8 +111,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     "/register",
     status_code=200,
     tags=["Account"],
+    guards=[limits.registrations],
     request_class=StrictRequest,
-    responses=documented(400, 409, 413, 415, 422, 503),
+    responses=documented(400, 409, 413, 415, 422, 429, 503),
 )
 async def register(
     data: JSONBody[Registration],
@@ -104,6 +121,8 @@ async def register(
     services: Provided,
 ) -> Response[Message]:
     """Open an account."""
+    asker, limit = f"email {services.store.email_key(data.email)}", services.settings.register_limit
+    await limits.count(request, "register", asker, limit)
     outcome = await services.in_thread(_register, data, services, origin.of(request))
     return written(Message(message="The account has been registered."), outcome)
 
@@ -112,12 +131,23 @@ async def register(
     "/login",
     status_code=200,
     tags=["Account"],
+    guards=[limits.logins],
     request_class=StrictRequest,
-    responses=documented(400, 401, 413, 415, 422, 503),
+    responses=documented(400, 401, 413, 415, 422, 429, 503),
 )
-async def login(data: JSONBody[Credentials], services: Provided) -> Token:
-    """Get a token for an account."""
-    return Token(token=await services.in_thread(_login, data.email, services))
+async def login(
+    data: JSONBody[Credentials], request: Request[Any, Any, Any], services: Provided
+) -> Token:
+    """Get a token for an account, where the server asks for codes in two steps."""
+    asker, limit = f"email {services.store.email_key(data.email)}", services.settings.login_limit
+    await limits.count(request, "login", asker, limit)
+    if services.settings.login != BY_CODE:
+        return Token(token=await services.in_thread(_login, data.email, services))
+    if data.code is None:
+        await services.in_thread(_send_code, data.email, services)
+        return Token(token=None, code_required=True)
+    token = await services.in_thread(_login_by_code, data.email, data.code, services)
+    return Token(token=token)
 
 
 @get(
@@ -171,6 +201,31 @@ def _login(email: str, services: Services) -> str:
     account = services.store.owner_of(EMAIL, services.store.email_key(email))
     if account is None:
         raise Unauthorized("no account has this email address")
+    return services.tokens.issue(account)
+
+
+def _send_code(email: str, services: Services) -> None:
+    """Known and unknown addresses cost the same; only the mail tells them apart."""
+    email_key = services.store.email_key(email)
+    account = services.store.owner_of(EMAIL, email_key)
+    code = services.login_codes.issue(email_key, account)
+    services.later(partial(_mail_code, account, code, services))
+
+
+def _mail_code(account: UUID | None, code: str | None, services: Services) -> None:
+    if account is None or code is None:
+        return
+    # The address that was registered: what was typed may only look the same.
+    email = services.account(account).info.email
+    if email is not None:
+        services.mailer.send(email, MAIL_SUBJECT, MAIL.format(code=f"{code[:4]} {code[4:]}"))
+
+
+def _login_by_code(email: str, code: str, services: Services) -> str:
+    account = services.login_codes.redeem(services.store.email_key(email), code)
+    if account is None:
+        raise Unauthorized("the code is wrong, used or too old; ask for a new one")
+    services.account(account)
     return services.tokens.issue(account)
 
 

@@ -4,18 +4,58 @@ from functools import partial
 from typing import Final
 
 from litestar import Litestar, Router
+from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
-from api import account, auth, errors, gallery, health, origin, positions, render, services
+from api import (
+    account,
+    auth,
+    avatar,
+    clothes,
+    details,
+    docs,
+    errors,
+    events,
+    gallery,
+    health,
+    idempotency,
+    limits,
+    origin,
+    positions,
+    render,
+    services,
+    tasks,
+    video,
+)
 from infra.settings import Settings
 
 LARGEST_BODY: Final = 64 * 1024  # bytes; the contract's own example takes 2,000
 
-OPEN: Final = [*account.OPEN, *health.OPEN]
-PRIVATE: Final = [*account.PRIVATE, *render.PRIVATE, *gallery.PRIVATE]
+REQUEST_HEADERS: Final = (origin.REQUEST_ID, idempotency.HEADER, positions.MINIMUM, "Last-Event-ID")
+ANSWER_HEADERS: Final = (
+    origin.REQUEST_ID,
+    positions.WRITTEN,
+    positions.PARKED,
+    "Retry-After",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+)
+
+OPEN: Final = [*account.OPEN, *clothes.OPEN, *health.OPEN]
+PRIVATE: Final = [
+    *account.PRIVATE,
+    *avatar.PRIVATE,
+    *details.PRIVATE,
+    *render.PRIVATE,
+    *video.PRIVATE,
+    *tasks.PRIVATE,
+    *events.PRIVATE,
+    *gallery.PRIVATE,
+]
 
 
 def create_app(settings: Settings) -> Litestar:
@@ -29,12 +69,14 @@ def create_app(settings: Settings) -> Litestar:
         lifespan=[partial(services.opened, settings=settings)],
         dependencies={
             "services": Provide(services.provide, sync_to_thread=False),
+            "order": Provide(idempotency.provide_order),
             "seen": Provide(positions.provide_seen, sync_to_thread=False),
         },
         exception_handlers=errors.HANDLERS,
-        before_send=[origin.add_headers],
+        before_send=[origin.add_headers, limits.add_headers],
         request_max_body_size=LARGEST_BODY,
         openapi_config=_openapi(),
+        cors_config=_cors(settings),
         logging_config=None,  # errors.answer logs what is unexpected, without bodies
     )
 
@@ -45,6 +87,21 @@ def _openapi() -> OpenAPIConfig:
         title="Atelier",
         version="1",
         path="/schema",
-        render_plugins=[JsonRenderPlugin()],
+        use_handler_docstrings=True,
+        description="Renders made-to-measure avatars in catalogue clothes.",
+        render_plugins=[JsonRenderPlugin(), docs.PageRenderPlugin()],
         components=Components(security_schemes={auth.SCHEME: token}),
+    )
+
+
+def _cors(settings: Settings) -> CORSConfig | None:
+    """Which web pages of other origins may use the API: none unless the settings name them."""
+    if not settings.cors_origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(settings.cors_origins),
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", *REQUEST_HEADERS],
+        expose_headers=list(ANSWER_HEADERS),
+        max_age=3600,
     )

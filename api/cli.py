@@ -49,8 +49,10 @@ COMMANDS: Final[dict[str, Command]] = {
         "ATELIER_PORT=8080 atelier api",
         (
             *("ATELIER_HOST", "ATELIER_PORT", *STORES, "ATELIER_KAFKA_", "ATELIER_S3_"),
-            *("ATELIER_MEDIA_", "ATELIER_JWT_KEY", "ATELIER_LOGIN", "ATELIER_CATALOG_"),
-            *("ATELIER_TASK_LIMIT", "ATELIER_LOG"),
+            *("ATELIER_MEDIA_", "ATELIER_JWT_", "ATELIER_LOGIN", "ATELIER_CATALOG_"),
+            *("ATELIER_REGISTER_LIMIT", "ATELIER_UPLOAD_LIMIT", "ATELIER_TRUSTED_PROXIES"),
+            *("ATELIER_SMTP_", "ATELIER_MAIL_FROM"),
+            *("ATELIER_TASK_LIMIT", "ATELIER_CORS_ORIGINS", "ATELIER_LOG"),
         ),
     ),
     "relay": Command(

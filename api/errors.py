@@ -18,7 +18,10 @@ log = structlog.get_logger("atelier.api")
 
 STATUSES: Final[dict[str, int]] = {
     "account_erased": 401,
+    "damaged_image": 422,
     "email_taken": 409,
+    "idempotency_key_reused": 409,
+    "image_too_large": 413,
     "internal": 500,
     "invalid": 422,
     "malformed": 400,
@@ -29,12 +32,17 @@ STATUSES: Final[dict[str, int]] = {
     "read_model_behind": 503,
     "stale_attempt": 409,
     "state_too_large": 413,
+    "task_ended": 409,
+    "too_many_requests": 429,
     "too_many_tasks": 429,
     "unauthorized": 401,
     "unavailable": 503,
     "unknown_event": 503,
+    "unreadable_workbook": 422,
     "unsupported_media_type": 415,
+    "unsupported_workbook": 415,
     "version_conflict": 503,
+    "workbook_too_large": 413,
 }
 # What Litestar refuses by itself.
 CODES: Final[dict[int, str]] = {

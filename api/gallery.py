@@ -81,7 +81,7 @@ async def get_gallery(
     "/remove_gallery_file/{file_name:str}",
     status_code=200,
     tags=["Gallery"],
-    responses=documented(401, 404, 503),
+    responses=documented(400, 401, 404, 503),
 )
 async def remove_gallery_file(
     file_name: FromPath[str], request: SignedIn, services: Provided

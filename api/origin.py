@@ -4,22 +4,24 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from litestar import Request
-from litestar.datastructures import Headers, MutableScopeHeaders
+from litestar.datastructures import Headers
 from litestar.types import Message, Scope
 
+from api import docs
 from commands import Origin
 
 REQUEST_ID: Final = "X-Request-Id"
 KNOWN_AS: Final = "atelier_request_id"
 
 # Answers are data for one client: nobody keeps them, frames them or guesses their type.
-ALWAYS: Final = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-}
+ALWAYS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
+POLICY: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+PAGE_POLICY: Final = (b"content-security-policy", docs.POLICY.encode())
 
 
 def request_id(scope: Scope) -> UUID:
@@ -41,10 +43,13 @@ def of(request: Request[Any, Any, Any]) -> Origin:
 async def add_headers(message: Message, scope: Scope) -> None:
     """Complete an answer's headers just before it is sent, a refusal's as well."""
     if message["type"] == "http.response.start":
-        headers = MutableScopeHeaders.from_message(message)
-        headers[REQUEST_ID] = str(request_id(scope))
-        for name, value in ALWAYS.items():
-            headers[name] = value
+        headers = list(message["headers"])
+        given = dict(headers)
+        is_page = given.get(b"content-type", b"").startswith(b"text/html")
+        known = (REQUEST_ID.lower().encode(), str(request_id(scope)).encode())
+        ours = (known, PAGE_POLICY if is_page else POLICY, *ALWAYS)
+        headers += [(name, value) for name, value in ours if name not in given]
+        message["headers"] = headers
 
 
 def _as_uuid(text: str) -> UUID | None:

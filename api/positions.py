@@ -7,6 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import HeaderParameter
 
 from api.errors import Refused, Violation
+from api.services import Provided
 from commands import Outcome
 from projections.reading import Answer
 
@@ -19,11 +20,16 @@ LARGEST: Final = 2**63 - 1
 
 
 def provide_seen(
+    services: Provided,
     position: Annotated[
         str, HeaderParameter(name=MINIMUM, description="Answer from this position of the log on")
     ] = "0",
 ) -> int:
-    """The position that a read must have reached, 0 when the client names none."""
+    """The position that a read must have reached, 0 when the client names none.
+
+    It is told after the services rather than beside them, as Litestar runs what it makes side by
+    side in tasks, which cost more than either.
+    """
     if len(position) < 20 and position.isascii() and position.isdigit():
         return min(int(position), LARGEST)
     violation = Violation(field=MINIMUM, message="must be a position of the log, such as 1234")

@@ -2,27 +2,38 @@
 
 import asyncio
 import functools
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 from uuid import UUID
 
+import structlog
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 
 from domain import account as account_domain
+from domain import garment as garment_domain
 from domain.account import Account
 from domain.errors import Unavailable
 from domain.events import fold
+from domain.garment import WornGarment, garment_id, worn
+from domain.picture import ApparelDetails
 from infra.event_store import EventStore
-from infra.keys import KeyRing
+from infra.keys import REMEMBER_MOST, REMEMBER_S, KeyRing
+from infra.limits import Limits
+from infra.login_codes import LoginCodes
+from infra.mail import make_mailer
 from infra.media import MediaStore
-from infra.postgres import make_async_pool, open_pool
+from infra.postgres import Bell, Pool, make_async_pool, open_pool
 from infra.settings import Settings
 from infra.tokens import Tokens, Unauthorized
 from projections.reading import Reader
+from projections.tasks import PaceMeter
+
+log = structlog.get_logger("atelier.api")
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -30,6 +41,8 @@ Result = TypeVar("Result")
 CONNECTIONS: Final = 8  # for commands, and as many for reads
 THREADS: Final = 32  # commands at a time; those that find no connection wait in them
 ANSWER_S: Final = 6.0  # Postgres' own limits are shorter; this one is for a Postgres that hangs
+MAILS: Final = 2  # at a time
+BY_CODE: Final = "code"
 CLOSE_S: Final = 1.0
 NEEDED: Final = (
     "postgres_url",
@@ -47,6 +60,7 @@ class Services:
     def __init__(
         self,
         settings: Settings,
+        pool: Pool,
         store: EventStore,
         reader: Reader,
         threads: ThreadPoolExecutor,
@@ -54,9 +68,18 @@ class Services:
         self.settings = settings
         self.store = store
         self.reader = reader
+        self.pace = PaceMeter(reader)
+        self.bell = Bell(settings.postgres_url)
         self.media = MediaStore(settings)
-        self.tokens = Tokens(settings.jwt_key)
+        self.tokens = Tokens(
+            settings.jwt_key, settings.jwt_old_keys, codes=settings.login == BY_CODE
+        )
+        self.limits = Limits(pool, settings.hash_key)
+        self.login_codes = LoginCodes(pool, settings.hash_key)
+        self.mailer = make_mailer(settings)
+        self._mails = ThreadPoolExecutor(MAILS, "mail")
         self._threads = threads
+        self._numbers: dict[UUID, _Known] = {}
 
     async def in_thread(
         self,
@@ -79,6 +102,14 @@ class Services:
             raise Unavailable("Postgres does not answer; try again in a moment")
         return task.result()
 
+    def later(self, work: Callable[[], None]) -> None:
+        """Have a mail sent beside everything else; whoever asks for it does not wait."""
+        self._mails.submit(_logged, work)
+
+    def close(self) -> None:
+        """Send no more mail."""
+        self._mails.shutdown(wait=False, cancel_futures=True)
+
     def account(self, account: UUID) -> Account:
         """The account by the log; raises `Unauthorized` when there is none, or none any more."""
         history = self.store.load(account)
@@ -86,6 +117,41 @@ class Services:
         if state.info.email is None:
             raise Unauthorized("there is no such account; log in again")
         return state
+
+    def worn(self, apparel: ApparelDetails) -> WornGarment | None:
+        """What the catalogue says of a garment that somebody wants to wear, by the log."""
+        if not apparel.item_id.strip():
+            return None
+        history = self.store.load(garment_id(apparel.brand, apparel.item_id))
+        return worn(fold(garment_domain.evolve, garment_domain.initial, history), apparel)
+
+    def account_number(self, account: UUID) -> int:
+        """The account's number, which never changes; raises `Unauthorized` as `account` does.
+
+        What another process erases is noticed here as soon as the account's key is forgotten.
+        """
+        known = self._numbers.get(account)
+        if known and time.monotonic() - known.at < REMEMBER_S:
+            return known.number
+        found = _Known(time.monotonic(), self.account(account).number)
+        if len(self._numbers) >= REMEMBER_MOST:
+            self._numbers.clear()
+        self._numbers[account] = found
+        return found.number
+
+
+class _Known(NamedTuple):
+    """An account's number, and when it was looked up."""
+
+    at: float
+    number: int
+
+
+def _logged(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except Exception as error:  # nobody waits for it; the log names no address
+        log.error("mail not sent", why=type(error).__name__)
 
 
 def _take_note(task: asyncio.Future[Any]) -> None:
@@ -102,11 +168,13 @@ async def opened(app: Litestar, settings: Settings) -> AsyncIterator[None]:
     await readers.open(wait=False)
     threads = ThreadPoolExecutor(THREADS, "command")
     store = EventStore(pool, KeyRing(pool, settings.master_key), settings.hash_key)
-    app.state.services = Services(settings, store, Reader(readers), threads)
+    services = app.state.services = Services(settings, pool, store, Reader(readers), threads)
     try:
         yield
     finally:
+        services.close()
         threads.shutdown(wait=False, cancel_futures=True)
+        await app.state.services.bell.close()
         await readers.close(CLOSE_S)
         pool.close(CLOSE_S)
 

@@ -26,6 +26,10 @@ class Check(NamedTuple):
     expected: str
 
 
+class Opaque:
+    """One more part of an `Annotated`: the text may hold anything, and comes back as it was."""
+
+
 class StrictRequest(Request[Any, Any, Any]):
     """A request whose JSON is read as the handler's own type, and not a bit more leniently."""
 
@@ -72,6 +76,7 @@ class _Field(NamedTuple):
     required: bool
     struct: type[msgspec.Struct] | None
     checks: tuple[Check, ...]
+    opaque: bool
 
 
 def _struct(
@@ -108,7 +113,7 @@ def _member(raw: object, field: _Field, path: str, violations: list[Violation]) 
         violations.append(_violation(path, f"must be {_expected(field.annotation)}"))
         return None
     expected = [check.expected for check in field.checks if not check.holds(value)]
-    if isinstance(value, str) and not _is_plain(value):
+    if isinstance(value, str) and not field.opaque and not _is_plain(value):
         expected.append("text without control characters")
     violations += [_violation(path, f"must be {each}") for each in expected]
     return value
@@ -124,6 +129,7 @@ def _fields(kind: type[msgspec.Struct]) -> tuple[_Field, ...]:
             required=field.required,
             struct=_struct_of(field.type),
             checks=tuple(_checks(field.type)),
+            opaque=any(part is Opaque for part in _parts(field.type)),
         )
         for field in msgspec.structs.fields(kind)
     )
@@ -136,11 +142,19 @@ def _struct_of(annotation: object) -> type[msgspec.Struct] | None:
 
 
 def _checks(annotation: object) -> Iterator[Check]:
+    optional = typing.get_origin(annotation) in (types.UnionType, typing.Union)
+    for part in _parts(annotation):
+        if isinstance(part, Check):
+            yield _when_given(part) if optional else part
+
+
+def _parts(annotation: object) -> Iterator[object]:
+    """What an `Annotated` says beside its type, also as one of several options."""
     if typing.get_origin(annotation) is Annotated:
-        yield from (part for part in typing.get_args(annotation)[1:] if isinstance(part, Check))
+        yield from typing.get_args(annotation)[1:]
     if typing.get_origin(annotation) in (types.UnionType, typing.Union):
         for option in typing.get_args(annotation):
-            yield from (_when_given(check) for check in _checks(option))
+            yield from _parts(option)
 
 
 def _when_given(check: Check) -> Check:

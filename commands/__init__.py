@@ -3,14 +3,33 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from commands import account, render
-from commands.handling import Command, Handler, Origin, Outcome, handle
-from commands.ports import EventStore
+from commands import account, garment, render
+from commands.handling import (
+    Command,
+    Handler,
+    Origin,
+    Outcome,
+    Outcomes,
+    foresee_all,
+    handle,
+    handle_all,
+)
+from commands.ports import BulkStore, EventStore
 from domain import account as account_domain
+from domain import garment as garment_domain
 from domain import render as render_domain
 from domain.events import Event
 
-__all__ = ["HANDLERS", "Command", "Origin", "Outcome", "carry_out"]
+__all__ = [
+    "HANDLERS",
+    "Command",
+    "Origin",
+    "Outcome",
+    "Outcomes",
+    "carry_out",
+    "carry_out_all",
+    "foresee",
+]
 
 
 def _account(decide: Callable[[Any, Any], Sequence[Event]]) -> Handler:
@@ -21,18 +40,38 @@ def _render(decide: Callable[[Any, Any], Sequence[Event]]) -> Handler:
     return Handler(decide, render_domain.evolve, render_domain.initial)
 
 
+def _garment(decide: Callable[[Any, Any], Sequence[Event]]) -> Handler:
+    return Handler(decide, garment_domain.evolve, garment_domain.initial)
+
+
 HANDLERS: dict[type[Command], Handler] = {
     account.RegisterAccount: _account(account.register),
     account.UpdateAccountInfo: _account(account.update_info),
-    render.RequestRender: _render(render.request),
+    account.UpdateAccountDetails: _account(account.update_details),
+    account.UploadAvatar: _account(account.upload_avatar),
+    **dict.fromkeys(render.REQUESTS, _render(render.request)),
     render.StartRender: _render(render.start),
     render.RequeueRender: _render(render.requeue),
     render.FailAttempt: _render(render.fail_attempt),
     render.CompleteRender: _render(render.complete),
+    render.CancelRender: _render(render.cancel),
     render.RemoveFile: _render(render.remove_file),
+    garment.ListGarment: _garment(garment.list_garment),
 }
 
 
-def carry_out(command: Command, store: EventStore, origin: Origin) -> Outcome:
-    """Carry a command out by its handler."""
-    return handle(HANDLERS[type(command)], command, store, origin)
+def carry_out(
+    command: Command, store: EventStore, origin: Origin, *, fresh: bool = False
+) -> Outcome:
+    """Carry a command out by its handler; `fresh` spares a look for what cannot be there."""
+    return handle(HANDLERS[type(command)], command, store, origin, fresh=fresh)
+
+
+def carry_out_all(commands: Sequence[Command], store: BulkStore, origin: Origin) -> Outcomes:
+    """Carry out commands of one type to different aggregates, all of them or none."""
+    return handle_all(HANDLERS[type(commands[0])], commands, store, origin)
+
+
+def foresee(commands: Sequence[Command], store: BulkStore) -> list[tuple[Event, ...]]:
+    """What `carry_out_all` would append, for each command."""
+    return foresee_all(HANDLERS[type(commands[0])], commands, store)

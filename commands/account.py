@@ -3,7 +3,15 @@
 import msgspec
 
 from commands.handling import Command
-from domain.account import Account, AccountInfoUpdated, AccountRegistered, merged
+from domain.account import (
+    Account,
+    AccountDetailsUpdated,
+    AccountInfoUpdated,
+    AccountRegistered,
+    AvatarFile,
+    AvatarUploaded,
+    merged,
+)
 from domain.errors import NotFound
 from domain.events import Event
 
@@ -26,6 +34,24 @@ class UpdateAccountInfo(Command, frozen=True, kw_only=True):
     date_of_birth: int | None = None
     ethnicity: str | None = None
     gender: str | None = None
+
+
+class UpdateAccountDetails(Command, frozen=True, kw_only=True):
+    """Change what is given; None leaves a field as it is."""
+
+    face_shape: str | None = None
+    skin_tone: int | None = None
+    body_dimensions: str | None = None
+    real_world_measurements: str | None = None
+    hair_style: str | None = None
+    hair_color: str | None = None
+
+
+class UploadAvatar(Command, frozen=True, kw_only=True):
+    """Show the person by another picture; both files are in the media store already."""
+
+    picture: AvatarFile
+    thumbnail: AvatarFile
 
 
 def register(command: RegisterAccount, state: Account) -> list[Event]:
@@ -52,3 +78,25 @@ def update_info(command: UpdateAccountInfo, state: Account) -> list[Event]:
     if merged(state.info, given) == state.info:
         return []
     return [given]
+
+
+def update_details(command: UpdateAccountDetails, state: Account) -> list[Event]:
+    """Only what differs is an event; an unchanged update is none."""
+    if not state.number:
+        raise NotFound("there is no such account")
+    given = msgspec.convert(command, AccountDetailsUpdated, from_attributes=True)
+    if merged(state.details, given) == state.details:
+        return []
+    return [given]
+
+
+def upload_avatar(command: UploadAvatar, state: Account) -> list[Event]:
+    """The newest avatar counts, and the files of the one before are to go."""
+    if not state.number:
+        raise NotFound("there is no such account")
+    files = (command.picture, command.thumbnail)
+    if files == state.avatar:
+        return []
+    kept = {file.key for file in files}
+    replaced = tuple(file.key for file in state.avatar if file.key not in kept)
+    return [AvatarUploaded(picture=command.picture, thumbnail=command.thumbnail, replaced=replaced)]

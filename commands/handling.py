@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from commands.ports import EventStore
+from commands.ports import BulkStore, EventStore
 from domain.errors import VersionConflict
 from domain.events import Event, NewEvent, Recorded, fold
 
@@ -39,6 +39,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     state: Any
 
 
+class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
+    """What several commands led to: the new events of each, and the newest position of them all."""
+
+    events: tuple[tuple[Event, ...], ...]
+    position: int
+
+
 class Handler(msgspec.Struct, frozen=True):
     """How a command is decided: a pure `decide` over the state that `evolve` folds."""
 
@@ -47,10 +54,15 @@ class Handler(msgspec.Struct, frozen=True):
     initial: Any
 
 
-def handle(handler: Handler, command: Command, store: EventStore, origin: Origin) -> Outcome:
-    """Carry a command out. Raises what `decide` and the store raise; then nothing has happened."""
-    for _ in range(MAX_TRIES):
-        history = store.load(command.aggregate_id)
+def handle(
+    handler: Handler, command: Command, store: EventStore, origin: Origin, *, fresh: bool = False
+) -> Outcome:
+    """Carry a command out. Raises what `decide` and the store raise; then nothing has happened.
+
+    `fresh` says that the aggregate's id was made just now, so that there is nothing to load.
+    """
+    for n in range(MAX_TRIES):
+        history = [] if fresh and n == 0 else store.load(command.aggregate_id)
         state = fold(handler.evolve, handler.initial, history)
         decided = tuple(handler.decide(command, state))
         if not decided:
@@ -64,6 +76,39 @@ def handle(handler: Handler, command: Command, store: EventStore, origin: Origin
             state = handler.evolve(state, event)
         return Outcome(events=decided, position=position, state=state)
     raise VersionConflict("the aggregate is too busy; try again in a moment")
+
+
+def handle_all(
+    handler: Handler, commands: Sequence[Command], store: BulkStore, origin: Origin
+) -> Outcomes:
+    """Carry out commands to different aggregates: all of them by one save, or none."""
+    for _ in range(MAX_TRIES):
+        histories = store.load_many([command.aggregate_id for command in commands])
+        decided = [_decided(handler, each, histories[each.aggregate_id]) for each in commands]
+        new = [
+            enveloped
+            for command, events in zip(commands, decided, strict=True)
+            for enveloped in _enveloped(events, command, origin, histories[command.aggregate_id])
+        ]
+        newest = (history[-1].position for history in histories.values() if history)
+        try:
+            position = store.append(new) if new else max(newest, default=0)
+        except VersionConflict:
+            continue
+        return Outcomes(events=tuple(decided), position=position)
+    raise VersionConflict("the aggregates are too busy; try again in a moment")
+
+
+def foresee_all(
+    handler: Handler, commands: Sequence[Command], store: BulkStore
+) -> list[tuple[Event, ...]]:
+    """The events that each command would lead to now; nothing happens."""
+    histories = store.load_many([command.aggregate_id for command in commands])
+    return [_decided(handler, each, histories[each.aggregate_id]) for each in commands]
+
+
+def _decided(handler: Handler, command: Command, history: Sequence[Recorded]) -> tuple[Event, ...]:
+    return tuple(handler.decide(command, fold(handler.evolve, handler.initial, history)))
 
 
 def _enveloped(

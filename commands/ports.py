@@ -15,3 +15,13 @@ class EventStore(Protocol):
 
     def append(self, events: Sequence[NewEvent]) -> int:
         """Append the events as one save and give the position of the last."""
+
+
+class BulkStore(Protocol):
+    """The same for many aggregates at once."""
+
+    def load_many(self, aggregate_ids: Sequence[UUID]) -> dict[UUID, list[Recorded]]:
+        """The histories of several aggregates, empty ones included."""
+
+    def append(self, events: Sequence[NewEvent]) -> int:
+        """Append the events as one save and give the position of the last."""

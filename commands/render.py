@@ -1,34 +1,83 @@
 """What may happen to a render."""
 
+import msgspec
+
 from commands.handling import Command
-from domain.errors import NotClaimable, NotFound, StaleAttempt
+from domain.errors import IdempotencyKeyReused, NotClaimable, NotFound, StaleAttempt, TaskEnded
 from domain.events import Event
-from domain.picture import ApparelDetails, ImageOptions, RenderMode, UserDetails
+from domain.garment import WornGarment
+from domain.picture import ApparelDetails, ImageOptions, RenderMode, UserDetails, VideoOptions
 from domain.render import (
     MAX_ATTEMPTS,
+    ImageToVideoRequested,
     Kind,
     MediaFile,
     Render,
+    RenderCancelled,
     RenderCompleted,
     RenderFailed,
     RenderFileRemoved,
     RenderRequested,
     RenderRequeued,
     RenderStarted,
+    Requested,
+    UpscaleRequested,
+    VideoRequested,
 )
 
 
-class RequestRender(Command, frozen=True, kw_only=True):
-    """Ask for a render; refused when the account then has over `limit` unfinished tasks."""
+class Request(Command, frozen=True, kw_only=True):
+    """Ask for a task; refused when the account then has over `limit` unfinished ones.
+
+    `request_hash` tells what was asked under the key that the task's id is derived from.
+    """
+
+    account_number: int
+    vip: bool
+    limit: int
+    request_hash: str | None = None
+
+
+class RequestRender(Request, frozen=True, kw_only=True):
+    """Ask for a picture; `garment` is what the catalogue says of it."""
 
     kind: Kind
-    account_number: int
     user_details: UserDetails
     apparel_details: ApparelDetails
     image_options: ImageOptions
     render_mode: RenderMode
-    vip: bool
-    limit: int
+    garment: WornGarment | None = None
+
+
+class RequestVideo(Request, frozen=True, kw_only=True):
+    """Ask for a video of the person turning around."""
+
+    user_details: UserDetails
+    apparel_details: ApparelDetails
+    video_options: VideoOptions
+    render_mode: RenderMode
+    garment: WornGarment | None = None
+
+
+class RequestUpscale(Request, frozen=True, kw_only=True):
+    """Ask for a video that is there at twice its size."""
+
+    source_key: str
+
+
+class RequestImageToVideo(Request, frozen=True, kw_only=True):
+    """Ask for a picture that is there to move."""
+
+    source_key: str
+    video_options: VideoOptions
+
+
+REQUESTS: dict[type[Request], type[Requested]] = {
+    RequestRender: RenderRequested,
+    RequestVideo: VideoRequested,
+    RequestUpscale: UpscaleRequested,
+    RequestImageToVideo: ImageToVideoRequested,
+}
 
 
 class StartRender(Command, frozen=True, kw_only=True):
@@ -63,28 +112,23 @@ class CompleteRender(Command, frozen=True, kw_only=True):
     measured: dict[str, float]
 
 
+class CancelRender(Command, frozen=True, kw_only=True):
+    """Give a task up, whether it waits or is being rendered."""
+
+
 class RemoveFile(Command, frozen=True, kw_only=True):
     """Take a file out of the gallery."""
 
     name: str
 
 
-def request(command: RequestRender, state: Render) -> list[Event]:
-    """A task is requested once."""
+def request(command: Request, state: Render) -> list[Event]:
+    """A task is requested once, and never anew as something else."""
     if state.request:
+        if command.request_hash != state.request.request_hash:
+            raise IdempotencyKeyReused("this Idempotency-Key was sent before with another body")
         return []
-    return [
-        RenderRequested(
-            kind=command.kind,
-            account_number=command.account_number,
-            user_details=command.user_details,
-            apparel_details=command.apparel_details,
-            image_options=command.image_options,
-            render_mode=command.render_mode,
-            vip=command.vip,
-            limit=command.limit,
-        )
-    ]
+    return [msgspec.convert(command, REQUESTS[type(command)], from_attributes=True)]
 
 
 def start(command: StartRender, state: Render) -> list[Event]:
@@ -139,6 +183,17 @@ def complete(command: CompleteRender, state: Render) -> list[Event]:
             measured=command.measured,
         )
     ]
+
+
+def cancel(_command: CancelRender, state: Render) -> list[Event]:
+    """What has not ended ends now; the attempt under way finds out when it renews its lease."""
+    if state.status == "unknown":
+        raise NotFound("you have no such task")
+    if state.status == "cancelled":
+        return []
+    if state.status not in ("pending", "started"):
+        raise TaskEnded(f"the task has ended: it is {state.status}")
+    return [RenderCancelled(attempt=state.attempt)]
 
 
 def remove_file(command: RemoveFile, state: Render) -> list[Event]:

@@ -1,6 +1,6 @@
 """The account: who a person is to Atelier."""
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -42,7 +42,55 @@ class AccountInfoUpdated(Event, frozen=True, kw_only=True):
     gender: str | None = None
 
 
-EVENTS: tuple[type[Event], ...] = (AccountRegistered, AccountInfoUpdated)
+class AccountDetailsUpdated(Event, frozen=True, kw_only=True):
+    """A person changed the details of their looks; None leaves a field as it was."""
+
+    stored_name = "account.details_updated.v1"
+    personal = (
+        "face_shape",
+        "skin_tone",
+        "body_dimensions",
+        "real_world_measurements",
+        "hair_style",
+        "hair_color",
+    )
+
+    face_shape: str | None = None
+    skin_tone: int | None = None
+    body_dimensions: str | None = None
+    real_world_measurements: str | None = None
+    hair_style: str | None = None
+    hair_color: str | None = None
+
+
+class AvatarFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of an avatar; ``key`` is its name in the media store, ``size`` in bytes."""
+
+    key: str
+    content_type: str
+    size: int
+    sha256: str
+
+
+class AvatarUploaded(Event, frozen=True, kw_only=True):
+    """A person has a new avatar, which is in the media store already.
+
+    ``replaced`` are the keys of the one before, which the media store shall delete.
+    """
+
+    stored_name = "account.avatar_uploaded.v1"
+
+    picture: AvatarFile
+    thumbnail: AvatarFile
+    replaced: tuple[str, ...] = ()
+
+
+EVENTS: tuple[type[Event], ...] = (
+    AccountRegistered,
+    AccountInfoUpdated,
+    AccountDetailsUpdated,
+    AvatarUploaded,
+)
 
 
 # State.
@@ -58,12 +106,27 @@ class AccountInfo(msgspec.Struct, frozen=True, kw_only=True):
     gender: str | None = None
 
 
+class AccountDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """How a person looks, in the words of their client."""
+
+    face_shape: str | None = None
+    skin_tone: int | None = None
+    body_dimensions: str | None = None
+    real_world_measurements: str | None = None
+    hair_style: str | None = None
+    hair_color: str | None = None
+
+
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """An account as its events have made it; ``number`` is 0 before it is registered."""
 
     number: int = 0
     info: AccountInfo = AccountInfo()
+    details: AccountDetails = AccountDetails()
+    avatar: tuple[AvatarFile, ...] = ()
 
+
+Told = TypeVar("Told", AccountInfo, AccountDetails)
 
 initial = Account()
 
@@ -77,14 +140,18 @@ def evolve(state: Account, event: Event) -> Account:
             )
         case AccountInfoUpdated():
             return msgspec.structs.replace(state, info=merged(state.info, event))
+        case AccountDetailsUpdated():
+            return msgspec.structs.replace(state, details=merged(state.details, event))
+        case AvatarUploaded():
+            return msgspec.structs.replace(state, avatar=(event.picture, event.thumbnail))
         case _:
             return state
 
 
-def merged(info: AccountInfo, update: AccountInfoUpdated) -> AccountInfo:
-    """The info with the fields that the update gives."""
+def merged(told: Told, update: AccountInfoUpdated | AccountDetailsUpdated) -> Told:
+    """What was told, with the fields that the update gives."""
     given = {k: v for k, v in msgspec.structs.asdict(update).items() if v is not None}
-    return msgspec.structs.replace(info, **given)
+    return msgspec.structs.replace(told, **given)
 
 
 AccountId = UUID

@@ -44,6 +44,18 @@ class StaleAttempt(AtelierError):
     code = "stale_attempt"
 
 
+class TaskEnded(AtelierError):
+    """The task has ended, so there is nothing left to cancel."""
+
+    code = "task_ended"
+
+
+class IdempotencyKeyReused(AtelierError):
+    """The key was sent before with another body."""
+
+    code = "idempotency_key_reused"
+
+
 class VersionConflict(AtelierError):
     """Another writer has appended to the aggregate since it was loaded."""
 

@@ -1,12 +1,15 @@
 """What a picture shall show: the body, the garment and the options of one render."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from domain.measurements import Measurements
 
+LONGEST_GARMENT_NAME: Final = 200  # characters of a brand or a garment's name
 Label = Annotated[str, msgspec.Meta(max_length=64)]
+GarmentName = Annotated[str, msgspec.Meta(max_length=LONGEST_GARMENT_NAME)]
+Prompt = Annotated[str, msgspec.Meta(max_length=2500)]
 Colour = Annotated[
     str,
     msgspec.Meta(
@@ -40,8 +43,8 @@ class UserDetails(Value, frozen=True, kw_only=True):
 class ApparelDetails(Value, frozen=True, kw_only=True):
     """The garment that the person wears, as the client names it."""
 
-    brand: Label = ""
-    item_id: Label = ""
+    brand: GarmentName = ""
+    item_id: GarmentName = ""
     color: Label = ""
     size: Label = ""
     size2: Label = ""
@@ -52,6 +55,16 @@ class ImageOptions(Value, frozen=True, kw_only=True):
 
     quality: Annotated[int, msgspec.Meta(ge=1, le=100)] = 90
     thumbnail_width: Annotated[int, msgspec.Meta(ge=16, le=1024)] = 128
+
+
+class VideoOptions(Value, frozen=True, kw_only=True):
+    """How long the video is, in seconds, and what a generative engine is told."""
+
+    video_live: bool = False
+    duration: Annotated[int, msgspec.Meta(ge=1, le=60)] = 5
+    negative_prompt: Prompt = ""
+    prompt: Prompt = ""
+    seed: Annotated[int, msgspec.Meta(ge=-1, le=2**32 - 1)] = 0
 
 
 class TaskOptions(Value, frozen=True, kw_only=True):

@@ -5,12 +5,14 @@ from typing import Literal
 import msgspec
 
 from domain.events import Event
-from domain.picture import ApparelDetails, ImageOptions, RenderMode, UserDetails
+from domain.garment import WornGarment
+from domain.picture import ApparelDetails, ImageOptions, RenderMode, UserDetails, VideoOptions
 
 MAX_ATTEMPTS = 3
+UPLOADS = "uploads"  # the folder of what clients send along with a request, until the task ends
 
 Kind = Literal["image"]
-Status = Literal["unknown", "pending", "started", "completed", "failed"]
+Status = Literal["unknown", "pending", "started", "completed", "failed", "cancelled"]
 
 
 class MediaFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,20 +29,61 @@ class MediaFile(msgspec.Struct, frozen=True, kw_only=True):
 # Events. Their stored names are stored for ever.
 
 
-class RenderRequested(Event, frozen=True, kw_only=True):
-    """A client asked for a render; ``limit`` is how many unfinished tasks it allowed itself."""
+class Requested(Event, frozen=True, kw_only=True):
+    """What every request has: whose folder, which lane, how many unfinished tasks are allowed.
+
+    ``request_hash`` is a keyed hash of what the client sent under an ``Idempotency-Key``.
+    """
+
+    account_number: int
+    vip: bool
+    limit: int
+    request_hash: str | None = None
+
+
+class RenderRequested(Requested, frozen=True, kw_only=True):
+    """A client asked for a picture; ``garment`` is what the catalogue said of it."""
 
     stored_name = "render.requested.v1"
     personal = ("user_details",)
 
     kind: Kind
-    account_number: int
     user_details: UserDetails | None
     apparel_details: ApparelDetails
     image_options: ImageOptions
     render_mode: RenderMode
-    vip: bool
-    limit: int
+    garment: WornGarment | None = None
+
+
+class VideoRequested(Requested, frozen=True, kw_only=True):
+    """A client asked for a video of the person turning once around."""
+
+    stored_name = "render.video_requested.v1"
+    personal = ("user_details", "video_options")
+
+    user_details: UserDetails | None
+    apparel_details: ApparelDetails
+    video_options: VideoOptions | None
+    render_mode: RenderMode
+    garment: WornGarment | None = None
+
+
+class UpscaleRequested(Requested, frozen=True, kw_only=True):
+    """A client asked for one of its videos at twice the size; ``source_key`` is that video's."""
+
+    stored_name = "render.upscale_requested.v1"
+
+    source_key: str
+
+
+class ImageToVideoRequested(Requested, frozen=True, kw_only=True):
+    """A client asked to see a picture move; it lies in the media store as ``source_key``."""
+
+    stored_name = "render.image_to_video_requested.v1"
+    personal = ("video_options",)
+
+    source_key: str
+    video_options: VideoOptions | None
 
 
 class RenderStarted(Event, frozen=True, kw_only=True):
@@ -86,6 +129,14 @@ class RenderFailed(Event, frozen=True, kw_only=True):
     message: str
 
 
+class RenderCancelled(Event, frozen=True, kw_only=True):
+    """The user no longer wants the result; ``attempt`` is the one that was under way, if any."""
+
+    stored_name = "render.cancelled.v1"
+
+    attempt: int
+
+
 class RenderFileRemoved(Event, frozen=True, kw_only=True):
     """The user removed a file from the gallery; ``keys`` are what the media store shall delete."""
 
@@ -97,10 +148,14 @@ class RenderFileRemoved(Event, frozen=True, kw_only=True):
 
 EVENTS: tuple[type[Event], ...] = (
     RenderRequested,
+    VideoRequested,
+    UpscaleRequested,
+    ImageToVideoRequested,
     RenderStarted,
     RenderRequeued,
     RenderCompleted,
     RenderFailed,
+    RenderCancelled,
     RenderFileRemoved,
 )
 
@@ -112,7 +167,7 @@ class Render(msgspec.Struct, frozen=True, kw_only=True):
     """A render as its events have made it; ``spent`` counts the attempts that count against it."""
 
     status: Status = "unknown"
-    request: RenderRequested | None = None
+    request: Requested | None = None
     attempt: int = 0
     spent: int = 0
     files: tuple[MediaFile, ...] = ()
@@ -125,7 +180,7 @@ def evolve(state: Render, event: Event) -> Render:
     """Apply one event to the render."""
     replace = msgspec.structs.replace
     match event:
-        case RenderRequested():
+        case Requested():
             return replace(state, status="pending", request=event)
         case RenderStarted():
             return replace(state, status="started", attempt=event.attempt, spent=state.spent + 1)
@@ -135,6 +190,8 @@ def evolve(state: Render, event: Event) -> Render:
             return replace(state, status="completed", files=event.files)
         case RenderFailed():
             return replace(state, status="failed")
+        case RenderCancelled():
+            return replace(state, status="cancelled")
         case RenderFileRemoved():
             return replace(state, files=tuple(f for f in state.files if f.key not in event.keys))
         case _:

@@ -8,7 +8,7 @@ import msgspec
 
 from domain.account import AccountRegistered
 from domain.events import NewEvent
-from domain.render import RenderCompleted, RenderFailed, RenderRequested
+from domain.render import RenderCancelled, RenderCompleted, RenderFailed, Requested
 
 EMAIL = "email"
 UNFINISHED_TASK = "unfinished_task"
@@ -34,13 +34,13 @@ def guards(new: NewEvent, email_key: Callable[[str], str]) -> list[Guard]:
         case AccountRegistered(email=str(email)):
             key = email_key(email)
             return [Guard(kind="take", scope=EMAIL, owner=new.aggregate_id, key=key)]
-        case RenderRequested(limit=limit) if new.account:
+        case Requested(limit=limit) if new.account:
             task = str(new.aggregate_id)
             return [
                 Guard(kind="take", scope=UNFINISHED_TASK, owner=new.account, key=task),
                 Guard(kind="at_most", scope=UNFINISHED_TASK, owner=new.account, limit=limit),
             ]
-        case RenderCompleted() | RenderFailed() if new.account:
+        case RenderCompleted() | RenderFailed() | RenderCancelled() if new.account:
             task = str(new.aggregate_id)
             return [Guard(kind="release", scope=UNFINISHED_TASK, owner=new.account, key=task)]
         case _:

@@ -26,19 +26,18 @@ from eventsourcing.persistence import (
     StoredEvent,
     Subscription,
 )
-from psycopg_pool import PoolTimeout
 
 from domain.catalogue import CATALOGUE
 from domain.errors import (
     EmailTaken,
     StateTooLarge,
     TooManyTasks,
-    Unavailable,
     UnknownEvent,
     VersionConflict,
 )
 from domain.events import Event, NewEvent, Recorded, Unreadable
 from domain.reservations import EMAIL, Guard, guards
+from infra.appender import Appender, Save
 from infra.keys import KeyRing, email_key
 from infra.postgres import CHANNEL, Listener, Pool, answered, connect, open_pool
 
@@ -46,18 +45,15 @@ STATE_LIMIT_BYTES = 262_144  # the table refuses more, too
 NOTIFY_EVERY_S = 0.005  # a NOTIFY takes a lock of the whole cluster at commit: seldom, and apart
 PERSONAL = "personal"
 
-APPEND: LiteralString = """-- Append one save; answers a row per save, or one for all of them.
-SELECT save, outcome, last_position, reason FROM atelier_append(
-    %s::integer[], %s::uuid[], %s::text[], %s::uuid[], %s::integer[],
-    %s::text[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[],
-    %s::integer[], %s::text[], %s::text[], %s::text[], %s::uuid[], %s::integer[])"""
-
 ROWS: LiteralString = """SELECT position, aggregate_id, aggregate_version, type, state, event_id,
        recorded_at, actor, account, correlation_id, causation_id FROM atelier_events """
 
 OF_AGGREGATE: LiteralString = """WHERE aggregate_id = %s
    AND aggregate_version > coalesce(%s, 0) AND aggregate_version <= coalesce(%s, 2147483647)
  ORDER BY aggregate_version """
+
+OF_AGGREGATES: LiteralString = """WHERE aggregate_id = ANY(%s)
+ ORDER BY aggregate_id, aggregate_version"""
 
 AFTER: LiteralString = """WHERE position > %s AND position <= coalesce(%s, 9223372036854775807)
    AND (%s::text[] IS NULL OR type = ANY(%s::text[]))
@@ -100,6 +96,7 @@ class LogRecorder(ApplicationRecorder):
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._appender = Appender(pool)
 
     @property
     def url(self) -> str:
@@ -114,10 +111,7 @@ class LogRecorder(ApplicationRecorder):
         Raises `IntegrityError` on a version conflict, `Reserved` or `OverLimit` when a guard
         refuses, `DataError` on bad data, `Unavailable` when Postgres does not answer.
         """
-        with answered(), self._pool.connection() as connection:
-            row = connection.execute(APPEND, _arguments(stored_events, guards)).fetchone()
-        assert row is not None
-        _save, outcome, last, reason = row
+        outcome, last, reason = self._appender.append(_save(stored_events, guards))
         if outcome in REFUSALS:
             raise REFUSALS[outcome](reason)
         return range(last - len(stored_events) + 1, last + 1)
@@ -134,6 +128,10 @@ class LogRecorder(ApplicationRecorder):
         """One aggregate's events by version."""
         order: LiteralString = "DESC LIMIT %s" if desc else "ASC LIMIT %s"
         return self._records(ROWS + OF_AGGREGATE + order, [originator_id, gt, lte, limit])
+
+    def select_histories(self, originator_ids: Sequence[UUID]) -> Sequence[StoredRecord]:
+        """All events of several aggregates, each aggregate's by version."""
+        return self._records(ROWS + OF_AGGREGATES, [list(originator_ids)])
 
     def select_notifications(
         self,
@@ -346,6 +344,13 @@ class EventStore:
         """An aggregate's history, oldest first; empty when there is none."""
         return self._decoded(self._recorder.select_events(aggregate_id))
 
+    def load_many(self, aggregate_ids: Sequence[UUID]) -> dict[UUID, list[Recorded]]:
+        """The histories of several aggregates by one query; empty ones are there, too."""
+        histories: dict[UUID, list[Recorded]] = {each: [] for each in aggregate_ids}
+        for recorded in self._decoded(self._recorder.select_histories(aggregate_ids)):
+            histories[recorded.aggregate_id].append(recorded)
+        return histories
+
     def read(self, after: int, limit: int) -> list[Recorded]:
         """Up to `limit` events after a position, in the global order.
 
@@ -368,7 +373,7 @@ class EventStore:
         stored = [self._mapper.to_stored_event(new) for new in events]
         wanted = [guard for new in events for guard in guards(new, self.email_key)]
         try:
-            positions = self._insert(stored, wanted)
+            positions = self._recorder.insert_events(stored, guards=wanted)
         except OverLimit as error:
             raise TooManyTasks(str(error)) from error
         except IntegrityError as error:
@@ -399,15 +404,6 @@ class EventStore:
         """The key under which an address is reserved."""
         return email_key(email, self._email_secret)
 
-    def _insert(self, stored: list[StoredEnvelope], wanted: list[Guard]) -> Sequence[int]:
-        try:
-            return self._recorder.insert_events(stored, guards=wanted)
-        except Unavailable as error:
-            if isinstance(error.__cause__, PoolTimeout):
-                raise
-            # The connection was lost, perhaps at commit: event ids that are stored are a success.
-            return self._recorder.insert_events(stored, guards=wanted)
-
     def _decoded(self, rows: Iterable[StoredRecord]) -> list[Recorded]:
         return [self._mapper.to_domain_event(row) for row in rows]
 
@@ -430,27 +426,26 @@ def _bound_to(stored_name: str, aggregate_id: UUID | str, version: int) -> bytes
     return f"{stored_name}:{aggregate_id}:{version}".encode()
 
 
-def _arguments(events: Sequence[StoredEvent], wanted: Sequence[Guard]) -> list[list[Any]]:
+def _save(events: Sequence[StoredEvent], wanted: Sequence[Guard]) -> Save:
     rows = [e for e in events if isinstance(e, StoredEnvelope)]
     assert len(rows) == len(events), "only enveloped events can be stored"
-    return [
-        [1] * len(rows),
-        [e.event_id for e in rows],
-        [e.topic for e in rows],
-        [e.originator_id for e in rows],
-        [e.originator_version for e in rows],
-        [e.actor for e in rows],
-        [e.account for e in rows],
-        [e.correlation_id for e in rows],
-        [e.causation_id for e in rows],
-        [e.state.decode() for e in rows],
-        [1] * len(wanted),
-        [g.kind for g in wanted],
-        [g.scope for g in wanted],
-        [g.key for g in wanted],
-        [g.owner for g in wanted],
-        [g.limit for g in wanted],
-    ]
+    return Save(
+        [
+            (
+                e.event_id,
+                e.topic,
+                e.originator_id,
+                e.originator_version,
+                e.actor,
+                e.account,
+                e.correlation_id,
+                e.causation_id,
+                e.state.decode(),
+            )
+            for e in rows
+        ],
+        [(g.kind, g.scope, g.key, g.owner, g.limit) for g in wanted],
+    )
 
 
 def _record(row: tuple[Any, ...]) -> StoredRecord:

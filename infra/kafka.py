@@ -33,7 +33,15 @@ EVENTS_TOPIC: Final = "atelier.events"
 TICKETS_TOPIC: Final = "atelier.render-requests"
 PARTITIONS: Final = 12
 
-TICKETED: Final = frozenset({"render.requested.v1", "render.requeued.v1"})
+TICKETED: Final = frozenset(
+    {
+        "render.requested.v1",
+        "render.video_requested.v1",
+        "render.upscale_requested.v1",
+        "render.image_to_video_requested.v1",
+        "render.requeued.v1",
+    }
+)
 
 BOOTSTRAP_TIMEOUT_MS: Final = 5_000
 REQUEST_TIMEOUT_MS: Final = 5_000

@@ -100,6 +100,11 @@ def normalised_email(email: str) -> str:
     return unicodedata.normalize("NFKC", email.strip()).casefold()
 
 
+def request_hash(account: UUID, body: bytes, secret: bytes) -> str:
+    """HMAC-SHA-256 of what an account sent: tells the same again, and nothing else to anybody."""
+    return hmac.new(secret, b"request:" + account.bytes + body, hashlib.sha256).hexdigest()
+
+
 def email_key(email: str, secret: bytes) -> str:
     """HMAC-SHA-256 of the normalised address, so that a reservation tells nobody the address."""
     return hmac.new(secret, normalised_email(email).encode(), hashlib.sha256).hexdigest()

@@ -2,8 +2,9 @@
 
 import contextlib
 import io
+import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -16,6 +17,7 @@ from urllib3.exceptions import HTTPError
 
 from domain.errors import NotFound, Unavailable
 from infra.settings import Settings
+from infra.signing import UrlSigner
 
 CONNECT_S: Final = 1.0
 READ_S: Final = 5.0  # between two bytes of an answer, also while the store writes a video to disk
@@ -52,7 +54,9 @@ class MediaStore:
         self._bucket = settings.s3_bucket
         pool = _pool(settings, urllib3.Timeout(connect=CONNECT_S, read=READ_S), RETRIES)
         self._client = _client(settings, settings.s3_url, pool)
-        self._signer = _client(settings, settings.media_endpoint(), pool)  # never connects
+        signer = _client(settings, settings.media_endpoint(), pool)  # never connects
+        below = signer.presigned_get_object(self._bucket, "k").partition("?")[0].removesuffix("k")
+        self._signer = UrlSigner(settings, below)
 
     def ensure_bucket(self) -> None:
         """Make the bucket unless it exists."""
@@ -128,8 +132,7 @@ class MediaStore:
         """Where a client fetches the object: signed and expiring, or below the public base URL."""
         if self._settings.media_base_url:
             return f"{self._settings.media_base_url}/{quote(key)}"
-        lifetime = timedelta(seconds=self._settings.media_url_seconds)
-        return self._signer.presigned_get_object(self._bucket, key, expires=lifetime)
+        return self._signer.url(key, int(time.time()))
 
 
 def _client(settings: Settings, endpoint: str, pool: urllib3.PoolManager) -> Minio:

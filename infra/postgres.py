@@ -1,6 +1,8 @@
 """Connections to Postgres: pools, single connections, and waiting for the log to grow."""
 
+import asyncio
 import contextlib
+import select
 import time
 from collections.abc import Iterator
 from typing import Any, LiteralString
@@ -14,6 +16,7 @@ CHANNEL: LiteralString = "atelier_events"
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 3_000
+RETRY_S = 1.0
 
 # A server that went away without a word is noticed after about ten seconds.
 KEEPALIVE = {"keepalives_idle": 3, "keepalives_interval": 2, "keepalives_count": 3}
@@ -52,7 +55,7 @@ def open_pool(url: str, size: int) -> Pool:
         timeout=CONNECT_TIMEOUT_S,
         reconnect_timeout=CONNECT_TIMEOUT_S,
         kwargs={"autocommit": True, **parameters()},
-        check=ConnectionPool.check_connection,
+        check=_check,
     )
 
 
@@ -66,8 +69,28 @@ def make_async_pool(url: str, size: int) -> AsyncPool:
         timeout=CONNECT_TIMEOUT_S,
         reconnect_timeout=CONNECT_TIMEOUT_S,
         kwargs={"autocommit": True, **parameters()},
-        check=AsyncConnectionPool.check_connection,
+        check=_check_async,
     )
+
+
+def _check(connection: psycopg.Connection[Any]) -> None:
+    if _has_heard(connection.fileno()):
+        ConnectionPool.check_connection(connection)
+
+
+async def _check_async(connection: psycopg.AsyncConnection[Any]) -> None:
+    if _has_heard(connection.fileno()):
+        await AsyncConnectionPool.check_connection(connection)
+
+
+def _has_heard(descriptor: int) -> bool:
+    """Whether something has come in: an idle connection hears nothing but its end.
+
+    This spares a round trip each time that a connection is taken from a pool.
+    """
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 @contextlib.contextmanager
@@ -106,3 +129,48 @@ class Listener:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+class Bell:
+    """Rings in an event loop when the log has grown: one connection for all who wait there.
+
+    It listens from the first time that somebody asks.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._next = asyncio.Event()
+        self._listening: asyncio.Task[None] | None = None
+
+    def next(self) -> asyncio.Event:
+        """The next ring. Take it, look, then wait for it: so none between is missed.
+
+        A notice may be lost, so wait with a time limit.
+        """
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._listen())
+        return self._next
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait([self._listening])
+
+    def _ring(self) -> None:
+        rung, self._next = self._next, asyncio.Event()
+        rung.set()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                connection = await psycopg.AsyncConnection.connect(
+                    self._url, autocommit=True, **parameters()
+                )
+                async with connection:
+                    await connection.execute(f"LISTEN {CHANNEL}")
+                    self._ring()  # what came while nobody listened
+                    async for _ in connection.notifies():
+                        self._ring()
+            except psycopg.Error:
+                await asyncio.sleep(RETRY_S)

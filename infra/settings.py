@@ -16,6 +16,7 @@ import msgspec
 from domain.errors import AtelierError
 from infra.locks import is_locked
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 LogFormat = Literal["auto", "json", "text"]
 KEY_BYTES: Final = 32  # of the master key exactly, of the others at least
 RUNNING_FILE: Final = "running.json"  # what a running `atelier up` gave its processes
@@ -60,9 +61,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     master_key: bytes = b""
     hash_key: bytes = b""
     jwt_key: bytes = b""
+    jwt_old_keys: tuple[bytes, ...] = ()
     login: str = ""
+    login_limit: int = 20
+    register_limit: int = 20
+    upload_limit: int = 30
+    trusted_proxies: tuple[Network, ...] = ()
+    smtp_host: str = ""
+    smtp_port: int = 587
+    smtp_tls: str = "starttls"
+    smtp_username: str = ""
+    smtp_password: str = ""
+    smtp_ca_file: str = ""
+    mail_from: str = ""
     catalog_key: str = ""
     catalog_open: bool = False
+    cors_origins: tuple[str, ...] = ()
     task_limit: int = 10
     lease_seconds: int = 30
     log: LogFormat = "auto"
@@ -154,12 +168,21 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         problems.append(
             "ATELIER_S3_ACCESS_KEY and ATELIER_S3_SECRET_KEY must be set beside ATELIER_S3_URL."
         )
+    if values.get("smtp_host") and not values.get("mail_from"):
+        problems.append("ATELIER_MAIL_FROM must be set beside ATELIER_SMTP_HOST.")
     return problems
 
 
 def _exposure_rules(settings: Settings) -> list[tuple[bool, str]]:
     return [
-        (bool(settings.login), "ATELIER_LOGIN must be set: choose how people log in (email)."),
+        (
+            bool(settings.login),
+            "ATELIER_LOGIN must be set: choose how people log in (code or email).",
+        ),
+        (
+            settings.login != "code" or bool(settings.smtp_host),
+            "ATELIER_SMTP_HOST must be set, as ATELIER_LOGIN=code sends codes by mail.",
+        ),
         (
             bool(settings.jwt_key),
             f"ATELIER_JWT_KEY must be set: at least {KEY_BYTES} random bytes, "
@@ -261,6 +284,23 @@ def _jwt_key(text: str) -> bytes:
     return _long_enough(text.encode())
 
 
+def _jwt_keys(text: str) -> tuple[bytes, ...]:
+    return tuple(_jwt_key(each.strip()) for each in text.split(",") if each.strip())
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(each.strip()) for each in text.split(",") if each.strip())
+    except ValueError as error:
+        raise ValueError("must be addresses or networks, such as 10.0.0.0/8,::1") from error
+
+
+def _mail_address(text: str) -> str:
+    if not re.fullmatch(r"[^\r\n]*[^@\s]+@[^@\s]+", text):
+        raise ValueError("must be an email address, such as Atelier <atelier@example.org>")
+    return text
+
+
 def _long_enough(key: bytes) -> bytes:
     if len(key) < KEY_BYTES:
         raise ValueError(f"must hold at least {KEY_BYTES} bytes, but holds {len(key)}")
@@ -271,6 +311,13 @@ def _named(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text):
         raise ValueError("must be a bucket name: 3 to 63 of a-z, 0-9, dot and hyphen")
     return text
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(each.strip() for each in text.split(","))
+    if not all(re.fullmatch(r"https?://[^/\s,*]+", each) for each in origins):
+        raise ValueError("must be origins with commas between, as https://shop.example.com")
+    return origins
 
 
 VARIABLES: Final[tuple[Variable, ...]] = (
@@ -342,9 +389,68 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     Variable(
         "ATELIER_JWT_KEY", "", "The key that signs login tokens: at least 32 bytes.", _jwt_key
     ),
-    Variable("ATELIER_LOGIN", "", "How people log in: email.", _one_of("email")),
+    Variable(
+        "ATELIER_JWT_OLD_KEYS",
+        "",
+        "Earlier signing keys whose tokens still count, with commas between.",
+        _jwt_keys,
+    ),
+    Variable(
+        "ATELIER_LOGIN",
+        "",
+        "How people log in: by a code that is mailed to them (code), or by their address alone "
+        "(email, also when nothing is set).",
+        _one_of("code", "email"),
+    ),
+    Variable(
+        "ATELIER_LOGIN_LIMIT",
+        "20",
+        "How many logins a minute one network address, and one email address, may try.",
+        _number(1, 1_000_000),
+    ),
+    Variable(
+        "ATELIER_REGISTER_LIMIT",
+        "20",
+        "How many registrations a minute one network address, and one email address, may try.",
+        _number(1, 1_000_000),
+    ),
+    Variable(
+        "ATELIER_UPLOAD_LIMIT",
+        "30",
+        "How many uploads a minute one network address, and one account, may try.",
+        _number(1, 1_000_000),
+    ),
+    Variable(
+        "ATELIER_TRUSTED_PROXIES",
+        "",
+        "The proxies whose X-Forwarded-For is believed, as addresses or networks.",
+        _networks,
+    ),
+    Variable("ATELIER_SMTP_HOST", "", "The server that sends mail; without it the API prints it."),
+    Variable("ATELIER_SMTP_PORT", "587", "The port of the mail server.", _number(1, 65535)),
+    Variable(
+        "ATELIER_SMTP_TLS",
+        "starttls",
+        "How to speak to the mail server: starttls, tls (from the first byte, port 465) or none.",
+        _one_of("starttls", "tls", "none"),
+    ),
+    Variable("ATELIER_SMTP_USERNAME", "", "The user for the mail server."),
+    Variable("ATELIER_SMTP_PASSWORD", "", "The password for the mail server."),
+    Variable(
+        "ATELIER_SMTP_CA_FILE",
+        "",
+        "The certificates to trust for the mail server (PEM).",
+        _readable_file,
+    ),
+    Variable("ATELIER_MAIL_FROM", "", "Whom mail comes from.", _mail_address),
     Variable("ATELIER_CATALOG_KEY", "", "The key that lets its holder change the catalogue."),
     Variable("ATELIER_CATALOG_OPEN", "no", "Whether anybody may change the catalogue.", _yes_or_no),
+    Variable(
+        "ATELIER_CORS_ORIGINS",
+        "",
+        "The origins whose web pages may use the API, with commas between; none by default.",
+        _origins,
+    ),
     Variable(
         "ATELIER_TASK_LIMIT",
         "10",

@@ -1,6 +1,6 @@
 """What can be asked: every read model."""
 
-from projections import accounts, gallery, queue, tasks
+from projections import accounts, gallery, queue, tasks, wardrobe
 from projections.model import Projection
 
 PROJECTIONS: tuple[Projection, ...] = (
@@ -8,4 +8,5 @@ PROJECTIONS: tuple[Projection, ...] = (
     tasks.PROJECTION,
     queue.PROJECTION,
     gallery.PROJECTION,
+    wardrobe.PROJECTION,
 )

@@ -93,6 +93,7 @@ SELECT source_key, thumbnail_key, last_modified, position, file_index
                                  coalesce(%(file_index)s, 0))
  ORDER BY last_modified DESC, position DESC, file_index DESC
  LIMIT %(limit)s""",
+    types={"second": "bigint", "position": "bigint", "file_index": "integer", "limit": "integer"},
 )
 
 

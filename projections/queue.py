@@ -9,11 +9,12 @@ import psycopg
 
 from domain.events import Recorded
 from domain.render import (
+    RenderCancelled,
     RenderCompleted,
     RenderFailed,
-    RenderRequested,
     RenderRequeued,
     RenderStarted,
+    Requested,
 )
 from projections.model import Projection, Statement
 
@@ -65,7 +66,7 @@ def apply(recorded: Recorded) -> list[Statement]:
     """How an event changes the queue."""
     event, task = recorded.event, {"task": recorded.aggregate_id}
     match event:
-        case RenderRequested():
+        case Requested():
             entry = {"account": recorded.account, "place": recorded.position, "vip": event.vip}
             return [Statement(INSERT, task | entry)]
         case RenderStarted():
@@ -73,7 +74,7 @@ def apply(recorded: Recorded) -> list[Statement]:
         case RenderRequeued():
             retry_at = recorded.recorded_at + timedelta(seconds=event.retry_after_seconds)
             return [Statement(REQUEUED, task | {"retry_at": retry_at})]
-        case RenderCompleted() | RenderFailed():
+        case RenderCompleted() | RenderFailed() | RenderCancelled():
             return [Statement(ENDED, task)]
         case _:
             return []

@@ -1,5 +1,6 @@
 """What has become of my tasks?"""
 
+import asyncio
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -8,17 +9,24 @@ from psycopg.types.json import Jsonb
 
 from domain.events import Recorded
 from domain.render import (
+    RenderCancelled,
     RenderCompleted,
     RenderFailed,
     RenderFileRemoved,
-    RenderRequested,
     RenderRequeued,
     RenderStarted,
+    Requested,
 )
+from projections.gallery import FILES_PER_EVENT, ITEM
 from projections.model import Projection, Statement
 from projections.reading import Answer, Question, Reader
 
 NEWEST_ENDED = 100
+ENDED = ("SUCCESS", "FAILED")
+REST = 1  # in a cursor's place of a file: the unfinished tasks have been listed already
+RECENT_TASKS = 20  # whose mean duration tells how long the next ones will take
+PACE_FOR_S = 2.0
+RECENT_EVENTS = 2_000  # among which these are looked for
 
 TABLES: LiteralString = """
 CREATE TABLE {table} (
@@ -62,7 +70,9 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     task: UUID
     status: str
     vip: bool
+    attempt: int
     position: int
+    progress: float
     engine: str | None
     error_code: str | None
     error_message: str | None
@@ -71,17 +81,26 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListedTask(msgspec.Struct, frozen=True, kw_only=True):
-    """A task as `/get_tasks` lists it."""
+    """A task as `/get_tasks` lists it; ``requested_at`` in Unix seconds."""
 
     task: UUID
     status: str
+    place: int
+    requested_at: int
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the newest finished tasks took, and how many are being rendered now."""
+
+    mean_seconds: float | None
+    rendering: int
 
 
 def apply(recorded: Recorded) -> list[Statement]:
     """How an event changes the tasks."""
     event, task = recorded.event, {"task": recorded.aggregate_id}
     match event:
-        case RenderRequested():
+        case Requested():
             entry = {"account": recorded.account, "place": recorded.position, "vip": event.vip}
             return [Statement(INSERT, task | entry)]
         case RenderStarted():
@@ -94,6 +113,9 @@ def apply(recorded: Recorded) -> list[Statement]:
             return [Statement(COMPLETED, task | result)]
         case RenderFailed():
             return [Statement(FAILED, task | {"code": event.code, "message": event.message})]
+        case RenderCancelled():
+            end = {"code": "cancelled", "message": "the task was cancelled"}
+            return [Statement(FAILED, task | end)]
         case RenderFileRemoved():
             return [Statement(REMOVED, task | {"keys": list(event.keys)})]
         case _:
@@ -113,31 +135,70 @@ TASK = Question(
     models=("tasks", "queue"),
     row=TaskRow,
     sql="""-- What has become of one task, and how many will be claimed before it?
-SELECT t.task, t.vip, t.engine, t.error_code, t.error_message, t.files, t.ignored,
+SELECT t.task, t.vip, t.attempt, t.engine, t.error_code, t.error_message, t.files, t.ignored,
        CASE WHEN t.status = 'STARTED' AND q.waiting THEN 'PENDING' ELSE t.status END AS status,
        CASE WHEN NOT coalesce(q.waiting, false) THEN 0
             ELSE 1 + (SELECT count(*) FROM {waiting} o
                        WHERE o.waiting AND (o.vip > t.vip OR (o.vip = t.vip AND o.place < t.place)))
-       END AS position
+       END AS position,
+       CASE WHEN t.status = 'SUCCESS' THEN 1
+            WHEN t.status = 'STARTED' AND NOT q.waiting
+            THEN coalesce((SELECT l.progress FROM atelier_leases l WHERE l.task = t.task), 0)
+            ELSE 0
+       END AS progress
   FROM atelier_tasks t LEFT JOIN {waiting} q ON q.task = t.task
  WHERE t.task = %(task)s AND t.account = %(account)s""".replace("{waiting}", WAITING),
+    types={"task": "uuid"},
 )
 
-TASKS = Question(
+# A task's request is where its place tells.
+LISTED: LiteralString = """(
+    SELECT t.task, t.place, floor(extract(epoch FROM e.recorded_at))::bigint AS requested_at,
+           CASE WHEN t.status = 'STARTED' AND NOT EXISTS (
+                         SELECT FROM atelier_leases l
+                          WHERE l.task = t.task AND l.expires_at > now())
+                THEN 'PENDING' ELSE t.status END AS status
+      FROM atelier_tasks t JOIN atelier_events e ON e.position = t.place
+     WHERE t.account = %(account)s)"""
+
+OVERVIEW = Question(
     models=("tasks",),
     row=ListedTask,
-    sql="""-- Which tasks has this account, newest first?
-SELECT t.task, CASE WHEN t.status = 'STARTED' AND NOT EXISTS (
-                        SELECT FROM atelier_leases l WHERE l.task = t.task
-                           AND l.expires_at > now())
-                    THEN 'PENDING' ELSE t.status END AS status
-  FROM (SELECT * FROM atelier_tasks
-         WHERE account = %(account)s AND status IN ('PENDING', 'STARTED')
+    sql="""-- Which tasks has this account, newest first: all unfinished ones and the newest ended?
+SELECT task, place, requested_at, status
+  FROM (SELECT * FROM {listed} u WHERE u.status IN ('PENDING', 'STARTED')
         UNION ALL
-        (SELECT * FROM atelier_tasks
-          WHERE account = %(account)s AND status IN ('SUCCESS', 'FAILED')
-          ORDER BY place DESC LIMIT %(ended)s)) t
- ORDER BY t.place DESC""",
+        (SELECT * FROM {listed} d WHERE d.status IN ('SUCCESS', 'FAILED')
+          ORDER BY place DESC LIMIT %(ended)s)) all_of_them
+ ORDER BY place DESC""".replace("{listed}", LISTED),
+)
+
+PAGE = Question(
+    models=("tasks",),
+    row=ListedTask,
+    sql="""-- Which tasks come after the cursor, newest first?
+SELECT task, place, requested_at, status
+  FROM {listed} page
+ WHERE (%(statuses)s::text[] IS NULL OR status = ANY(%(statuses)s::text[]))
+   AND requested_at < coalesce(%(second)s, 9223372036854775807)
+   AND place < coalesce(%(place)s, 9223372036854775807)
+ ORDER BY place DESC
+ LIMIT %(limit)s""".replace("{listed}", LISTED),
+)
+
+PACE = Question(
+    models=("tasks",),
+    row=Pace,
+    sql="""-- How long did the newest finished tasks take, and how many are being rendered?
+SELECT (SELECT extract(epoch FROM avg(done.recorded_at - begun.recorded_at))::float8
+          FROM (SELECT * FROM (SELECT * FROM atelier_events
+                                ORDER BY position DESC LIMIT %(events)s) newest
+                 WHERE type = %(completed)s ORDER BY position DESC LIMIT %(tasks)s) done
+               JOIN LATERAL (SELECT b.recorded_at FROM atelier_events b
+                              WHERE b.aggregate_id = done.aggregate_id AND b.type = %(started)s
+                              ORDER BY b.aggregate_version DESC LIMIT 1) begun ON true
+       ) AS mean_seconds,
+       (SELECT count(*) FROM atelier_leases WHERE expires_at > now()) AS rendering""",
 )
 
 
@@ -146,6 +207,80 @@ async def task(reader: Reader, account: UUID, task: UUID, *, seen: int = 0) -> A
     return await reader.ask(TASK, account, seen=seen, task=task)
 
 
-async def tasks(reader: Reader, account: UUID, *, seen: int = 0) -> Answer[ListedTask]:
-    """Every unfinished task of the account and its newest ended ones, newest first."""
-    return await reader.ask(TASKS, account, seen=seen, ended=NEWEST_ENDED)
+async def overview(reader: Reader, account: UUID, *, seen: int = 0) -> Answer[ListedTask]:
+    """Every unfinished task and the newest ended ones, and one ended more when there are more."""
+    return await reader.ask(OVERVIEW, account, seen=seen, ended=NEWEST_ENDED + 1)
+
+
+async def page(
+    reader: Reader,
+    account: UUID,
+    *,
+    status: str | None,
+    limit: int,
+    cursor: int | None,
+    seen: int = 0,
+) -> Answer[ListedTask]:
+    """Up to `limit` tasks after the cursor, and one more when there are more."""
+    by_item = cursor is not None and cursor >= ITEM
+    statuses = [status] if status else list(ENDED) if of_the_rest(cursor) else None
+    return await reader.ask(
+        PAGE,
+        account,
+        seen=seen,
+        statuses=statuses,
+        second=None if by_item else cursor,
+        place=(cursor - ITEM) // FILES_PER_EVENT if by_item and cursor else None,
+        limit=limit + 1,
+    )
+
+
+class PaceMeter:
+    """How fast the queue moves, the same for whoever asks; measured every few seconds."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._measuring = asyncio.Lock()
+        self._measured: tuple[float, Pace] | None = None
+
+    async def now(self, account: UUID) -> Pace:
+        """The pace, asked for by an account whose writes the answer waits for."""
+        async with self._measuring:
+            time = asyncio.get_running_loop().time()
+            if self._measured is None or time - self._measured[0] > PACE_FOR_S:
+                self._measured = time, await _pace(self._reader, account)
+            return self._measured[1]
+
+
+async def _pace(reader: Reader, account: UUID) -> Pace:
+    answer = await reader.ask(
+        PACE,
+        account,
+        started=RenderStarted.stored_name,
+        completed=RenderCompleted.stored_name,
+        events=RECENT_EVENTS,
+        tasks=RECENT_TASKS,
+    )
+    return answer.rows[0]
+
+
+def of_the_rest(cursor: int | None) -> bool:
+    """Whether the cursor goes on after an overview, which has had every unfinished task."""
+    return cursor is not None and cursor >= ITEM and (cursor - ITEM) % FILES_PER_EVENT == REST
+
+
+def next_cursor(rows: list[ListedTask], limit: int, *, rest: bool = False) -> int | None:
+    """Where the next page starts, by the gallery's rule: a second, or an item inside one."""
+    if len(rows) <= limit:
+        return None
+    last, following = rows[limit - 1], rows[limit]
+    if not rest and following.requested_at < last.requested_at:
+        return last.requested_at
+    return ITEM + last.place * FILES_PER_EVENT + (REST if rest else 0)
+
+
+def shortened(rows: list[ListedTask]) -> tuple[list[ListedTask], int | None]:
+    """An overview without its one ended task too many, and where the rest of these starts."""
+    ended = [row for row in rows if row.status in ENDED]
+    kept = [row for row in rows if row not in ended[NEWEST_ENDED:]]
+    return kept, next_cursor(ended, NEWEST_ENDED, rest=True)

@@ -9,9 +9,16 @@ from uuid import UUID
 import structlog
 
 from domain import render
+from domain.account import AvatarUploaded
 from domain.errors import AtelierError
 from domain.events import Recorded, fold
-from domain.render import RenderFileRemoved
+from domain.render import (
+    ImageToVideoRequested,
+    RenderCancelled,
+    RenderCompleted,
+    RenderFailed,
+    RenderFileRemoved,
+)
 from infra.media import StoredObject
 from infra.postgres import Pool, answered
 
@@ -95,13 +102,37 @@ class Cleaner:
         assert row is not None
         batch = self._events.read(row[0], BATCH)
         for recorded in batch:
-            if isinstance(recorded.event, RenderFileRemoved):
-                for key in recorded.event.keys:
-                    self._media.delete(key)
+            for key in (*self._gone(recorded), *self._used(recorded)):
+                self._media.delete(key)
         if batch:
             with answered(), self._pool.connection() as connection:
                 connection.execute(ADVANCE, [batch[-1].position, NAME])
         return len(batch)
+
+    def _gone(self, recorded: Recorded) -> Iterable[str]:
+        """What nobody needs since the event."""
+        match recorded.event:
+            case RenderFileRemoved(keys=keys):
+                return keys
+            case AvatarUploaded(replaced=keys):
+                return keys
+            case RenderCancelled():
+                return [
+                    staged.key for staged in self._media.list(f"staging/{recorded.aggregate_id}/")
+                ]
+            case _:
+                return ()
+
+    def _used(self, recorded: Recorded) -> Iterable[str]:
+        """What a client sent along with a request that has ended now."""
+        if not isinstance(recorded.event, RenderCompleted | RenderFailed | RenderCancelled):
+            return ()
+        history = self._events.load(recorded.aggregate_id)
+        match fold(render.evolve, render.initial, history).request:
+            case ImageToVideoRequested(source_key=key) if f"/{render.UPLOADS}/" in key:
+                return [key]
+            case _:
+                return ()
 
     def sweep(self) -> None:
         """Delete staged files of attempts that are over."""

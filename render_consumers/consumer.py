@@ -13,10 +13,12 @@ import structlog
 from commands import Command, Origin, Outcome, carry_out
 from commands.ports import EventStore
 from commands.render import CompleteRender, FailAttempt, RequeueRender, StartRender
+from domain import render
 from domain.errors import AccountErased, NotClaimable, StaleAttempt, Unavailable
-from domain.render import RenderRequested, RenderStarted
+from domain.events import fold
+from domain.render import RenderStarted, Requested
 from projections.queue import Claimable
-from render_consumers.engine import Product, Result
+from render_consumers.engine import Product, Result, SourceGone
 from render_consumers.leases import Leases
 from render_consumers.painting.painter import Stopped
 
@@ -24,6 +26,7 @@ log = structlog.get_logger("atelier.render")
 
 CANDIDATES = 5
 RETRY_S = 1.0
+TELL_EVERY_S = 0.25  # at most: each telling of the progress renews the lease
 MOST_BACKOFF_S = 60.0
 
 T = TypeVar("T")
@@ -52,9 +55,13 @@ class Engine(Protocol):
     """Whatever can turn a request into files."""
 
     def render(
-        self, task: UUID, request: RenderRequested, should_stop: Callable[[], bool]
+        self,
+        task: UUID,
+        request: Requested,
+        should_stop: Callable[[], bool],
+        told: Callable[[float], object],
     ) -> Result:
-        """Make the files. Raises `Stopped` when told to stop."""
+        """Make the files; `told` hears the share that is done. Raises `Stopped` when told to."""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -63,7 +70,7 @@ class Claim(msgspec.Struct, frozen=True):
     task: UUID
     account: UUID
     attempt: int
-    request: RenderRequested
+    request: Requested
     correlation_id: UUID
 
 
@@ -132,8 +139,14 @@ class Consumer:
         began = time.monotonic()
         with Heartbeat(self._leases, claim.task) as heartbeat:
             try:
-                result = self._render(claim, lambda: stop.is_set() or heartbeat.lost.is_set())
-                self._insist(lambda: self._publish(claim, result), stop)
+                result = self._render(
+                    claim, lambda: stop.is_set() or heartbeat.lost.is_set(), heartbeat.tell
+                )
+                try:
+                    self._insist(lambda: self._publish(claim, result), stop)
+                except StaleAttempt:
+                    self._tidy(claim, result)
+                    raise
                 self._tidy(claim, result)
                 log.info(
                     "rendered",
@@ -148,15 +161,19 @@ class Consumer:
             except Unavailable:
                 backoff = min(2.0**claim.attempt, MOST_BACKOFF_S)
                 self._give_back(claim, "media_store_unavailable", backoff, stop)
+            except SourceGone as error:
+                self._fail(claim, stop, "source_gone", str(error))
             except Exception:
                 log.exception("attempt failed", task=str(claim.task), attempt=claim.attempt)
-                self._fail(claim, stop)
+                self._fail(claim, stop, "render_error", "the task could not be rendered")
         self._let_go(claim)
 
-    def _render(self, claim: Claim, should_stop: Callable[[], bool]) -> Result:
-        if claim.request.user_details is None:
+    def _render(
+        self, claim: Claim, should_stop: Callable[[], bool], told: Callable[[float], object]
+    ) -> Result:
+        if any(getattr(claim.request, field) is None for field in claim.request.personal):
             raise AccountErased("nothing is left of the person to draw")
-        result = self._engine.render(claim.task, claim.request, should_stop)
+        result = self._engine.render(claim.task, claim.request, should_stop, told)
         for product in result.products:
             self._media.put(_staged(claim, product), product.data, product.file.content_type)
         return result
@@ -166,18 +183,30 @@ class Consumer:
             raise StaleAttempt("the task has been taken over")
         for product in result.products:
             self._media.copy(_staged(claim, product), product.file.key)
-        self._carry_out(
-            CompleteRender(
-                aggregate_id=claim.task,
-                account=claim.account,
-                attempt=claim.attempt,
-                engine=result.engine,
-                files=tuple(product.file for product in result.products),
-                ignored=result.ignored,
-                measured=result.measured,
-            ),
-            claim.correlation_id,
+        command = CompleteRender(
+            aggregate_id=claim.task,
+            account=claim.account,
+            attempt=claim.attempt,
+            engine=result.engine,
+            files=tuple(product.file for product in result.products),
+            ignored=result.ignored,
+            measured=result.measured,
         )
+        try:
+            self._carry_out(command, claim.correlation_id)
+        except StaleAttempt:
+            self._unpublish(claim, result)
+            raise
+
+    def _unpublish(self, claim: Claim, result: Result) -> None:
+        """Take back what was copied just before the task was cancelled.
+
+        After any other end the names are those of another attempt's files.
+        """
+        history = self._store.load(claim.task)
+        if fold(render.evolve, render.initial, history).status == "cancelled":
+            for product in result.products:
+                self._media.delete(product.file.key)
 
     def _tidy(self, claim: Claim, result: Result) -> None:
         with contextlib.suppress(Unavailable):  # what stays in staging is swept later
@@ -197,13 +226,13 @@ class Consumer:
         )
         self._report(command, claim, stop)
 
-    def _fail(self, claim: Claim, stop: threading.Event) -> None:
+    def _fail(self, claim: Claim, stop: threading.Event, code: str, message: str) -> None:
         command = FailAttempt(
             aggregate_id=claim.task,
             account=claim.account,
             attempt=claim.attempt,
-            code="render_error",
-            message="the picture could not be rendered",
+            code=code,
+            message=message,
         )
         self._report(command, claim, stop)
 
@@ -236,13 +265,18 @@ class Consumer:
 
 
 class Heartbeat:
-    """Renews a task's lease while its owner works; ``lost`` is set when somebody else took it."""
+    """Renews a task's lease while its owner works, and with it notes the progress.
+
+    ``lost`` is set when somebody else took the lease or the task has ended, as by cancelling.
+    """
 
     def __init__(self, leases: Leases, task: UUID) -> None:
         self.lost = threading.Event()
         self._leases = leases
         self._task = task
         self._done = threading.Event()
+        self._news = threading.Event()
+        self._progress = 0.0
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def __enter__(self) -> "Heartbeat":
@@ -251,12 +285,23 @@ class Heartbeat:
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
+        self._news.set()
         self._thread.join()
 
+    def tell(self, progress: float) -> None:
+        """Note how far the work is, from 0 to 1."""
+        self._progress = progress
+        self._news.set()
+
     def _beat(self) -> None:
-        while not self._done.wait(self._leases.seconds / 3):
+        while True:
+            if self._news.wait(self._leases.seconds / 3):
+                self._news.clear()
+                self._done.wait(TELL_EVERY_S)
+            if self._done.is_set():
+                return
             try:
-                if not self._leases.renew(self._task):
+                if not self._leases.renew(self._task, self._progress):
                     self.lost.set()
                     return
             except Unavailable:

@@ -71,7 +71,7 @@ def run(settings: Settings) -> None:
         store,
         Leases(pool, name, settings.lease_seconds),
         media,
-        LocalEngine(painter),
+        LocalEngine(painter, media),
         lambda limit: _next_tasks(pool, limit),
     )
     feed = Feed(settings, wake.tell)

@@ -38,10 +38,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     backdrop: Colour
     garment: Colour
     ease: float
+    flat: bool
     ignored: tuple[str, ...]
 
 
-def understand(details: UserDetails, look: GarmentLook) -> Order:
+def understand(details: UserDetails, look: GarmentLook, *, flat: bool = False) -> Order:
     """Every label looked up; an unknown one becomes the default and its field is ignored."""
     ignored: list[str] = []
 
@@ -80,5 +81,6 @@ def understand(details: UserDetails, look: GarmentLook) -> Order:
         ease=known(
             "apparel_details.size", look.size or "m", {k.lower(): v for k, v in EASE.items()}, "m"
         ),
+        flat=flat,
         ignored=tuple(ignored),
     )

@@ -1,6 +1,6 @@
 """Paints a person: the one door into this package."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 import numpy as np
@@ -19,17 +19,29 @@ from render_consumers.painting.materials import EARS
 from render_consumers.painting.measure import Tape
 from render_consumers.painting.mesh import Mesh
 from render_consumers.painting.order import Order, understand
-from render_consumers.painting.scene import Layer, Material, together
-from render_consumers.painting.studio import photographed
+from render_consumers.painting.scene import Layer, Material, Scene, together
+from render_consumers.painting.studio import filmed, photographed
 
-__all__ = ["GarmentLook", "Painter", "Painting", "Stopped", "prepare"]
+__all__ = ["GarmentLook", "Model", "Painter", "Painting", "Pixels", "Stopped", "prepare"]
+
+Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
+PICTURE = (768, 1024)  # width and height in pixels
+VIDEO = (540, 720)  # the same view, small enough to draw many of
 
 
 class Painting(msgspec.Struct, frozen=True):
     """Pixels (H, W, 3); the fields that were asked for and could not be drawn; centimetres."""
 
-    pixels: npt.NDArray[np.uint8]
+    pixels: Pixels
     ignored: tuple[str, ...]
+    achieved: dict[str, float]
+
+
+class Model(msgspec.Struct, frozen=True):
+    """A person who is measured, posed and dressed, and can be drawn from all sides."""
+
+    order: Order
+    scene: Scene
     achieved: dict[str, float]
 
 
@@ -58,39 +70,78 @@ class Painter:
         details: UserDetails,
         garment: GarmentLook,
         *,
-        size: tuple[int, int] = (768, 1024),
+        size: tuple[int, int] = PICTURE,
         turn: float = 0.0,
+        flat: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Painting:
         """A picture of ``size`` (width, height), the person turned by ``turn`` degrees."""
+        model = self.dress(details, garment, flat=flat, should_stop=should_stop)
+        return self.draw(model, size=size, turn=turn, should_stop=should_stop)
 
-        def go_on() -> None:
-            if should_stop():
-                raise Stopped
+    def dress(
+        self,
+        details: UserDetails,
+        garment: GarmentLook,
+        *,
+        flat: bool = False,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Model:
+        """The person in these clothes, to be drawn solid or flat, facing as the camera view has it.
 
+        This is what drawing the same person again need not do again.
+        """
+        go_on = _until(should_stop)
         with torch.inference_mode():
             go_on()
-            order = understand(details, garment)
+            order = understand(details, garment, flat=flat)
             wanted = details.real_world_measurements
             start = start_from(self._body, order.gender, wanted)
             fitted = fit(self._body, self._tape, start, wanted)
             go_on()
-            skin = self._posed(order, fitted.controls, fitted.scale, turn)
-            scene = together(self._layers(order, skin))
-            go_on()
-            pixels = photographed(scene, order, size, go_on)
-        return Painting(pixels.cpu().numpy(), order.ignored, fitted.achieved)
+            skin = self._posed(order, fitted.controls, fitted.scale)
+            return Model(order, together(self._layers(order, skin)), fitted.achieved)
 
-    def _posed(self, order: Order, controls: Tensor, scale: float, turn: float) -> Skin:
+    def draw(
+        self,
+        model: Model,
+        *,
+        size: tuple[int, int] = PICTURE,
+        turn: float = 0.0,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Painting:
+        """A picture of somebody who is dressed, turned by ``turn`` degrees."""
+        go_on = _until(should_stop)
+        with torch.inference_mode():
+            go_on()
+            scene = model.scene.turned(turn) if turn else model.scene
+            pixels = photographed(scene, model.order, size, go_on)
+        return Painting(pixels.cpu().numpy(), model.order.ignored, model.achieved)
+
+    def film(
+        self,
+        model: Model,
+        frames: int,
+        *,
+        size: tuple[int, int] = VIDEO,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Pixels]:
+        """One turn around in so many pictures, each drawn when it is asked for."""
+        pictures = filmed(model.scene, model.order, size, frames, _until(should_stop))
+        for _ in range(frames):
+            with torch.inference_mode():  # not across a yield: the caller has torch of its own
+                picture = next(pictures)
+            yield picture.cpu().numpy()
+
+    def _posed(self, order: Order, controls: Tensor, scale: float) -> Skin:
         """The person in the pose, with the face asked for, turned towards the camera."""
         for action, strength in order.actions.items():
             for side in ("Left", "Right"):
                 controls[self._body.index[action + side]] = strength
         skin = self._body.posed(self._body.shaped(controls), order.pose)
-        degrees = order.degrees + turn
         return Skin(
-            camera.turned(scale * skin.vertices, degrees),
-            camera.turned(scale * skin.joints, degrees),
+            camera.turned(scale * skin.vertices, order.degrees),
+            camera.turned(scale * skin.joints, order.degrees),
         )
 
     def _layers(self, order: Order, skin: Skin) -> list[Layer]:
@@ -138,3 +189,13 @@ class Painter:
             field=cloth.field,
             open=True,
         )
+
+
+def _until(should_stop: Callable[[], bool]) -> Callable[[], None]:
+    """What raises `Stopped` as soon as the caller wants no more."""
+
+    def go_on() -> None:
+        if should_stop():
+            raise Stopped
+
+    return go_on

@@ -6,6 +6,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+from render_consumers.painting import camera
 from render_consumers.painting.mesh import Mesh
 from render_consumers.painting.raster import Visible
 
@@ -41,6 +42,19 @@ class Scene(msgspec.Struct, frozen=True):
     def solid(self) -> Tensor:
         """The triangles (F', 3) of which anything shows: those that cast shadows."""
         return self.faces[(self.field[self.faces] > 0).any(1)]
+
+    def extent(self) -> tuple[Tensor, Tensor]:
+        """The two corners (3,) of the box around all that shows."""
+        shown = self.places[self.solid().flatten()]
+        return shown.amin(0), shown.amax(0)
+
+    def turned(self, degrees: float) -> "Scene":
+        """The same scene turned about the upright axis."""
+        return msgspec.structs.replace(
+            self,
+            places=camera.turned(self.places, degrees),
+            normals=camera.turned(self.normals, degrees),
+        )
 
     def seen(self, visible: Visible, lit: Tensor) -> tuple[Tensor, ...]:
         """Place, normal, template, light and marks of each sample; normals face the viewer."""

@@ -8,13 +8,13 @@ from torch import Tensor
 from render_consumers.painting.camera import Camera
 from render_consumers.painting.colours import Colour, encode
 from render_consumers.painting.light import GROUND, LAMPS, SKY
-from render_consumers.painting.materials import Surface
+from render_consumers.painting.materials import Samples, Surface
 
 EXPOSURE = 0.50
 SHOULDER = 0.72  # light above this is rolled off instead of clipped
 
 
-def shaded(surface: Surface, lit: Tensor, towards: Tensor) -> Tensor:
+def shaded(surface: Surface, _samples: Samples, lit: Tensor, towards: Tensor) -> Tensor:
     """Light (N, 3) that leaves the surface towards the camera, ``lit`` (N, 4) as in ``reached``."""
     normal, soft = surface.normal, surface.softness
     up = (0.5 + 0.5 * normal[:, 2:]) * lit[:, 3:]

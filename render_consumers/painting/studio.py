@@ -1,12 +1,13 @@
 """Photographs a scene: camera, shadows, one surface per material, and the finished pixels."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 
 import msgspec
 import torch
 from torch import Tensor
 
-from render_consumers.painting import camera, light, materials, shade
+from render_consumers.painting import camera, flat, light, materials, shade
 from render_consumers.painting.camera import Camera
 from render_consumers.painting.colours import Colour
 from render_consumers.painting.materials import Samples, Surface
@@ -21,18 +22,48 @@ TROUSERS: Colour = (0.022, 0.026, 0.038)
 SNEAKERS: Colour = (0.10, 0.105, 0.115)
 IRIS: Colour = (0.17, 0.085, 0.04)
 NEAR_GROUND = 0.30  # metres: what is lower casts the shadow at the feet
+LIGHTINGS = 24  # angles of a turn at which shadows are worked out; between them they are mixed
 
 
 def photographed(
     scene: Scene, order: Order, size: tuple[int, int], go_on: Callable[[], None]
 ) -> Tensor:
     """The picture (H, W, 3) in bytes; ``go_on`` is called between stages."""
-    lit = light.reached(scene.places, scene.normals, scene.solid())
+    lit = _lit(scene)
     go_on()
-    shown = scene.places[scene.solid().flatten()]
-    low, high = shown.amin(0), shown.amax(0)
+    return _drawn(scene, order, camera.frame(order.mode, size, *scene.extent()), lit, go_on)
+
+
+def filmed(
+    scene: Scene, order: Order, size: tuple[int, int], frames: int, go_on: Callable[[], None]
+) -> Iterator[Tensor]:
+    """One turn around in so many pictures (H, W, 3): after the last comes the first again."""
+    low, high = scene.extent()
+    reach = scene.places[:, :2].norm(dim=1).amax()
+    around = torch.stack([reach, reach])
+    low, high = torch.cat([-around, low[2:]]), torch.cat([around, high[2:]])
     view = camera.frame(order.mode, size, low, high)
-    fine = msgspec.structs.replace(view, size=(size[0] * FINE, size[1] * FINE))
+    lit: dict[int, Tensor] = {}
+    for frame in range(frames):
+        share, before = math.modf(LIGHTINGS * frame / frames)
+        for step in (int(before), int(before) + 1):
+            if step not in lit:
+                lit.pop(step - 2, None)
+                lit[step] = _lit(scene.turned(360 * step / LIGHTINGS))
+        mixed = torch.lerp(lit[int(before)], lit[int(before) + 1], share)
+        yield _drawn(scene.turned(360 * frame / frames), order, view, mixed, go_on)
+
+
+def _lit(scene: Scene) -> Tensor:
+    return light.reached(scene.places, scene.normals, scene.solid())
+
+
+def _drawn(
+    scene: Scene, order: Order, view: Camera, lit: Tensor, go_on: Callable[[], None]
+) -> Tensor:
+    shown = scene.places[scene.solid().flatten()]
+    low = shown.amin(0)
+    fine = msgspec.structs.replace(view, size=(view.size[0] * FINE, view.size[1] * FINE))
     visible = rasterise(
         fine.project(scene.places), scene.faces, fine.size, scene.field, scene.one_sided
     )
@@ -42,6 +73,8 @@ def photographed(
         pieces.append(_shaded(scene, order, piece, lit, fine, float(low[2])))
         go_on()
     colour = torch.cat(pieces) if pieces else lit.new_zeros(0, 3)
+    if order.flat:
+        colour = flat.outlined(colour, visible, scene, fine.size)
     feet = shown[shown[:, 2] < low[2] + NEAR_GROUND][::7]
     dark = shade.contact_shadow(view, feet, float(low[2]))
     return shade.developed(colour, visible.sample, view, FINE, order.backdrop, dark)
@@ -61,7 +94,8 @@ def _shaded(
         if len(at):
             samples = Samples(template[at], place[at], normal[at], marks[at])
             surface = _surface(kind, samples, order, ground)
-            out[at] = shade.shaded(surface, lit_there[at], towards[at])
+            paint = flat.shaded if order.flat else shade.shaded
+            out[at] = paint(surface, samples, lit_there[at], towards[at])
     return out
 
 

@@ -53,6 +53,10 @@ class Atelier:
             "ATELIER_DATA": str(data),
             "ATELIER_PORT": str(self.port),
             "ATELIER_LEASE_SECONDS": "5",
+            # All of a test's people come from one address.
+            "ATELIER_LOGIN_LIMIT": "1000000",
+            "ATELIER_REGISTER_LIMIT": "1000000",
+            "ATELIER_UPLOAD_LIMIT": "1000000",
         }
         self._up: subprocess.Popen[str] | None = None
 

@@ -9,19 +9,24 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from commands import HANDLERS, Command
-from domain.account import AccountRegistered
+from domain.account import AccountRegistered, AvatarFile, AvatarUploaded
 from domain.errors import AtelierError
 from domain.events import Event, NewEvent
+from domain.garment import GarmentDetails
 from domain.measurements import Measurements
-from domain.picture import ApparelDetails, ImageOptions, UserDetails
+from domain.picture import ApparelDetails, ImageOptions, UserDetails, VideoOptions
 from domain.render import (
+    ImageToVideoRequested,
     MediaFile,
+    RenderCancelled,
     RenderCompleted,
     RenderFailed,
     RenderFileRemoved,
     RenderRequested,
     RenderRequeued,
     RenderStarted,
+    UpscaleRequested,
+    VideoRequested,
 )
 from infra.event_store import EventStore
 from infra.keys import KeyRing
@@ -33,6 +38,7 @@ MASTER_KEY = secrets.token_bytes(32)
 HASH_KEY = secrets.token_bytes(32)
 ACCOUNT = UUID("11111111-1111-1111-1111-111111111111")
 TASK = UUID("22222222-2222-2222-2222-222222222222")
+OLDER = "33/gallery/33333333-3333-3333-3333-333333333333"  # what a task made before
 
 
 # Decisions.
@@ -85,7 +91,7 @@ class Story:
         self.store = store
         self._versions: Counter[UUID] = Counter()
 
-    def tell(self, aggregate: UUID, *events: Event, account: UUID = ACCOUNT) -> int:
+    def tell(self, aggregate: UUID, *events: Event, account: UUID | None = ACCOUNT) -> int:
         """Append the events as one save, and give the position of the last."""
         saved = [
             enveloped(event, aggregate, self._versions[aggregate] + n, account=account)
@@ -178,6 +184,24 @@ def registered(**changes: Any) -> AccountRegistered:
     return AccountRegistered(**example | changes)
 
 
+def avatar_uploaded(ms: int = 1738860389536, *, replaced: int | None = None) -> AvatarUploaded:
+    """An avatar of that moment, in place of the one of another moment."""
+    return AvatarUploaded(
+        picture=_avatar_file(ms, ".png", "image/png", 12345, "9f" * 32),
+        thumbnail=_avatar_file(ms, "_thumbnail.jpg", "image/jpeg", 1234, "8e" * 32),
+        replaced=() if replaced is None else avatar_keys(replaced),
+    )
+
+
+def avatar_keys(ms: int) -> tuple[str, str]:
+    return f"33/avatar/avatar_{ms}.png", f"33/avatar/avatar_{ms}_thumbnail.jpg"
+
+
+def _avatar_file(ms: int, end: str, kind: str, size: int, sha256: str) -> AvatarFile:
+    key = f"33/avatar/avatar_{ms}{end}"
+    return AvatarFile(key=key, content_type=kind, size=size, sha256=sha256)
+
+
 def requested(**changes: Any) -> RenderRequested:
     example: dict[str, Any] = {
         "kind": "image",
@@ -190,6 +214,40 @@ def requested(**changes: Any) -> RenderRequested:
         "limit": 1_000,
     }
     return RenderRequested(**example | changes)
+
+
+def video_requested(**changes: Any) -> VideoRequested:
+    example: dict[str, Any] = {
+        "account_number": 33,
+        "user_details": UserDetails(real_world_measurements=Measurements(height=180)),
+        "apparel_details": ApparelDetails(brand="gymshark", item_id="Hoodie", color="Red"),
+        "video_options": VideoOptions(duration=2),
+        "render_mode": "3D",
+        "vip": False,
+        "limit": 1_000,
+    }
+    return VideoRequested(**example | changes)
+
+
+def upscale_requested(**changes: Any) -> UpscaleRequested:
+    example: dict[str, Any] = {
+        "account_number": 33,
+        "source_key": OLDER + ".mp4",
+        "vip": False,
+        "limit": 1_000,
+    }
+    return UpscaleRequested(**example | changes)
+
+
+def image_to_video_requested(**changes: Any) -> ImageToVideoRequested:
+    example: dict[str, Any] = {
+        "account_number": 33,
+        "source_key": OLDER + ".jpg",
+        "video_options": VideoOptions(duration=2),
+        "vip": False,
+        "limit": 1_000,
+    }
+    return ImageToVideoRequested(**example | changes)
 
 
 def started(attempt: int = 1, consumer: str = "consumer-1") -> RenderStarted:
@@ -216,6 +274,10 @@ def failed(attempt: int = 1, **changes: Any) -> RenderFailed:
     return RenderFailed(attempt=attempt, **example | changes)
 
 
+def cancelled(attempt: int = 1) -> RenderCancelled:
+    return RenderCancelled(attempt=attempt)
+
+
 def removed(name: str = f"{TASK}.jpg", *keys: str) -> RenderFileRemoved:
     return RenderFileRemoved(name=name, keys=keys or (f"33/gallery/{name}",))
 
@@ -237,3 +299,17 @@ def _file(name: str, role: Any) -> MediaFile:
         size=1234,
         sha256="9f" * 32,
     )
+
+
+def garment_details(**changes: Any) -> GarmentDetails:
+    example: dict[str, Any] = {
+        "url": "https://example.com/1",
+        "brand": "BrandA",
+        "gender": "Male",
+        "name": "Cloth1",
+        "render_mode": "2D_Kling",
+        "colors": ("Red", "Blue", "Green"),
+        "colors_hex": ("#FF0000", "#0000FF", "#008000"),
+        "sizes": ("S", "M", "L"),
+    }
+    return GarmentDetails(**example | changes)

@@ -30,7 +30,14 @@ FILLED_IN = {
     "ATELIER_MASTER_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
     "ATELIER_HASH_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
     "ATELIER_JWT_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
-    "ATELIER_LOGIN": "email",
+    "ATELIER_JWT_OLD_KEYS": "",
+    "ATELIER_SMTP_HOST": "mail.example.org",
+    "ATELIER_SMTP_PORT": "",
+    "ATELIER_SMTP_TLS": "",
+    "ATELIER_SMTP_USERNAME": "",
+    "ATELIER_SMTP_PASSWORD": "",
+    "ATELIER_MAIL_FROM": "Atelier <atelier@example.org>",
+    "ATELIER_TRUSTED_PROXIES": "",
     "ATELIER_CATALOG_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
     "ATELIER_S3_ACCESS_KEY": f"GK{secrets.token_hex(12)}",
     "ATELIER_S3_SECRET_KEY": secrets.token_hex(32),
@@ -111,7 +118,12 @@ def test_the_api_is_reachable_from_elsewhere_and_may_be():
     settings("api").check_exposure()
 
 
-@pytest.mark.parametrize("missing", ["ATELIER_LOGIN", "ATELIER_CATALOG_KEY", "ATELIER_JWT_KEY"])
+def test_people_log_in_by_codes_that_are_mailed_over_tls():
+    api = settings("api")
+    assert (api.login, api.smtp_port, api.smtp_tls) == ("code", 587, "starttls")
+
+
+@pytest.mark.parametrize("missing", ["ATELIER_SMTP_HOST", "ATELIER_CATALOG_KEY", "ATELIER_JWT_KEY"])
 def test_what_keeps_people_out_has_no_default(missing: str):
     kinds = {
         reference["name"]: reference["kind"]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
@@ -20,6 +21,8 @@ from infra.settings import Settings
 from projections import main as projector
 from tests.support.servers import Server
 
+UNLIMITED = 1_000_000  # all tests come from one address
+
 PERSON = {  # without an address
     "full_name": "Ada Example",
     "date_of_birth": 486518400,
@@ -31,7 +34,7 @@ PERSON = {  # without an address
 class Client:
     """A REST client that is logged in as one person, or nobody."""
 
-    def __init__(self, http: TestClient[Litestar], token: str = "") -> None:
+    def __init__(self, http: httpx.Client, token: str = "") -> None:
         self.http = http
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
 
@@ -68,6 +71,9 @@ def shared(postgres: Server, template: str) -> Iterator[Settings]:
             master_key=secrets.token_bytes(32),
             hash_key=secrets.token_bytes(32),
             jwt_key=secrets.token_bytes(32),
+            login_limit=UNLIMITED,
+            register_limit=UNLIMITED,
+            upload_limit=UNLIMITED,
         )
         projector.migrate(settings)
         yield settings

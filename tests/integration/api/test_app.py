@@ -8,6 +8,10 @@ from tests.integration.api.conftest import Client, new_email
 PRIVATE = [
     ("GET", "/get_user_info"),
     ("POST", "/update_user_info"),
+    ("GET", "/get_user_details"),
+    ("POST", "/update_user_details"),
+    ("GET", "/get_avatar"),
+    ("POST", "/upload_avatar"),
     ("POST", "/generate"),
     ("GET", f"/generate/{uuid4()}"),
     ("GET", "/get_tasks"),

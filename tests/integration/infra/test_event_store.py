@@ -30,7 +30,8 @@ from domain.events import Unreadable
 from domain.measurements import Measurements
 from domain.picture import UserDetails
 from domain.reservations import EMAIL, UNFINISHED_TASK
-from infra.event_store import APPEND, STATE_LIMIT_BYTES, EventLog, LogRecorder
+from infra.appender import APPEND
+from infra.event_store import STATE_LIMIT_BYTES, EventLog, LogRecorder
 from infra.postgres import connect
 from tests.support.scenario import (
     ACCOUNT,

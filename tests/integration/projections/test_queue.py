@@ -6,6 +6,7 @@ from render_consumers.leases import Leases
 from tests.support.scenario import (
     ACCOUNT,
     TASK,
+    cancelled,
     completed,
     failed,
     removed,
@@ -60,7 +61,7 @@ def test_a_task_that_was_given_back_waits_from_then_on(given, models):
     assert backoff.total_seconds() == 4.5
 
 
-@pytest.mark.parametrize("end", [completed(), failed()])
+@pytest.mark.parametrize("end", [completed(), failed(), cancelled()])
 def test_an_ended_task_leaves(given, end):
     given(requested(), started(), end, removed()).then(PROJECTION)
 

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from domain.errors import UnknownEvent
-from infra.event_store import APPEND
+from infra.appender import APPEND
 from infra.leader import Leadership
 from infra.postgres import Listener, connect
 from projections import accounts, tasks

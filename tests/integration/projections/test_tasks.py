@@ -2,11 +2,21 @@ from uuid import uuid4
 
 import pytest
 
-from projections.tasks import NEWEST_ENDED, PROJECTION, task, tasks
+from projections.tasks import (
+    NEWEST_ENDED,
+    PROJECTION,
+    PaceMeter,
+    next_cursor,
+    overview,
+    page,
+    shortened,
+    task,
+)
 from render_consumers.leases import Leases
 from tests.support.scenario import (
     ACCOUNT,
     TASK,
+    cancelled,
     completed,
     failed,
     removed,
@@ -86,6 +96,12 @@ def test_a_failed_task_tells_why(given):
     )
 
 
+def test_a_cancelled_task_has_failed(given):
+    given(requested(), started(), cancelled()).then(
+        PROJECTION, PENDING | {"status": "FAILED", "error_code": "cancelled"}
+    )
+
+
 def test_removed_files_leave_their_task(given, models):
     told = given(requested(), started(), completed(), removed(source().name, source().key))
     told.then(PROJECTION, PENDING | {"status": "SUCCESS"})
@@ -148,7 +164,10 @@ def test_a_task_that_was_given_back_is_counted_in_its_old_place(story, ask, leas
     assert [ask(first), ask(second)] == [("PENDING", 1), ("PENDING", 2)]
 
 
-@pytest.mark.parametrize(("end", "status"), [(completed(), "SUCCESS"), (failed(), "FAILED")])
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [(completed(), "SUCCESS"), (failed(), "FAILED"), (cancelled(), "FAILED")],
+)
 def test_an_ended_task_is_at_zero_and_counts_for_nobody(story, ask, end, status):
     first, second = story.request(), story.request()
     story.tell(first, started(), end)
@@ -175,7 +194,7 @@ def test_tasks_are_listed_newest_first(story, models, leases):
     story.tell(names[2], started(), completed())
     story.tell(names[3], started(), failed())
     models.catch_up()
-    listed = [(row.task, row.status) for row in models.ask(tasks, ACCOUNT).rows]
+    listed = [(row.task, row.status) for row in models.ask(overview, ACCOUNT).rows]
     assert listed == [
         (names[3], "FAILED"),
         (names[2], "SUCCESS"),
@@ -188,7 +207,7 @@ def test_a_listed_task_whose_lease_has_run_out_is_pending(story, models):
     name = story.request()
     story.tell(name, started())
     models.catch_up()
-    assert [row.status for row in models.ask(tasks, ACCOUNT).rows] == ["PENDING"]
+    assert [row.status for row in models.ask(overview, ACCOUNT).rows] == ["PENDING"]
 
 
 def test_every_unfinished_task_is_listed_and_the_newest_ended_ones(story, models):
@@ -198,7 +217,9 @@ def test_every_unfinished_task_is_listed_and_the_newest_ended_ones(story, models
         story.tell(name, requested(), started(), failed() if n % 2 else completed())
     unfinished.append(story.request())
     models.catch_up()
-    listed = [row.task for row in models.ask(tasks, ACCOUNT).rows]
+    rows, cursor = shortened(models.ask(overview, ACCOUNT).rows)
+    listed = [row.task for row in rows]
+    assert cursor is not None
     assert listed == [*unfinished[3:], *reversed(ended[5:]), *reversed(unfinished[:3])]
 
 
@@ -207,4 +228,47 @@ def test_nobody_is_listed_the_tasks_of_another(story, models):
     story.register(other)
     story.request()
     models.catch_up()
-    assert models.ask(tasks, other).rows == []
+    assert models.ask(overview, other).rows == []
+
+
+# Pages.
+
+
+def test_pages_by_item_and_by_second_hold_every_task_once(story, models):
+    names = [story.request() for _ in range(5)]
+    models.catch_up()
+    rows = models.ask(page, ACCOUNT, status=None, limit=2, cursor=None).rows
+    assert [row.task for row in rows] == names[:1:-1]
+    cursor = next_cursor(rows, 2)
+    rows = models.ask(page, ACCOUNT, status=None, limit=2, cursor=cursor).rows
+    assert [row.task for row in rows] == names[2::-1]
+    second = rows[0].requested_at
+    assert models.ask(page, ACCOUNT, status=None, limit=9, cursor=second - 3600).rows == []
+    rows = models.ask(page, ACCOUNT, status=None, limit=9, cursor=second + 3600).rows
+    assert [row.task for row in rows] == names[::-1]
+    assert next_cursor(rows, 9) is None
+
+
+# The pace.
+
+
+def test_the_pace_is_the_mean_of_the_newest_tasks_by_their_last_attempt(story, models, leases):
+    def pace():
+        models.catch_up()
+
+        async def asked(reader, account):
+            return await PaceMeter(reader).now(account)
+
+        return models.ask(asked, ACCOUNT)
+
+    assert (pace().mean_seconds, pace().rendering) == (None, 0)
+    name = story.request()
+    story.tell(name, started(1))
+    story.tell(name, requeued(1))
+    story.tell(name, started(2))
+    leases.take(name)
+    assert (pace().mean_seconds, pace().rendering) == (None, 1)
+    story.tell(name, completed(2))
+    log = story.store.load(name)
+    took = (log[-1].recorded_at - log[-2].recorded_at).total_seconds()
+    assert pace().mean_seconds == pytest.approx(took, abs=1e-5)

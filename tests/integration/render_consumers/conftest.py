@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from domain.events import Event
-from domain.render import MediaFile, RenderCompleted, RenderRequested
+from domain.render import MediaFile, RenderCompleted, Requested
 from infra.media import MediaStore
 from infra.postgres import Pool, answered, connect
 from projections import queue
@@ -33,10 +33,15 @@ class SmallEngine:
         self.rendered: list[UUID] = []
 
     def render(
-        self, task: UUID, request: RenderRequested, should_stop: Callable[[], bool]
+        self,
+        task: UUID,
+        request: Requested,
+        should_stop: Callable[[], bool],
+        told: Callable[[float], object],
     ) -> Result:
         self.rendered.append(task)
         self.should_stop = should_stop
+        self.told = told
         self.during(task)
         folder = f"{request.account_number}/gallery"
         products = (

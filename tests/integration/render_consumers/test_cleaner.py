@@ -6,7 +6,20 @@ from domain.errors import Unavailable
 from infra.leader import Leadership
 from infra.postgres import Listener
 from render_consumers.cleaner import Cleaner
-from tests.support.scenario import TASK, completed, eventually, removed, requeued, started
+from tests.support.scenario import (
+    ACCOUNT,
+    TASK,
+    avatar_keys,
+    avatar_uploaded,
+    cancelled,
+    completed,
+    eventually,
+    failed,
+    image_to_video_requested,
+    removed,
+    requeued,
+    started,
+)
 
 
 @pytest.fixture
@@ -26,6 +39,15 @@ def test_files_that_an_event_says_are_removed_are_deleted(studio, cleaner):
     assert cleaner.catch_up() == 1
     assert studio.keys() == ["33/gallery/b.jpg"]
     assert cleaner.catch_up() == 0
+
+
+def test_the_avatar_before_the_newest_is_deleted(studio, cleaner):
+    cleaner.catch_up()
+    put(studio, *avatar_keys(1), *avatar_keys(2))
+    studio.story.tell(ACCOUNT, avatar_uploaded(1))
+    studio.story.tell(ACCOUNT, avatar_uploaded(2, replaced=1))
+    assert cleaner.catch_up() == 2
+    assert studio.keys() == sorted(avatar_keys(2))
 
 
 def test_it_starts_from_now(studio, cleaner):
@@ -60,6 +82,41 @@ def test_what_could_not_be_deleted_is_deleted_later(studio, cleaner, media_serve
     media_server.server.restart()
     assert cleaner.catch_up() == 1
     assert studio.keys() == []
+
+
+UPLOAD = "33/uploads/a.png"
+
+
+@pytest.mark.parametrize("end", [completed(), failed(), cancelled()])
+def test_what_came_along_with_a_request_is_deleted_when_its_task_has_ended(studio, cleaner, end):
+    put(studio, UPLOAD, "33/gallery/a.jpg")
+    cleaner.catch_up()
+    studio.story.tell(TASK, image_to_video_requested(source_key=UPLOAD), started())
+    cleaner.catch_up()
+    assert studio.keys() == ["33/gallery/a.jpg", UPLOAD]
+    studio.story.tell(TASK, end)
+    cleaner.catch_up()
+    assert studio.keys() == ["33/gallery/a.jpg"]
+
+
+def test_a_file_of_the_gallery_outlives_what_was_made_of_it(studio, cleaner):
+    put(studio, "33/gallery/a.jpg")
+    cleaner.catch_up()
+    request = image_to_video_requested(source_key="33/gallery/a.jpg")
+    studio.story.tell(TASK, request, started(), completed())
+    cleaner.catch_up()
+    assert studio.keys() == ["33/gallery/a.jpg"]
+
+
+def test_staged_files_of_a_cancelled_task_are_deleted(studio, cleaner):
+    task, other = studio.story.request(), studio.story.request()
+    cleaner.catch_up()
+    put(
+        studio, f"staging/{task}/1/{task}.jpg", f"staging/{other}/1/{other}.jpg", "33/gallery/a.jpg"
+    )
+    studio.story.tell(task, started(1), cancelled(1))
+    assert cleaner.catch_up() == 2
+    assert sorted(studio.keys()) == ["33/gallery/a.jpg", f"staging/{other}/1/{other}.jpg"]
 
 
 def test_staged_files_of_attempts_that_are_over_are_swept(studio, cleaner):

@@ -2,6 +2,7 @@ import hashlib
 import io
 import threading
 from collections import Counter
+from uuid import uuid4
 
 import pytest
 from PIL import Image
@@ -9,9 +10,17 @@ from PIL import Image
 from domain.errors import Unavailable
 from domain.render import RenderFailed, RenderRequeued, RenderStarted
 from infra.keys import KeyRing
+from render_consumers.engine import SourceGone
 from render_consumers.painting.painter import Stopped
 from tests.integration.render_consumers.conftest import SmallEngine
-from tests.support.scenario import ACCOUNT, MASTER_KEY, eventually
+from tests.support.scenario import (
+    ACCOUNT,
+    MASTER_KEY,
+    cancelled,
+    eventually,
+    image_to_video_requested,
+    upscale_requested,
+)
 
 
 def fail(_):
@@ -149,6 +158,28 @@ def test_the_task_of_somebody_erased_fails_without_being_drawn(studio, pool):
     studio.consumer(engine).work_through(studio.stop)
     assert studio.kinds(task)[-1] == "failed"
     assert engine.rendered == []
+
+
+def test_a_video_of_somebody_erased_fails_without_being_drawn(studio, pool):
+    task = uuid4()
+    studio.story.tell(task, image_to_video_requested())
+    KeyRing(pool, MASTER_KEY).discard(ACCOUNT)
+    studio.story.store.keys.discard(ACCOUNT)
+    engine = SmallEngine()
+    studio.consumer(engine).work_through(studio.stop)
+    assert studio.kinds(task)[-1] == "failed"
+    assert engine.rendered == []
+
+
+def test_a_task_whose_source_is_gone_says_so(studio):
+    def gone(_):
+        raise SourceGone("it is no longer there")
+
+    task = uuid4()
+    studio.story.tell(task, upscale_requested())
+    studio.consumer(SmallEngine(gone)).work_through(studio.stop)
+    end = studio.history(task)[-1]
+    assert (end.code, end.message) == ("source_gone", "it is no longer there")
 
 
 # Faults that are not the task's own.
@@ -326,3 +357,92 @@ def test_a_lease_is_kept_for_as_long_as_the_engine_works(studio):
     studio.consumer(SmallEngine(outlast_the_lease), seconds=0.6).work_through(studio.stop)
     assert others.rendered == []
     assert studio.kinds(task) == ["requested", "started", "completed"]
+
+
+# Cancelling.
+
+
+def cancel(studio, task):
+    studio.story.tell(task, cancelled(1))
+
+
+@pytest.fixture
+def begun(studio):
+    """A task whose claim the story has counted, so that it can tell what comes next."""
+    task = studio.story.request()
+    studio.story._versions[task] += 1
+    return task
+
+
+def test_a_cancelled_task_is_not_claimed(studio):
+    task = studio.story.request()
+    stale = studio._next_tasks(5)
+    cancel(studio, task)
+    engine = SmallEngine()
+    consumer = studio.consumer(engine)
+    consumer.work_through(studio.stop)
+    consumer._next_tasks = lambda limit: stale
+    consumer.work_through(studio.stop)
+    assert engine.rendered == []
+    assert studio.lease_count() == 0
+
+
+def test_the_engine_is_told_to_stop_when_the_task_is_cancelled(studio, begun):
+    def wait_for_word(_):
+        cancel(studio, begun)
+        eventually(engine.should_stop)
+        raise Stopped
+
+    engine = SmallEngine(wait_for_word)
+    studio.consumer(engine, seconds=0.6).work_through(studio.stop)
+    assert engine.rendered == [begun]
+    assert studio.kinds(begun) == ["requested", "started", "cancelled"]
+    assert studio.lease_count() == 0
+
+
+def test_nothing_of_a_cancelled_task_is_published_or_stays_in_staging(studio, begun):
+    studio.consumer(SmallEngine(lambda _: cancel(studio, begun))).work_through(studio.stop)
+    assert studio.kinds(begun) == ["requested", "started", "cancelled"]
+    assert studio.keys() == []
+
+
+def test_what_was_published_just_before_it_was_cancelled_is_taken_back(studio, begun):
+    class CancelledWhileCopying:
+        def __init__(self, media):
+            self._media = media
+
+        def copy(self, source, target):
+            self._media.copy(source, target)
+            if target.endswith("_thumbnail.jpg"):
+                cancel(studio, begun)
+
+        def __getattr__(self, name):
+            return getattr(self._media, name)
+
+    plain, studio.media = studio.media, CancelledWhileCopying(studio.media)
+    studio.consumer().work_through(studio.stop)
+    assert studio.kinds(begun) == ["requested", "started", "cancelled"]
+    assert [found.key for found in plain.list("")] == []
+
+
+# Progress.
+
+
+def test_the_share_that_is_done_is_noted_beside_the_lease(studio):
+    studio.story.request()
+
+    def progress():
+        with studio.pool.connection() as connection:
+            return connection.execute("SELECT progress FROM atelier_leases").fetchone()
+
+    def tell(_):
+        assert progress() == (0,)
+        engine.told(0.5)
+        eventually(lambda: progress() == (0.5,))
+        engine.told(0.25)
+        engine.told(0.75)
+        eventually(lambda: progress() == (0.75,))
+
+    engine = SmallEngine(tell)
+    studio.consumer(engine, seconds=3_000.0).work_through(studio.stop)  # no beat of itself
+    assert studio.lease_count() == 0

@@ -1,7 +1,7 @@
 import pytest
 
 from render_consumers.leases import Leases
-from tests.support.scenario import TASK
+from tests.support.scenario import TASK, cancelled, completed, failed, requested, started
 
 
 @pytest.fixture
@@ -50,3 +50,27 @@ def test_nobody_releases_the_lease_of_another(one, two):
     one.take(TASK)
     two.release(TASK)
     assert one.renew(TASK)
+
+
+@pytest.mark.parametrize("end", [cancelled(), completed(), failed()])
+def test_a_lease_of_a_task_that_has_ended_is_not_renewed(one, story, end):
+    story.tell(TASK, requested(), started())
+    one.take(TASK)
+    assert one.renew(TASK)
+    story.tell(TASK, end)
+    assert not one.renew(TASK)
+
+
+def test_progress_only_grows_until_somebody_else_starts_anew(pool, one, two):
+    def noted():
+        with pool.connection() as connection:
+            return connection.execute("SELECT progress FROM atelier_leases").fetchone()[0]
+
+    one.take(TASK)
+    assert noted() == 0
+    one.renew(TASK, 0.5)
+    one.renew(TASK)
+    assert noted() == 0.5
+    Leases(pool, "one", 0.0).renew(TASK, 0.75)
+    two.take(TASK)
+    assert noted() == 0

@@ -11,9 +11,12 @@ from domain.errors import AtelierError
 # What of infra and projections a request can meet; the rest stops processes, not requests.
 BESIDE = (
     "infra.event_store",
+    "infra.images",
     "infra.keys",
+    "infra.limits",
     "infra.media",
     "infra.postgres",
+    "infra.spreadsheet",
     "infra.tokens",
     "projections.reading",
 )

@@ -1,10 +1,15 @@
 import msgspec
 import pytest
 
-from commands.account import RegisterAccount, UpdateAccountInfo
-from domain.account import AccountInfoUpdated
+from commands.account import (
+    RegisterAccount,
+    UpdateAccountDetails,
+    UpdateAccountInfo,
+    UploadAvatar,
+)
+from domain.account import AccountDetailsUpdated, AccountInfoUpdated, AvatarUploaded
 from domain.errors import NotFound
-from tests.support.scenario import ACCOUNT, given, registered
+from tests.support.scenario import ACCOUNT, avatar_uploaded, given, registered
 
 REGISTER = RegisterAccount(
     aggregate_id=ACCOUNT,
@@ -20,6 +25,17 @@ REGISTER = RegisterAccount(
 
 def update(**changes):
     return UpdateAccountInfo(aggregate_id=ACCOUNT, account=ACCOUNT, **changes)
+
+
+def describe(**changes):
+    return UpdateAccountDetails(aggregate_id=ACCOUNT, account=ACCOUNT, **changes)
+
+
+def upload(ms):
+    files = avatar_uploaded(ms)
+    return UploadAvatar(
+        aggregate_id=ACCOUNT, account=ACCOUNT, picture=files.picture, thumbnail=files.thumbnail
+    )
 
 
 def test_registering_opens_an_account():
@@ -66,3 +82,43 @@ def test_a_change_back_is_an_event():
 
 def test_nobody_unknown_can_be_updated():
     given().when(update(full_name="Ada King")).then_refused(NotFound)
+
+
+def test_details_tell_what_they_give():
+    told = AccountDetailsUpdated(skin_tone=0, body_dimensions="{}")
+    given(registered()).when(describe(skin_tone=0, body_dimensions="{}")).then(told)
+
+
+def test_the_same_details_twice_add_no_second_event():
+    history = given(registered(), AccountDetailsUpdated(face_shape="long", hair_style="30"))
+    history.when(describe(face_shape="long")).then_nothing()
+    history.when(describe()).then_nothing()
+
+
+def test_nobody_unknown_can_be_described():
+    given().when(describe(skin_tone=1)).then_refused(NotFound)
+
+
+def test_a_first_avatar_replaces_nothing():
+    given(registered()).when(upload(1)).then(avatar_uploaded(1))
+
+
+def test_a_newer_avatar_names_the_files_that_it_replaces():
+    history = given(registered(), avatar_uploaded(1), avatar_uploaded(2, replaced=1))
+    history.when(upload(3)).then(avatar_uploaded(3, replaced=2))
+
+
+def test_the_same_avatar_twice_adds_no_second_event():
+    given(registered(), avatar_uploaded(1)).when(upload(1)).then_nothing()
+
+
+def test_an_avatar_under_the_name_of_the_one_before_does_not_delete_itself():
+    again = msgspec.structs.replace(
+        upload(1), picture=msgspec.structs.replace(upload(1).picture, sha256="0" * 64)
+    )
+    told = AvatarUploaded(picture=again.picture, thumbnail=again.thumbnail)
+    given(registered(), avatar_uploaded(1)).when(again).then(told)
+
+
+def test_nobody_unknown_can_have_an_avatar():
+    given().when(upload(1)).then_refused(NotFound)

@@ -1,30 +1,41 @@
+from typing import Any
+
+import msgspec
 import pytest
 
 from commands.render import (
+    CancelRender,
     CompleteRender,
     FailAttempt,
     RemoveFile,
+    RequestImageToVideo,
     RequestRender,
+    RequestUpscale,
+    RequestVideo,
     RequeueRender,
     StartRender,
 )
-from domain.errors import NotClaimable, NotFound, StaleAttempt
+from domain.errors import IdempotencyKeyReused, NotClaimable, NotFound, StaleAttempt, TaskEnded
 from domain.events import Event
 from tests.support.scenario import (
     ACCOUNT,
     TASK,
+    cancelled,
     completed,
     failed,
     given,
+    image_to_video_requested,
     removed,
     requested,
     requeued,
     source,
     started,
     thumbnail,
+    upscale_requested,
+    video_requested,
 )
 
-IDS = {"aggregate_id": TASK, "account": ACCOUNT}
+IDS: dict[str, Any] = {"aggregate_id": TASK, "account": ACCOUNT}
 EXAMPLE = requested()
 assert EXAMPLE.user_details is not None
 REQUEST = RequestRender(
@@ -38,8 +49,13 @@ REQUEST = RequestRender(
     vip=False,
     limit=1_000,
 )
+OTHERS = [
+    (RequestVideo, video_requested()),
+    (RequestUpscale, upscale_requested()),
+    (RequestImageToVideo, image_to_video_requested()),
+]
 START = StartRender(**IDS, consumer="consumer-1")
-ENDS = [completed(), failed()]
+ENDS = [completed(), failed(), cancelled()]
 USED_UP = (
     requested(),
     started(1),
@@ -48,6 +64,9 @@ USED_UP = (
     requeued(2, counted=True, reason="render_error"),
     started(3),
 )
+
+
+CANCEL = CancelRender(**IDS)
 
 
 def requeue(attempt=1):
@@ -77,8 +96,28 @@ def test_a_request_is_told():
     given().when(REQUEST).then(requested())
 
 
+@pytest.mark.parametrize(("command", "event"), OTHERS)
+def test_every_kind_of_request_is_told_once(command, event):
+    asked = command(**IDS, **msgspec.structs.asdict(event))
+    given().when(asked).then(event)
+    given(event).when(asked).then_nothing()
+
+
 def test_requesting_twice_adds_no_second_event():
     given(requested()).when(REQUEST).then_nothing()
+
+
+def test_the_same_request_under_the_same_key_adds_no_second_event():
+    command = msgspec.structs.replace(REQUEST, request_hash="9f")
+    given().when(command).then(requested(request_hash="9f"))
+    given(requested(request_hash="9f")).when(command).then_nothing()
+    given(requested(request_hash="9f"), cancelled(0)).when(command).then_nothing()
+
+
+@pytest.mark.parametrize("first", ["9e", None])
+def test_another_request_under_the_same_key_is_refused(first):
+    command = msgspec.structs.replace(REQUEST, request_hash="9f")
+    given(requested(request_hash=first)).when(command).then_refused(IdempotencyKeyReused)
 
 
 def test_the_first_claim_is_attempt_one():
@@ -193,6 +232,29 @@ def test_what_was_given_back_is_not_completed_by_the_same_attempt():
 
 def test_what_has_failed_is_not_completed():
     given(requested(), started(), failed()).when(complete()).then_refused(StaleAttempt)
+
+
+def test_what_waits_or_is_being_rendered_can_be_cancelled():
+    given(requested()).when(CANCEL).then(cancelled(0))
+    given(requested(), started(1), started(2)).when(CANCEL).then(cancelled(2))
+    given(requested(), started(1), requeued(1)).when(CANCEL).then(cancelled(1))
+
+
+def test_cancelling_twice_adds_no_second_event():
+    given(requested(), started(), cancelled()).when(CANCEL).then_nothing()
+
+
+@pytest.mark.parametrize("end", [completed(), failed()])
+def test_what_has_ended_otherwise_cannot_be_cancelled(end):
+    given(requested(), started(), end).when(CANCEL).then_refused(TaskEnded)
+
+
+def test_what_nobody_requested_cannot_be_cancelled():
+    given().when(CANCEL).then_refused(NotFound)
+
+
+def test_what_was_cancelled_is_not_completed():
+    given(requested(), started(), cancelled()).when(complete()).then_refused(StaleAttempt)
 
 
 DONE = (requested(), started(), completed())

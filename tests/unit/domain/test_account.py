@@ -1,7 +1,14 @@
 import pytest
 
-from domain.account import AccountInfo, AccountInfoUpdated, evolve, initial
-from tests.support.scenario import registered, requested
+from domain.account import (
+    AccountDetails,
+    AccountDetailsUpdated,
+    AccountInfo,
+    AccountInfoUpdated,
+    evolve,
+    initial,
+)
+from tests.support.scenario import avatar_keys, avatar_uploaded, registered, requested
 
 ADA = evolve(initial, registered())
 
@@ -31,6 +38,23 @@ def test_an_update_changes_what_it_gives_and_leaves_the_rest(field, value):
     others = {"email", "full_name", "date_of_birth", "ethnicity", "gender"} - {field}
     assert all(getattr(state.info, name) == getattr(ADA.info, name) for name in others)
     assert state.number == 33
+
+
+def test_nothing_is_known_of_the_looks_of_somebody_new():
+    assert ADA.details == AccountDetails()
+    assert ADA.avatar == ()
+
+
+def test_details_change_as_far_as_they_are_given():
+    state = evolve(ADA, AccountDetailsUpdated(skin_tone=0, body_dimensions="a"))
+    state = evolve(state, AccountDetailsUpdated(body_dimensions="b", hair_style=""))
+    assert state.details == AccountDetails(skin_tone=0, body_dimensions="b", hair_style="")
+    assert state.info == ADA.info
+
+
+def test_the_newest_avatar_counts():
+    state = evolve(evolve(ADA, avatar_uploaded(1)), avatar_uploaded(2, replaced=1))
+    assert tuple(file.key for file in state.avatar) == avatar_keys(2)
 
 
 def test_an_account_of_which_nothing_is_readable_any_more_keeps_its_number():

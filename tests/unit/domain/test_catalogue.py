@@ -6,25 +6,50 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from domain import account, render
-from domain.account import AccountInfoUpdated
+from domain import account, garment, render
+from domain.account import AccountDetailsUpdated, AccountInfoUpdated
 from domain.catalogue import CATALOGUE
 from domain.events import Unreadable
+from domain.garment import GarmentListed, GarmentRevised
 from domain.measurements import Measurements
-from domain.picture import ApparelDetails, ImageOptions, UserDetails
+from domain.picture import ApparelDetails, ImageOptions, UserDetails, VideoOptions
 from tests.support.scenario import (
+    avatar_uploaded,
+    cancelled,
     completed,
     failed,
+    garment_details,
+    image_to_video_requested,
     registered,
     removed,
     requested,
     requeued,
     started,
+    upscale_requested,
+    video_requested,
 )
 from tests.unit.domain.test_measurements import CONTRACT
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 NAMES = sorted(CATALOGUE)
+
+ADA = UserDetails(
+    face_shape="long",
+    skin_tone=3,
+    pose="A-Pose",
+    real_world_measurements=msgspec.convert(CONTRACT, Measurements),
+    hairstyle="30",
+    hair_color="6B4F30FF",
+    camera_view="left",
+    view_mode=1,
+    expression="Smile",
+    background_color_hex="FFE4DBFF",
+    gender="Male",
+)
+HOODIE = ApparelDetails(brand="gymshark", item_id="Hoodie", color="Red", size="L", size2="M")
+VIDEO = VideoOptions(
+    video_live=True, duration=7, negative_prompt="rain", prompt="a slow turn in the sun", seed=42
+)
 
 # What the golden files say. Neither may ever change: a new version is a new file.
 EXAMPLES = {
@@ -32,28 +57,46 @@ EXAMPLES = {
     "account.info_updated.v1": AccountInfoUpdated(
         full_name="Ada King", date_of_birth=-4868208000, ethnicity="British", gender="Female"
     ),
+    "account.details_updated.v1": AccountDetailsUpdated(
+        face_shape="long",
+        skin_tone=2,
+        body_dimensions='{"Height": 180}',
+        real_world_measurements="Bust=96.8; Größe=180",
+        hair_style="30",
+        hair_color="6B4F30FF",
+    ),
+    "account.avatar_uploaded.v1": avatar_uploaded(replaced=1738860000000),
+    "garment.listed.v1": GarmentListed(details=garment_details()),
+    "garment.revised.v1": GarmentRevised(
+        details=garment_details(
+            url="https://example.com/4",
+            render_mode="3D",
+            colors=("Red",),
+            colors_hex=("FF0000",),
+            sizes=("One Size",),
+        )
+    ),
     "render.requested.v1": requested(
-        user_details=UserDetails(
-            face_shape="long",
-            skin_tone=3,
-            pose="A-Pose",
-            real_world_measurements=msgspec.convert(CONTRACT, Measurements),
-            hairstyle="30",
-            hair_color="6B4F30FF",
-            camera_view="left",
-            view_mode=1,
-            expression="Smile",
-            background_color_hex="FFE4DBFF",
-            gender="Male",
-        ),
-        apparel_details=ApparelDetails(
-            brand="gymshark", item_id="Hoodie", color="Red", size="L", size2="M"
-        ),
+        user_details=ADA,
+        apparel_details=HOODIE,
         image_options=ImageOptions(quality=100, thumbnail_width=256),
         render_mode="2D_Kling",
         vip=True,
         limit=5,
     ),
+    "render.video_requested.v1": video_requested(
+        user_details=ADA,
+        apparel_details=HOODIE,
+        video_options=VIDEO,
+        render_mode="2D_Kling",
+        vip=True,
+        limit=5,
+    ),
+    "render.upscale_requested.v1": upscale_requested(vip=True, limit=5),
+    "render.image_to_video_requested.v1": image_to_video_requested(
+        video_options=VIDEO, vip=True, limit=5
+    ),
+    "render.cancelled.v1": cancelled(2),
     "render.started.v1": started(2, "host-1-abcdef"),
     "render.requeued.v1": requeued(
         2, reason="media_store_unavailable", counted=True, retry_after_seconds=4.5
@@ -71,7 +114,7 @@ def golden(name):
 
 
 def test_every_event_is_in_the_catalogue_under_a_name_of_its_own():
-    events = [*account.EVENTS, *render.EVENTS]
+    events = [*account.EVENTS, *render.EVENTS, *garment.EVENTS]
     assert set(CATALOGUE.values()) == set(events)
     assert len(CATALOGUE) == len(events)
 

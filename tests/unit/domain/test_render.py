@@ -3,6 +3,7 @@ from hypothesis import strategies as any_of
 
 from commands import HANDLERS
 from commands.render import (
+    CancelRender,
     CompleteRender,
     FailAttempt,
     RemoveFile,
@@ -13,6 +14,7 @@ from commands.render import (
 from domain.errors import AtelierError
 from domain.render import (
     MAX_ATTEMPTS,
+    RenderCancelled,
     RenderCompleted,
     RenderFailed,
     RenderRequested,
@@ -23,6 +25,7 @@ from domain.render import (
 from tests.support.scenario import (
     ACCOUNT,
     TASK,
+    cancelled,
     completed,
     failed,
     registered,
@@ -72,6 +75,10 @@ def test_a_failed_render_has_ended():
     assert after(requested(), started(), failed()).status == "failed"
 
 
+def test_a_cancelled_render_has_ended():
+    assert after(requested(), started(), cancelled()).status == "cancelled"
+
+
 def test_removed_files_are_gone_and_the_others_stay():
     state = after(requested(), started(), completed(), removed())
     assert (state.status, state.files) == ("completed", (thumbnail(),))
@@ -118,6 +125,7 @@ commands = any_of.one_of(
         ignored=any_of.just(()),
         measured=any_of.just({}),
     ),
+    any_of.builds(CancelRender, **ids),
     any_of.builds(RemoveFile, **ids, name=any_of.sampled_from([source().name, "other.jpg"])),
 )
 
@@ -145,7 +153,7 @@ def count(events, *kinds):
 def test_whatever_is_asked_a_render_is_requested_and_ended_once(asked):
     events, _ = carried_out(asked)
     assert count(events, RenderRequested) <= 1
-    assert count(events, RenderCompleted, RenderFailed) <= 1
+    assert count(events, RenderCompleted, RenderFailed, RenderCancelled) <= 1
 
 
 @given_any(any_of.lists(commands, max_size=60))
@@ -160,7 +168,7 @@ def test_whatever_is_asked_attempts_only_grow_and_at_most_three_are_spent(asked)
 def test_whatever_is_asked_what_has_ended_never_starts_again(asked):
     _, states = carried_out(asked)
     statuses = [state.status for state in states]
-    for status in ("completed", "failed"):
+    for status in ("completed", "failed", "cancelled"):
         if status in statuses:
             assert set(statuses[statuses.index(status) :]) == {status}
 

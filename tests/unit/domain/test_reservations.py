@@ -5,14 +5,18 @@ from domain.reservations import EMAIL, UNFINISHED_TASK, Guard, guards
 from tests.support.scenario import (
     ACCOUNT,
     TASK,
+    cancelled,
     completed,
     enveloped,
     failed,
+    image_to_video_requested,
     registered,
     removed,
     requested,
     requeued,
     started,
+    upscale_requested,
+    video_requested,
 )
 
 
@@ -30,14 +34,17 @@ def test_a_registration_of_somebody_erased_takes_nothing():
     assert guards_of(registered(email=None), ACCOUNT) == []
 
 
-def test_a_request_takes_a_place_and_counts_the_places_then_taken():
-    assert guards_of(requested(limit=5)) == [
+@pytest.mark.parametrize(
+    "request_of", [requested, video_requested, upscale_requested, image_to_video_requested]
+)
+def test_a_request_takes_a_place_and_counts_the_places_then_taken(request_of):
+    assert guards_of(request_of(limit=5)) == [
         Guard(kind="take", scope=UNFINISHED_TASK, owner=ACCOUNT, key=str(TASK)),
         Guard(kind="at_most", scope=UNFINISHED_TASK, owner=ACCOUNT, limit=5),
     ]
 
 
-@pytest.mark.parametrize("end", [completed(), failed()])
+@pytest.mark.parametrize("end", [completed(), failed(), cancelled()])
 def test_an_end_gives_the_place_back(end):
     assert guards_of(end) == [
         Guard(kind="release", scope=UNFINISHED_TASK, owner=ACCOUNT, key=str(TASK))

@@ -14,10 +14,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from kafka.errors import KafkaTimeoutError
 
+from domain.render import EVENTS, RenderRequeued, Requested
 from infra.event_store import StoredRecord
 from infra.kafka import (
     EVENTS_TOPIC,
     PARTITIONS,
+    TICKETED,
     TICKETS_TOPIC,
     client_options,
     event_record,
@@ -42,6 +44,11 @@ EVENT = StoredRecord(
     correlation_id=UUID("00000000-0000-4000-8000-000000000003"),
     causation_id=UUID("00000000-0000-4000-8000-000000000004"),
 )
+
+
+def test_whatever_puts_a_task_into_the_queue_has_a_ticket():
+    queued = {e.stored_name for e in EVENTS if issubclass(e, Requested | RenderRequeued)}
+    assert queued == TICKETED
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,14 @@ def test_all_bad_values_are_named_at_once():
         ("ATELIER_PORT", "-1"),
         ("ATELIER_TASK_LIMIT", "0"),
         ("ATELIER_LEASE_SECONDS", "1.5"),
-        ("ATELIER_LOGIN", "code"),
+        ("ATELIER_LOGIN", "password"),
+        ("ATELIER_LOGIN_LIMIT", "0"),
+        ("ATELIER_JWT_OLD_KEYS", "x" * 32 + ",short"),
+        ("ATELIER_TRUSTED_PROXIES", "10.0.0.0/8,proxy"),
+        ("ATELIER_TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("ATELIER_SMTP_TLS", "ssl"),
+        ("ATELIER_MAIL_FROM", "Atelier"),
+        ("ATELIER_MAIL_FROM", "a@example.org\nBcc: b@example.org"),
         ("ATELIER_CATALOG_OPEN", "true"),
         ("ATELIER_LOG", "xml"),
         ("ATELIER_JWT_KEY", "x" * 31),
@@ -87,6 +94,22 @@ def test_an_s3_server_needs_its_keys():
         Settings.load({"ATELIER_S3_URL": "http://s3.example.org"})
 
 
+def test_a_mail_server_needs_a_sender():
+    with pytest.raises(SettingsError, match="ATELIER_MAIL_FROM"):
+        Settings.load({"ATELIER_SMTP_HOST": "mail.example.org"})
+
+
+def test_old_keys_and_proxies_are_lists():
+    loaded = Settings.load(
+        {
+            "ATELIER_JWT_OLD_KEYS": "a" * 32 + ", " + "b" * 32,
+            "ATELIER_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
+        }
+    )
+    assert loaded.jwt_old_keys == (b"a" * 32, b"b" * 32)
+    assert [str(each) for each in loaded.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
+
+
 def test_require_names_everything_that_is_missing():
     with pytest.raises(SettingsError) as refusal:
         Settings.load({}).require("postgres_url", "jwt_key", "host")
@@ -115,6 +138,19 @@ def test_anything_else_is_refused_until_the_choices_are_made(host):
 def test_with_the_choices_made_it_may_be_reached(catalogue):
     chosen = {"ATELIER_HOST": EVERYWHERE, "ATELIER_LOGIN": "email", "ATELIER_JWT_KEY": KEY}
     Settings.load(chosen | catalogue).check_exposure()
+
+
+def test_codes_that_only_the_console_would_show_are_refused_where_others_can_reach_it():
+    chosen = {
+        "ATELIER_HOST": EVERYWHERE,
+        "ATELIER_LOGIN": "code",
+        "ATELIER_JWT_KEY": KEY,
+        "ATELIER_CATALOG_KEY": "a key",
+    }
+    with pytest.raises(SettingsError, match="ATELIER_SMTP_HOST"):
+        Settings.load(chosen).check_exposure()
+    mail = {"ATELIER_SMTP_HOST": "mail.example.org", "ATELIER_MAIL_FROM": "a@example.org"}
+    Settings.load(chosen | mail).check_exposure()
 
 
 def test_settings_do_not_print_their_secrets():

@@ -65,6 +65,42 @@ def test_a_token_of_a_key_that_was_replaced_is_refused():
         Tokens(b"n" * 32).account(TOKENS.issue(uuid4()))
 
 
+def test_after_a_change_of_keys_earlier_tokens_still_count_and_new_ones_have_the_new_key():
+    account = uuid4()
+    changed = Tokens(b"n" * 32, [KEY])
+    assert changed.account(TOKENS.issue(account)) == account
+    assert Tokens(b"n" * 32).account(changed.issue(account)) == account
+    with pytest.raises(Unauthorized):
+        TOKENS.account(changed.issue(account))
+
+
+def test_a_token_of_an_old_key_under_the_new_keys_id_is_refused():
+    now = datetime.now(UTC)
+    claims = jwt.decode(TOKENS.issue(uuid4()), KEY, ["HS256"], audience=AUDIENCE)
+    mixed = jwt.encode(
+        claims | {"iat": now}, KEY, "HS256", headers={"kid": Tokens(b"n" * 32).key_id}
+    )
+    with pytest.raises(Unauthorized):
+        Tokens(b"n" * 32, [KEY]).account(mixed)
+
+
+@pytest.mark.parametrize("kid", [None, "", 7, "../../etc/passwd"])
+def test_a_token_of_an_unknown_key_id_is_refused(kid: Any):
+    claims = jwt.decode(TOKENS.issue(uuid4()), KEY, ["HS256"], audience=AUDIENCE)
+    header = base64.urlsafe_b64encode(json.dumps({"alg": "HS256", "kid": kid}).encode())
+    _, body, signature = jwt.encode(claims, KEY, "HS256").split(".")
+    with pytest.raises(Unauthorized):
+        TOKENS.account(f"{header.decode().rstrip('=')}.{body}.{signature}")
+
+
+def test_where_codes_are_asked_for_only_tokens_given_for_one_count():
+    account, by_code = uuid4(), Tokens(KEY, codes=True)
+    assert by_code.account(by_code.issue(account)) == account
+    assert TOKENS.account(by_code.issue(account)) == account
+    with pytest.raises(Unauthorized):
+        by_code.account(TOKENS.issue(account))
+
+
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_a_token_that_lacks_a_claim_is_refused(claim: str):
     with pytest.raises(Unauthorized):

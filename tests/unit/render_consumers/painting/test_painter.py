@@ -144,3 +144,118 @@ def test_it_stops_between_stages_too(painter: Painter) -> None:
     answers = iter([False, False, True])
     with pytest.raises(Stopped):
         painter.paint(PERSON, RED, size=SIZE, should_stop=lambda: next(answers))
+
+
+# Turning.
+
+
+@pytest.fixture(scope="module")
+def turn(painter: Painter) -> list[np.ndarray]:
+    model = painter.dress(PERSON, RED)
+    return [frame.astype(int) for frame in painter.film(model, 48, size=SIZE)]
+
+
+def person(frame: np.ndarray) -> np.ndarray:
+    """Where (H, W) something other than the background shows, the shadow on the ground aside."""
+    return np.abs(frame - [0xFF, 0xE4, 0xDB]).max(2) > 60
+
+
+def test_a_turn_has_as_many_pictures_as_asked_for(turn: list[np.ndarray]) -> None:
+    assert len(turn) == 48
+    assert {frame.shape for frame in turn} == {(SIZE[1], SIZE[0], 3)}
+
+
+def test_the_person_turns_once_around_and_the_loop_closes(turn: list[np.ndarray]) -> None:
+    after = [*turn[1:], turn[0]]
+    steps = [np.abs(a - b).mean() for a, b in zip(turn, after, strict=True)]
+    assert steps[-1] <= 1.5 * max(steps[:-1])
+    assert all(step > 0 for step in steps)
+    face, hair = (turn[n][int(0.11 * SIZE[1]), SIZE[0] // 2] for n in (0, 24))
+    assert hair.mean() < 0.7 * face.mean()
+
+
+def test_the_person_is_seen_from_head_to_foot_all_the_way(turn: list[np.ndarray]) -> None:
+    rows = [np.flatnonzero(person(frame).any(1)) for frame in turn]
+    assert {int(row[0]) for row in rows} <= set(range(int(rows[0][0]) - 2, int(rows[0][0]) + 3))
+    assert all(row[0] > 2 and row[-1] < SIZE[1] - 2 for row in rows)
+    assert all(row[-1] - row[0] > 0.8 * SIZE[1] for row in rows)
+    columns = [np.flatnonzero(person(frame).any(0)) for frame in turn]
+    assert all(column[0] > 1 and column[-1] < SIZE[0] - 2 for column in columns)
+
+
+def test_a_quarter_turn_shows_the_person_from_the_side(
+    painter: Painter, turn: list[np.ndarray]
+) -> None:
+    front, side, other = (person(turn[n]).sum() for n in (0, 12, 36))
+    assert side < 0.85 * front
+    assert abs(side - other) < 0.05 * front
+
+
+def test_shadows_between_two_lightings_do_not_jump(turn: list[np.ndarray]) -> None:
+    after = [*turn[1:], turn[0]]
+    chest = slice(int(0.28 * SIZE[1]), int(0.34 * SIZE[1])), slice(90, 102)
+    steps = [np.abs(a[chest].mean() - b[chest].mean()) for a, b in zip(turn, after, strict=True)]
+    assert max(steps) < 12
+
+
+def test_a_turn_can_be_stopped_between_two_pictures(painter: Painter) -> None:
+    drawn: list[np.ndarray] = []
+    model = painter.dress(PERSON, RED)
+    film = painter.film(model, 24, size=SIZE, should_stop=lambda: len(drawn) == 2)
+    with pytest.raises(Stopped):
+        drawn.extend(film)
+    assert len(drawn) == 2
+
+
+# The flat look.
+
+LARGER = (384, 512)  # so that a line is as wide as a pixel
+
+
+@pytest.fixture(scope="module")
+def flat(painter: Painter) -> Painting:
+    return painter.paint(PERSON, RED, size=LARGER, flat=True)
+
+
+@pytest.fixture(scope="module")
+def solid(painter: Painter) -> Painting:
+    return painter.paint(PERSON, RED, size=LARGER)
+
+
+def colours(painting: Painting) -> int:
+    """How many colours the chest has."""
+    rows, columns = slice(int(0.25 * LARGER[1]), int(0.4 * LARGER[1])), slice(160, 224)
+    return len(np.unique(painting.pixels[rows, columns].reshape(-1, 3), axis=0))
+
+
+def test_the_flat_look_differs_visibly(flat: Painting, solid: Painting) -> None:
+    body = person(solid.pixels.astype(int))
+    apart = np.abs(flat.pixels.astype(int) - solid.pixels.astype(int)).max(2)[body]
+    assert (apart > 16).mean() > 0.15
+
+
+def test_the_flat_look_paints_cloth_in_few_tones_of_its_colour(
+    flat: Painting, solid: Painting
+) -> None:
+    assert colours(flat) < 0.3 * colours(solid)
+    r, g, b = at(flat, 0.5, 0.32)
+    assert r > 170
+    assert max(g, b) < 70
+
+
+def test_the_flat_look_draws_a_line_around_the_person(flat: Painting, solid: Painting) -> None:
+    def edges(painting: Painting) -> np.ndarray:
+        """The darkest place at the left end of each row of the chest."""
+        rows = painting.pixels[int(0.26 * LARGER[1]) : int(0.34 * LARGER[1])].astype(int)
+        found = []
+        for row in rows:
+            seen = np.flatnonzero(np.abs(row - [0xFF, 0xE4, 0xDB]).max(1) > 60)
+            found.append(row[seen[0] : seen[0] + 4].max(1).min())
+        return np.array(found)
+
+    assert edges(flat).mean() < 130
+    assert edges(solid).mean() > 150
+
+
+def test_the_flat_look_keeps_the_background(flat: Painting) -> None:
+    assert flat.pixels[0, 0].tolist() == [0xFF, 0xE4, 0xDB]

@@ -1,0 +1,62 @@
+"""The flat look: each surface in two tones of its own colour, and drawn lines around all parts."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from render_consumers.painting.light import LAMPS
+from render_consumers.painting.materials import Samples, Surface, smooth
+from render_consumers.painting.raster import Visible
+from render_consumers.painting.scene import Material, Scene
+
+SHADE = (0.50, 0.45, 0.55)  # of a colour in the shade: a little cooler, as cartoonists paint it
+LINE = 0.10  # of a colour in the lines around it
+STEP = 0.022  # metres that one part must be behind another for a line between them
+FINE_LINE = 600  # rows of samples for each sample that a line is wide
+# Parts that have no line between them: eyes and teeth are drawn by their own colours.
+PARTS = {Material.EYES: Material.SKIN, Material.TEETH: Material.SKIN}
+
+
+def shaded(surface: Surface, samples: Samples, lit: Tensor, _towards: Tensor) -> Tensor:
+    """Light (N, 3) in two tones with a soft rim between them; cloth has no texture here."""
+    lamp = samples.normal.new_tensor(LAMPS[0][0])
+    facing = (samples.normal @ lamp) / math.hypot(*LAMPS[0][0])
+    bright = smooth(0.10, 0.16, facing) * smooth(0.42, 0.54, lit[:, 0])
+    tone = lit.new_tensor(SHADE)
+    return surface.albedo * (tone + (1 - tone) * bright[:, None])
+
+
+def outlined(colour: Tensor, visible: Visible, scene: Scene, size: tuple[int, int]) -> Tensor:
+    """The light (N, 3) of the samples, with lines where one part of the picture ends."""
+    part = _parts(colour.device)[scene.material[visible.face]].float()
+    depth = visible.mix(scene.faces, scene.places[:, 1:2])[:, 0]
+    ends = _ends(_grid(part, visible, size, -1.0), 0.5)
+    ends |= _ends(_grid(depth, visible, size, math.inf), STEP)
+    reach = max(1, round(size[1] / FINE_LINE))
+    wide = torch.nn.functional.max_pool2d(ends.float()[None], 2 * reach - 1, 1, reach - 1)
+    line = wide.flatten()[visible.sample].bool()[:, None]
+    return torch.where(line, LINE * colour, colour)
+
+
+def _grid(values: Tensor, visible: Visible, size: tuple[int, int], nothing: float) -> Tensor:
+    """Values (N,) of the samples in the whole picture (H, W)."""
+    grid = torch.full((size[0] * size[1],), nothing, device=values.device)
+    grid[visible.sample] = values
+    return grid.view(size[1], size[0])
+
+
+def _ends(grid: Tensor, step: float) -> Tensor:
+    """Where (H, W) a neighbour differs by more than a step."""
+    ends = torch.zeros_like(grid, dtype=torch.bool)
+    across = (grid[:, :-1] - grid[:, 1:]).abs() > step
+    down = (grid[:-1] - grid[1:]).abs() > step
+    ends[:, :-1] |= across
+    ends[:, 1:] |= across
+    ends[:-1] |= down
+    ends[1:] |= down
+    return ends
+
+
+def _parts(device: torch.device) -> Tensor:
+    return torch.tensor([int(PARTS.get(kind, kind)) for kind in Material], device=device)

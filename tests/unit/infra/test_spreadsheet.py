@@ -1,0 +1,280 @@
+import contextlib
+import datetime
+import io
+import random
+import subprocess
+import sys
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import pytest
+import xlwt
+
+from infra.spreadsheet import (
+    MOST_HELD_NODES,
+    MOST_LINES,
+    MOST_NODES,
+    MOST_PARTS,
+    MOST_ROWS,
+    MOST_UNPACKED_BYTES,
+    Cell,
+    Row,
+    UnreadableWorkbook,
+    UnsupportedWorkbook,
+    WorkbookTooLarge,
+    read_sheet,
+)
+from tests.support.workbooks import (
+    CONTRACT,
+    HEADER,
+    MAIN,
+    repacked,
+    with_shared_texts,
+    with_sheet,
+    xls,
+    xlsx,
+)
+
+ROOT = Path(__file__).parents[3]
+MAKERS = pytest.mark.parametrize("make", [xlsx, xls])
+REFUSALS = (UnreadableWorkbook, UnsupportedWorkbook, WorkbookTooLarge)
+
+
+def texts(row):
+    return tuple(cell.text for cell in row.cells)
+
+
+def bomb(declared_as="xl/media/image1.png"):
+    return repacked(xlsx(CONTRACT), extra={declared_as: bytes(MOST_UNPACKED_BYTES)})
+
+
+def element(content):
+    return b'<worksheet xmlns="' + MAIN.encode() + b'">' + content + b"</worksheet>"
+
+
+@MAKERS
+def test_the_contracts_own_sheet_is_read(make):
+    assert [texts(row) for row in read_sheet(make(CONTRACT))] == [HEADER, *CONTRACT]
+
+
+@MAKERS
+def test_blank_rows_are_left_out_and_the_others_keep_their_numbers(make):
+    rows = read_sheet(make([[], ["a"], ["", ""], ["", "b"]]))
+    assert rows[1:] == [Row(3, (Cell("a"),)), Row(5, (Cell(""), Cell("b")))]
+
+
+@MAKERS
+def test_numbers_are_read_as_they_are_shown(make):
+    (row,) = read_sheet(make([[501, 42.0, 38.5]]))[1:]
+    assert texts(row) == ("501", "42", "38.5")
+
+
+@MAKERS
+def test_what_is_no_text_is_told(make):
+    day = datetime.date(2024, 1, 2)
+    if make is xls:
+        style = xlwt.easyxf(num_format_str="YYYY-MM-DD")
+        book = xlwt.Workbook()
+        sheet = book.add_sheet("s")
+        sheet.write(0, 0, True)
+        sheet.write(0, 1, day, style)
+        buffer = io.BytesIO()
+        book.save(buffer)
+        (row,) = read_sheet(buffer.getvalue())
+    else:
+        (row,) = read_sheet(make([], [True, day]))
+    assert [cell.problem for cell in row.cells] == ["text, not true or false", "text, not a date"]
+
+
+@MAKERS
+def test_a_formula_is_told_where_it_is(make):
+    formula = "=1+1" if make is xlsx else xlwt.Formula("1+1")
+    (row,) = read_sheet(make([["a", formula, "c"]]))[1:]
+    assert [cell.problem for cell in row.cells] == ["", "a value, not a formula", ""]
+
+
+def test_formulas_on_other_sheets_are_no_matter():
+    book = xlwt.Workbook()
+    book.add_sheet("first").write(0, 0, "a")
+    book.add_sheet("second").write(0, 0, xlwt.Formula("1+1"))
+    buffer = io.BytesIO()
+    book.save(buffer)
+    assert read_sheet(buffer.getvalue()) == [Row(1, (Cell("a"),))]
+
+
+def test_an_error_in_a_cell_is_told():
+    cells = element(b'<sheetData><row><c t="e"><v>#N/A</v></c></row></sheetData>')
+    (row,) = read_sheet(with_sheet(cells))
+    assert row.cells[0].problem == "a value, not the error #N/A"
+
+
+@MAKERS
+def test_as_many_rows_as_allowed_are_read_and_no_more(make):
+    rows = [[n] for n in range(1, MOST_ROWS + 1)]
+    assert len(read_sheet(make(rows[:-1]))) == MOST_ROWS
+    with pytest.raises(WorkbookTooLarge, match="split"):
+        read_sheet(make(rows))
+
+
+def test_a_row_far_down_is_refused_without_going_there():
+    far = b'<sheetData><row r="2000000000"><c><v>1</v></c></row></sheetData>'
+    with pytest.raises(WorkbookTooLarge, match=str(MOST_LINES)):
+        read_sheet(with_sheet(element(far)))
+
+
+def test_a_sheet_that_claims_to_be_huge_is_read_for_what_it_is():
+    claim = b'<dimension ref="A1:XFD1048576"/><sheetData><row><c><v>1</v></c></row></sheetData>'
+    assert read_sheet(with_sheet(element(claim))) == [Row(1, (Cell("1"),))]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"no workbook", b"%PDF-1.7", b"\x89PNG\r\n\x1a\n", repacked(xlsx([]))[:2]],
+)
+def test_another_type_of_file_is_refused(data):
+    with pytest.raises(UnsupportedWorkbook, match="not an Excel workbook"):
+        read_sheet(data)
+
+
+def test_another_package_is_refused():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as package:
+        package.writestr("word/document.xml", "<a/>")
+    with pytest.raises(UnsupportedWorkbook, match="not an Excel workbook"):
+        read_sheet(buffer.getvalue())
+
+
+def test_macros_are_refused():
+    with pytest.raises(UnsupportedWorkbook, match="macros"):
+        read_sheet(repacked(xlsx(CONTRACT), extra={"xl/vbaProject.bin": b"code"}))
+
+
+def test_a_workbook_that_may_have_macros_is_refused():
+    def macro_enabled(name, part):
+        plain = b"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"
+        return part.replace(plain, b"application/vnd.ms-excel.sheet.macroEnabled.main+xml")
+
+    with pytest.raises(UnsupportedWorkbook, match=r"macros \(\.xlsm\)"):
+        read_sheet(repacked(xlsx(CONTRACT), macro_enabled))
+
+
+def test_entities_are_refused():
+    laughs = b'<!DOCTYPE x [<!ENTITY a "' + b"ha" * 1000 + b'">]>' + element(b"<sheetData/>")
+    with pytest.raises(UnsupportedWorkbook, match="entities"):
+        read_sheet(with_sheet(laughs))
+
+
+def test_entities_are_found_in_parts_that_are_not_called_xml():
+    laughs = b'<!DOCTYPE x [<!ENTITY a "ha">]><x/>'
+    with pytest.raises(UnsupportedWorkbook, match="entities"):
+        read_sheet(repacked(xlsx(CONTRACT), extra={"xl/media/image1.png": laughs}))
+
+
+def test_pictures_are_no_matter():
+    data = repacked(xlsx(CONTRACT), extra={"xl/media/image1.png": b"\x89PNG\r\n\x1a\n" * 100})
+    assert len(read_sheet(data)) == 1 + len(CONTRACT)
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked():
+    data = bomb()
+    assert len(data) < 100_000
+    tracemalloc.start()
+    with pytest.raises(WorkbookTooLarge, match="unpacks"):
+        read_sheet(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * 1024 * 1024
+
+
+def test_a_bomb_that_lies_about_its_size_is_refused():
+    data = bytearray(bomb())
+    at = data.rindex(b"PK\x01\x02", 0, data.rindex(b"PK\x05\x06"))
+    data[at + 24 : at + 28] = (10).to_bytes(4, "little")
+    with pytest.raises(UnreadableWorkbook):
+        read_sheet(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "sheet",
+    [
+        b"<sheetData><row>" + b"<c/>" * MOST_HELD_NODES + b"</row></sheetData>",
+        b"<x/>" * MOST_HELD_NODES,
+        b"<sheetData>" + b"<row/>" * MOST_NODES + b"</sheetData>",
+        b"<x>" * 200 + b"</x>" * 200,
+    ],
+    ids=["one row", "no rows", "rows", "depth"],
+)
+def test_a_tree_that_would_fill_the_memory_is_refused(sheet):
+    with pytest.raises(WorkbookTooLarge, match="holds too much"):
+        read_sheet(with_sheet(element(sheet)))
+
+
+@pytest.mark.parametrize("length", [300_000, 3_000_000])
+def test_a_tag_that_would_fill_the_memory_is_refused(length):
+    tag = b"<row " + b" ".join(b'a%d=""' % n for n in range(length)) + b"/>"
+    with pytest.raises(WorkbookTooLarge, match="tag"):
+        read_sheet(with_sheet(element(b"<sheetData>" + tag + b"</sheetData>")))
+
+
+def test_long_text_is_no_long_tag():
+    text = b"x" * 1_000_000
+    cells = b'<sheetData><row><c t="str"><v>' + text + b"</v></c></row></sheetData>"
+    assert read_sheet(with_sheet(element(cells))) == [Row(1, (Cell(text.decode()),))]
+
+
+def test_texts_that_cells_share_are_read():
+    shared = b'<sst xmlns="%s"><si><t>a</t></si><si><r><t>b</t></r><r><t>c</t></r></si></sst>'
+    cells = b'<sheetData><row><c t="s"><v>1</v></c><c t="s"><v>0</v></c></row></sheetData>'
+    data = with_shared_texts(with_sheet(element(cells)), shared % MAIN.encode())
+    assert read_sheet(data) == [Row(1, (Cell("bc"), Cell("a")))]
+
+
+def test_the_worst_that_is_taken_stays_within_the_bound_that_why_md_states(tmp_path):
+    rows = b'<row a="" b="" c="" d=""/>' * (MOST_NODES // 5 - 1_000)  # where texts should be
+    file = tmp_path / "worst.xlsx"
+    file.write_bytes(with_shared_texts(xlsx([]), element(rows)))
+    script = (
+        "import pathlib, resource, sys\n"
+        "from infra.spreadsheet import read_sheet\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = peak()\n"
+        "read_sheet(pathlib.Path(sys.argv[1]).read_bytes())\n"
+        "print(peak() - before)"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", script, file], cwd=ROOT, capture_output=True, check=True
+    )
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    assert int(finished.stdout) * unit < 256 * 1024 * 1024
+
+
+def test_a_package_of_too_many_parts_is_refused():
+    parts = {f"xl/{n}.xml": b"<a/>" for n in range(MOST_PARTS)}
+    with pytest.raises(WorkbookTooLarge, match="parts"):
+        read_sheet(repacked(xlsx([]), extra=parts))
+
+
+def test_a_package_that_needs_much_memory_to_unpack_is_refused():
+    with pytest.raises(UnsupportedWorkbook, match="packed"):
+        read_sheet(repacked(xlsx(CONTRACT), method=zipfile.ZIP_LZMA))
+
+
+@MAKERS
+def test_no_part_of_a_file_is_read_as_if_it_were_the_whole(make):
+    data = make(CONTRACT * 20)
+    for length in {*range(0, 2048, 61), *range(0, len(data) - 1, len(data) // 60)}:
+        with pytest.raises(REFUSALS):
+            read_sheet(data[:length])
+
+
+@MAKERS
+def test_whatever_is_wrong_in_a_file_it_is_read_or_refused(make):
+    chance = random.Random(4)
+    whole = make(CONTRACT)
+    for _ in range(150):
+        data = bytearray(whole)
+        for _ in range(chance.choice([1, 4, 40])):
+            data[chance.randrange(8, len(data))] = chance.randrange(256)
+        with contextlib.suppress(*REFUSALS):
+            read_sheet(bytes(data))
