@@ -6,9 +6,12 @@ from collections import Counter
 import pytest
 from PIL import Image
 
+from commands import Origin, carry_out
+from commands.render import StartRender
 from domain.errors import Unavailable
 from domain.render import RenderFailed, RenderRequeued, RenderStarted
 from infra.keys import KeyRing
+from infra.postgres import CONNECT_TIMEOUT_S
 from render_consumers.painting.painter import Stopped
 from tests.integration.render_consumers.conftest import SmallEngine
 from tests.support.scenario import ACCOUNT, MASTER_KEY, eventually
@@ -234,8 +237,8 @@ def test_a_result_outlives_a_restart_of_postgres(studio, postgres):
     task = studio.story.request()
 
     def restart(_):
-        postgres.kill()
-        threading.Timer(0.3, postgres.restart).start()
+        postgres.kill()  # for longer than a connection is waited for
+        threading.Timer(CONNECT_TIMEOUT_S + 1.0, postgres.restart).start()
 
     studio.consumer(SmallEngine(restart)).work_through(studio.stop)
     assert studio.kinds(task) == ["requested", "started", "completed"]
@@ -285,6 +288,19 @@ def test_a_lease_alone_does_not_let_an_old_attempt_complete(studio):
     studio.consumer(engine).work_through(studio.stop)
     assert studio.kinds(task).count("completed") == 1
     assert studio.completion(task).attempt == 2
+
+
+def test_nor_does_it_while_the_new_attempt_is_at_work(studio):
+    task = studio.story.request()
+
+    def another_begins_though_the_lease_is_ours(_):
+        claim = StartRender(aggregate_id=task, account=ACCOUNT, consumer="two")
+        carry_out(claim, studio.story.store, Origin(actor="two", correlation_id=task))
+        studio.stop.set()
+
+    engine = SmallEngine(another_begins_though_the_lease_is_ours)
+    studio.consumer(engine).work_through(studio.stop)
+    assert studio.kinds(task) == ["requested", "started", "started"]
 
 
 def test_the_failure_of_an_attempt_that_was_taken_over_is_refused(studio):
