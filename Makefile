@@ -33,7 +33,8 @@ fix: .venv/developed ## mend what can be mended by itself
 	$(BIN)/ruff format .
 
 test: .venv/developed ## unit, integration and acceptance tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/unit tests/integration --numprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest tests/acceptance
 
 clean: ## remove what was installed and made, but not the data in .atelier
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

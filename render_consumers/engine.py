@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 from collections.abc import Callable
 from uuid import UUID
 
@@ -57,7 +58,7 @@ class LocalEngine:
                 _jpeg(folder, f"{task}_thumbnail.jpg", "thumbnail", *_small(picture, options)),
             ),
             ignored=tuple(painting.ignored),
-            measured=dict(painting.achieved),
+            measured={k: v for k, v in painting.achieved.items() if math.isfinite(v)},
         )
 
 
