@@ -32,8 +32,9 @@ fix: .venv/developed ## mend what can be mended by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: .venv/developed ## unit, integration and acceptance tests
-	$(BIN)/python -m pytest
+test: .venv/developed .atelier/anny/prepared ## unit, integration and acceptance tests
+	$(BIN)/python -m pytest tests/unit tests/integration --numprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest tests/acceptance
 
 bench-api: .venv/benchmarked ## requests a second, against FastAPI and asyncpg (needs wrk)
 	@$(BIN)/python -m tests.bench.api
@@ -41,6 +42,13 @@ bench-api: .venv/benchmarked ## requests a second, against FastAPI and asyncpg (
 clean: ## remove what was installed and made, but not the data in .atelier
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The tests take it from here; `make run` does this by itself.
+.atelier/anny/prepared: .venv/developed
+	@tools/step "Preparing the body model (about a minute, once)" \
+	  env ANNY_CACHE_DIR=$(@D) $(BIN)/python -c \
+	  'from render_consumers.painting.painter import prepare; prepare()'
+	@touch $@
 
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

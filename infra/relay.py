@@ -182,7 +182,7 @@ class Relay:
         if claim.topic_id == session.topic_id:
             return claim.position
         if claim.topic_id:
-            log.warning("the topic is a new one: filling it again", topic=EVENTS_TOPIC)
+            log.info("the topic is a new one: filling it again", topic=EVENTS_TOPIC)
         self._ledger.save(claim.epoch, session.topic_id, 0)
         return 0
 

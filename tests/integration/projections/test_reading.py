@@ -97,6 +97,9 @@ def test_parked_events_of_a_generation_that_is_not_live_are_no_matter(models, st
     models.catch_up()
     with connect(models.url) as connection:
         connection.execute(
+            "INSERT INTO atelier_projections VALUES ('accounts', 2, false, 'of another build')"
+        )
+        connection.execute(
             "INSERT INTO atelier_parked VALUES ('accounts', 2, 1, %s, %s, %s, 'ValueError')",
             [ACCOUNT, ACCOUNT, uuid4()],
         )

@@ -7,9 +7,12 @@ from uuid import uuid4
 import pytest
 from PIL import Image
 
+from commands import Origin, carry_out
+from commands.render import StartRender
 from domain.errors import Unavailable
 from domain.render import RenderFailed, RenderRequeued, RenderStarted
 from infra.keys import KeyRing
+from infra.postgres import CONNECT_TIMEOUT_S
 from render_consumers.engine import SourceGone
 from render_consumers.painting.painter import Stopped
 from tests.integration.render_consumers.conftest import SmallEngine
@@ -82,7 +85,7 @@ def test_two_consumers_render_each_task_once(studio):
 
     def work(name):
         consumer = studio.consumer(engines[name], name=name)
-        while any(len(studio.history(task)) < 3 for task in tasks):
+        while any(studio.kinds(task)[-1] != "completed" for task in tasks):
             consumer.work_through(studio.stop)
 
     threads = [threading.Thread(target=work, args=(name,)) for name in engines]
@@ -90,9 +93,11 @@ def test_two_consumers_render_each_task_once(studio):
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(studio.kinds(task) == ["requested", "started", "completed"] for task in tasks)
+    kinds = {task: Counter(studio.kinds(task)) for task in tasks}
+    assert [kinds[task]["completed"] for task in tasks] == [1] * len(tasks)
+    # Once each, unless the store was too slow on a busy machine: then a task was given back first.
     rendered = Counter(task for engine in engines.values() for task in engine.rendered)
-    assert rendered == dict.fromkeys(tasks, 1)
+    assert rendered == {task: 1 + kinds[task]["requeued"] for task in tasks}
     assert all(engine.rendered for engine in engines.values())
 
 
@@ -265,8 +270,8 @@ def test_a_result_outlives_a_restart_of_postgres(studio, postgres):
     task = studio.story.request()
 
     def restart(_):
-        postgres.kill()
-        threading.Timer(0.3, postgres.restart).start()
+        postgres.kill()  # for longer than a connection is waited for
+        threading.Timer(CONNECT_TIMEOUT_S + 1.0, postgres.restart).start()
 
     studio.consumer(SmallEngine(restart)).work_through(studio.stop)
     assert studio.kinds(task) == ["requested", "started", "completed"]
@@ -316,6 +321,19 @@ def test_a_lease_alone_does_not_let_an_old_attempt_complete(studio):
     studio.consumer(engine).work_through(studio.stop)
     assert studio.kinds(task).count("completed") == 1
     assert studio.completion(task).attempt == 2
+
+
+def test_nor_does_it_while_the_new_attempt_is_at_work(studio):
+    task = studio.story.request()
+
+    def another_begins_though_the_lease_is_ours(_):
+        claim = StartRender(aggregate_id=task, account=ACCOUNT, consumer="two")
+        carry_out(claim, studio.story.store, Origin(actor="two", correlation_id=task))
+        studio.stop.set()
+
+    engine = SmallEngine(another_begins_though_the_lease_is_ours)
+    studio.consumer(engine).work_through(studio.stop)
+    assert studio.kinds(task) == ["requested", "started", "started"]
 
 
 def test_the_failure_of_an_attempt_that_was_taken_over_is_refused(studio):
