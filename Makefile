@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer with pip, and make; `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help install run demo check fix test bench-api clean
+.PHONY: help install run demo check fix test bench bench-journey bench-api clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --progress-bar off --no-input
 
 help: ## show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 24
 
 install: .venv/developed ## install Atelier with everything that check and test need
 
@@ -35,6 +35,11 @@ fix: .venv/developed ## mend what can be mended by itself
 test: .venv/developed .atelier/anny/prepared ## unit, integration and acceptance tests
 	$(BIN)/python -m pytest tests/unit tests/integration --numprocesses 4 --dist loadfile
 	$(BIN)/python -m pytest tests/acceptance
+
+bench: bench-journey bench-api ## all benchmarks
+
+bench-journey: .venv/developed ## how long people wait for a start and for a picture
+	@$(BIN)/python -m tests.bench.journey
 
 bench-api: .venv/benchmarked ## requests a second, against FastAPI and asyncpg (needs wrk)
 	@$(BIN)/python -m tests.bench.api
