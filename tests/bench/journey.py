@@ -1,7 +1,7 @@
 """How long people wait: for `atelier up`, for a picture, and for Ctrl-C.
 
-The limits are what is promised: ready again in 8 s, a picture in 5 s after the post, a video of 5 s in
-60 s, everything stopped in 10 s.
+The limits are what is promised: ready again in 8 s, a picture in 5 s after the post, a video of
+5 s in 60 s, everything stopped in 10 s.
 """
 
 import tempfile
@@ -21,7 +21,11 @@ VIDEO = {"video_options": {"duration": 5}}
 
 def main() -> None:
     """Start, order and stop three times over the same data."""
-    starts, pictures, small, videos, stops = [], [], [], [], []
+    starts: list[float] = []
+    pictures: list[float] = []
+    small: list[float] = []
+    videos: list[float] = []
+    stops: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         atelier = Atelier(Path(folder) / "data", Outside({}, {}))
         first = atelier.start()
