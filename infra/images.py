@@ -5,8 +5,8 @@ import io
 import threading
 from typing import ClassVar, Final, NamedTuple
 
+from pi_heif import register_heif_opener
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
-from pillow_heif import register_heif_opener
 
 from domain.errors import AtelierError, Unavailable
 

@@ -38,6 +38,7 @@ FILLED_IN = {
     "ATELIER_SMTP_PASSWORD": "",
     "ATELIER_MAIL_FROM": "Atelier <atelier@example.org>",
     "ATELIER_TRUSTED_PROXIES": "",
+    "ATELIER_CORS_ORIGINS": "",
     "ATELIER_CATALOG_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
     "ATELIER_S3_ACCESS_KEY": f"GK{secrets.token_hex(12)}",
     "ATELIER_S3_SECRET_KEY": secrets.token_hex(32),
