@@ -114,7 +114,7 @@ class LocalEngine:
             case ImageToVideoRequested():
                 return self._image_to_video(job, request)
             case _:
-                raise NotImplementedError(request.stored_name)
+                raise TypeError(f"no engine makes what {request.stored_name} asks for")
 
     def _picture(self, job: Job, request: RenderRequested) -> Result:
         model = self._dressed(job, request)

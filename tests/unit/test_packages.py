@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,14 +51,9 @@ def test_every_folder_with_code_is_a_package():
     assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []
 
 
-def test_all_but_the_render_consumers_start_without_torch():
+def told_by(script: str) -> Any:
+    """What a fresh process tells that runs the script on every module but the consumers'."""
     names = [name for package in PACKAGES if package != WITH_TORCH for name in modules(package)]
-    script = (
-        "import importlib, json, sys\n"
-        "for name in json.loads(sys.argv[1]): importlib.import_module(name)\n"
-        "print(json.dumps(sorted({'torch', 'anny', 'warp'} & sys.modules.keys())))"
-    )
-
     finished = subprocess.run(
         [sys.executable, "-c", script, json.dumps(names)],
         cwd=ROOT,
@@ -66,12 +62,20 @@ def test_all_but_the_render_consumers_start_without_torch():
         check=True,
         timeout=120,
     )
+    return json.loads(finished.stdout)
 
-    assert json.loads(finished.stdout) == []
+
+def test_all_but_the_render_consumers_start_without_torch():
+    script = (
+        "import importlib, json, sys\n"
+        "for name in json.loads(sys.argv[1]): importlib.import_module(name)\n"
+        "print(json.dumps(sorted({'torch', 'anny', 'warp'} & sys.modules.keys())))"
+    )
+
+    assert told_by(script) == []
 
 
 def test_importing_starts_nothing():
-    names = [name for package in PACKAGES if package != WITH_TORCH for name in modules(package)]
     script = (
         "import importlib, json, os, sys, threading\n"
         "os.environ.clear()\n"
@@ -79,16 +83,7 @@ def test_importing_starts_nothing():
         "print(json.dumps([thread.name for thread in threading.enumerate()]))"
     )
 
-    finished = subprocess.run(
-        [sys.executable, "-c", script, json.dumps(names)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-
-    assert json.loads(finished.stdout) == ["MainThread"]
+    assert told_by(script) == ["MainThread"]
 
 
 def test_what_the_constraints_pin_is_what_is_installed():
