@@ -5,8 +5,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module, metadata
-from typing import Final, NamedTuple
+from typing import Any, Final
 
+from api.command_table import COMMANDS, GROUPS, Command
 from domain.errors import AtelierError
 from infra import logs, processes
 from infra.settings import VARIABLES, Settings
@@ -16,123 +17,66 @@ MISUSED: Final = 2
 INTERRUPTED: Final = 130
 
 
-class Command(NamedTuple):
-    """A command and its help; ``entry`` is imported only when the command is run.
-
-    ``reads`` are the settings that it reads, a prefix standing for all that begin so.
-    """
-
-    entry: str
-    summary: str
-    about: str
-    example: str
-    reads: tuple[str, ...]
-
-
-STORES: Final = ("ATELIER_POSTGRES_URL", "ATELIER_MASTER_KEY", "ATELIER_HASH_KEY")
-
-COMMANDS: Final[dict[str, Command]] = {
-    "up": Command(
-        "infra.supervisor:run",
-        "run all of Atelier on this machine",
-        "Starts PostgreSQL, a Kafka broker and an S3 server, unless their addresses are set, and\n"
-        "then all of Atelier's processes. It restarts what ends, and Ctrl-C stops everything.\n"
-        "Data, secrets and logs are kept in ATELIER_DATA.",
-        "ATELIER_PORT=8080 atelier up",
-        ("ATELIER_", "ANNY_"),
-    ),
-    "api": Command(
-        "api.server:run",
-        "serve the REST API",
-        "Serves the REST API; its description is at /schema/openapi.json. It also starts while\n"
-        "Postgres, Kafka or S3 are away: /health/ready says what is missing.",
-        "ATELIER_PORT=8080 atelier api",
-        (
-            *("ATELIER_HOST", "ATELIER_PORT", *STORES, "ATELIER_KAFKA_", "ATELIER_S3_"),
-            *("ATELIER_MEDIA_", "ATELIER_JWT_", "ATELIER_LOGIN", "ATELIER_CATALOG_"),
-            *("ATELIER_REGISTER_LIMIT", "ATELIER_UPLOAD_LIMIT", "ATELIER_TRUSTED_PROXIES"),
-            *("ATELIER_SMTP_", "ATELIER_MAIL_FROM"),
-            *("ATELIER_TASK_LIMIT", "ATELIER_CORS_ORIGINS", "ATELIER_LOG"),
-        ),
-    ),
-    "relay": Command(
-        "infra.relay:run",
-        "copy the event log from Postgres to Kafka",
-        "Copies every event to the topic atelier.events, none lost and none twice, and wakes the\n"
-        "render consumers. One relay works at a time; any number may stand by.",
-        "atelier relay",
-        ("ATELIER_POSTGRES_URL", "ATELIER_KAFKA_", "ATELIER_LOG"),
-    ),
-    "projector": Command(
-        "projections.main:run",
-        "keep what the API shows up to date",
-        "Follows the event log and keeps the read models: accounts, tasks, queue, gallery. One\n"
-        "projector works at a time; any number may stand by.",
-        "atelier projector",
-        (*STORES, "ATELIER_LOG"),
-    ),
-    "render-consumer": Command(
-        "render_consumers.main:run",
-        "make the pictures",
-        "Takes tasks from the queue, renders them with torch and stores the pictures. Run one on\n"
-        "each GPU; without a GPU it renders on the CPU.",
-        "CUDA_VISIBLE_DEVICES=1 atelier render-consumer",
-        (
-            *(*STORES, "ATELIER_KAFKA_", "ATELIER_S3_", "ATELIER_LEASE_SECONDS"),
-            *("ATELIER_LOG", "ANNY_CACHE_DIR"),
-        ),
-    ),
-    "migrate": Command(
-        "projections.main:migrate",
-        "bring the database up to date",
-        "Makes or alters the tables that this version needs, and does nothing when they are\n"
-        "there. Run it once before the other processes start.",
-        "ATELIER_POSTGRES_URL=postgresql://user:password@host/atelier atelier migrate",
-        ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
-    ),
-    "demo": Command(
-        "api.demo:run",
-        "order a picture and watch it being made",
-        "Registers a made-up person, asks for a picture and shows the task until the picture is\n"
-        "there. It uses the Atelier that answers at ATELIER_PORT, or starts one for the while.",
-        "atelier demo",
-        ("ATELIER_DATA", "ATELIER_HOST", "ATELIER_PORT"),
-    ),
-}
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code: 0 done, 1 failed, 2 misused, 130 interrupted."""
     processes.die_with_parent()
     parser = _parser()
-    name = parser.parse_args(arguments).command
-    if name is None:
-        parser.print_help(sys.stderr)
+    given = parser.parse_args(arguments)
+    if given.name is None:
+        given.parser.print_help(sys.stderr)
         return MISUSED
-    return _run(name, COMMANDS[name])
+    return _run(given.name, COMMANDS[given.name], given)
 
 
-def _run(name: str, command: Command) -> int:
+def _run(name: str, command: Command, given: argparse.Namespace) -> int:
     try:
         settings = Settings.load(os.environ)
         logs.configure(name, settings.log)
-        _imported(command.entry)(settings)
+        entry = _imported(command.entry)
+        if command.options:
+            entry(settings, given)
+        else:
+            entry(settings)
     except AtelierError as error:
         print(f"atelier {name}: {error}", file=sys.stderr)
         return FAILED
+    except BrokenPipeError:  # who reads has seen enough, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
 
 
-def _imported(entry: str) -> Callable[[Settings], None]:
+def _imported(entry: str) -> Callable[..., Any]:
     module, _, function = entry.partition(":")
-    found: Callable[[Settings], None] = getattr(import_module(module), function)
+    found: Callable[..., Any] = getattr(import_module(module), function)
     return found
 
 
+class _Parsers:
+    """The parser of every word, made as its commands are added."""
+
+    def __init__(self, root: argparse.ArgumentParser) -> None:
+        root.set_defaults(name=None, parser=root)
+        self._words: dict[str, Any] = {}
+        self._known = {"": root}
+
+    def add(self, name: str, summary: str, **more: Any) -> argparse.ArgumentParser:
+        group, _, word = name.rpartition(" ")
+        if group not in self._words:
+            self._words[group] = self._known[group].add_subparsers(
+                metavar="COMMAND", title="commands"
+            )
+        parser: argparse.ArgumentParser = self._words[group].add_parser(
+            word, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter, **more
+        )
+        self._known[name] = parser
+        parser.set_defaults(name=name if name in COMMANDS else None, parser=parser)
+        return parser
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    root = argparse.ArgumentParser(
         prog="atelier",
         description="Atelier renders made-to-measure avatars in catalogue clothes.",
         epilog="Try `atelier up`, and `atelier demo` in another terminal.\n"
@@ -140,17 +84,17 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     version = f"atelier {metadata.version('atelier')}"
-    parser.add_argument("--version", action="version", version=version)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    root.add_argument("--version", action="version", version=version)
+    parsers = _Parsers(root)
+    for name, summary in GROUPS.items():
+        parsers.add(name, summary, description=summary)
     for name, command in COMMANDS.items():
-        commands.add_parser(
-            name,
-            help=command.summary,
-            description=command.about,
-            epilog=_epilog(command),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+        parser = parsers.add(
+            name, command.summary, description=command.about, epilog=_epilog(command)
         )
-    return parser
+        for names, rest in command.options:
+            parser.add_argument(*names, **rest)
+    return root
 
 
 def _epilog(command: Command) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from api.cli import COMMANDS, Command
+from api.command_table import COMMANDS, Command
 from infra.processes import READY_FILE
 from infra.settings import VARIABLES, Settings
 from tests.support import containers

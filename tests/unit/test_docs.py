@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from api.cli import COMMANDS
+from api.command_table import COMMANDS
 from infra.settings import VARIABLES
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,8 @@ from importlib.util import find_spec
 
 import pytest
 
-from api.cli import COMMANDS, main
+from api.cli import main
+from api.command_table import COMMANDS
 
 
 def atelier(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -22,7 +23,7 @@ def test_each_command_says_what_it_does_with_an_example(
     name: str, capsys: pytest.CaptureFixture[str]
 ):
     with pytest.raises(SystemExit) as ended:
-        main([name, "--help"])
+        main([*name.split(), "--help"])
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     assert COMMANDS[name].about in shown
