@@ -3,17 +3,15 @@
 This is the one module that imports the library. Why not its stock recorder: see docs/why.md.
 """
 
+import contextlib
 import itertools
-import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
-import psycopg
 from cryptography.exceptions import InvalidTag
 from eventsourcing.persistence import (
     ApplicationRecorder,
@@ -37,12 +35,12 @@ from domain.errors import (
 )
 from domain.events import Event, NewEvent, Recorded, Unreadable
 from domain.reservations import EMAIL, Guard, guards
-from infra.appender import Appender, Save
+from infra.appender import Appender, Result, Save
 from infra.keys import KeyRing, email_key
-from infra.postgres import CHANNEL, Listener, Pool, answered, connect, open_pool
+from infra.notifier import Notifier
+from infra.postgres import Listener, Pool, answered, open_pool
 
 STATE_LIMIT_BYTES = 262_144  # the table refuses more, too
-NOTIFY_EVERY_S = 0.005  # a NOTIFY takes a lock of the whole cluster at commit: seldom, and apart
 PERSONAL = "personal"
 
 ROWS: LiteralString = """SELECT position, aggregate_id, aggregate_version, type, state, event_id,
@@ -96,7 +94,7 @@ class LogRecorder(ApplicationRecorder):
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._appender = Appender(pool)
+        self._appender = Appender(pool, Notifier(self.url).wake)
 
     @property
     def url(self) -> str:
@@ -109,12 +107,21 @@ class LogRecorder(ApplicationRecorder):
         """Append the events as one save and give their positions.
 
         Raises `IntegrityError` on a version conflict, `Reserved` or `OverLimit` when a guard
-        refuses, `DataError` on bad data, `Unavailable` when Postgres does not answer.
+        refuses, `DataError` on bad data, `Overloaded` when too many saves wait, `Unavailable`
+        when Postgres does not answer.
         """
-        outcome, last, reason = self._appender.append(_save(stored_events, guards))
-        if outcome in REFUSALS:
-            raise REFUSALS[outcome](reason)
-        return range(last - len(stored_events) + 1, last + 1)
+        return _positions(self._appender.append(_save(stored_events, guards)), len(stored_events))
+
+    async def insert_events_async(
+        self, stored_events: Sequence[StoredEvent], *, guards: Sequence[Guard] = ()
+    ) -> Sequence[int]:
+        """The same in an event loop."""
+        result = await self._appender.append_async(_save(stored_events, guards))
+        return _positions(result, len(stored_events))
+
+    def close(self, timeout: float) -> bool:
+        """Take no more events, and tell whether all that wait were written within `timeout` s."""
+        return self._appender.close(timeout)
 
     def select_events(
         self,
@@ -290,30 +297,6 @@ class EventMapper(Mapper[UUID]):
         return dict.fromkeys(kind.personal) if plain is None else msgspec.json.decode(plain)
 
 
-class Notifier:
-    """Tells the log's readers that it has grown, on a connection of its own, at most each 5 ms."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._grown = threading.Event()
-        threading.Thread(target=self._run, name="notifier", daemon=True).start()
-
-    def wake(self) -> None:
-        """Send a notice soon; it may get lost, so readers look by themselves as well."""
-        self._grown.set()
-
-    def _run(self) -> None:
-        connection: psycopg.Connection[tuple[Any, ...]] | None = None
-        while self._grown.wait():
-            self._grown.clear()
-            try:
-                connection = connection or connect(self._url)
-                connection.execute(f"NOTIFY {CHANNEL}")
-            except psycopg.Error:
-                connection = None
-            time.sleep(NOTIFY_EVERY_S)
-
-
 class EventLog:
     """The log as it is stored, for readers that pass events on undecoded."""
 
@@ -337,7 +320,6 @@ class EventStore:
         self._recorder = LogRecorder(pool)
         self._mapper = EventMapper(keys)
         self._email_secret = email_secret
-        self._notifier = Notifier(self._recorder.url)
         self.keys = keys
 
     def load(self, aggregate_id: UUID) -> list[Recorded]:
@@ -364,25 +346,37 @@ class EventStore:
     def append(self, events: Sequence[NewEvent]) -> int:
         """Append the events as one save and give the position of the last.
 
-        Raises `VersionConflict`, `EmailTaken`, `TooManyTasks`, `StateTooLarge`, `AccountErased`
-        or `Unavailable`; then nothing of the save is stored.
+        Raises `VersionConflict`, `EmailTaken`, `TooManyTasks`, `StateTooLarge`, `AccountErased`,
+        `Overloaded` or `Unavailable`; then nothing of the save is stored.
         """
         for new in events:
-            if new.version == 1 and new.aggregate_id == new.account:
-                self.keys.create(new.aggregate_id)  # an account's first event is sealed as well
+            if _opens_account(new):
+                self.keys.create(new.aggregate_id)  # its first event is sealed as well
+        stored, wanted = self._prepared(events)
+        with _refusals(wanted):
+            return self._recorder.insert_events(stored, guards=wanted)[-1]
+
+    async def append_async(self, events: Sequence[NewEvent]) -> int:
+        """The same in an event loop, for events that `can_seal_at_once` allows."""
+        stored, wanted = self._prepared(events)
+        with _refusals(wanted):
+            return (await self._recorder.insert_events_async(stored, guards=wanted))[-1]
+
+    def can_seal_at_once(self, events: Sequence[NewEvent]) -> bool:
+        """Whether the events' keys are at hand, so that nothing is asked of Postgres before."""
+        return not any(
+            _opens_account(new)
+            or (new.event.personal and new.account and not self.keys.at_hand(new.account))
+            for new in events
+        )
+
+    def close(self, timeout: float) -> bool:
+        """Take no more events, and tell whether all that wait were written within `timeout` s."""
+        return self._recorder.close(timeout)
+
+    def _prepared(self, events: Sequence[NewEvent]) -> tuple[list[StoredEnvelope], list[Guard]]:
         stored = [self._mapper.to_stored_event(new) for new in events]
-        wanted = [guard for new in events for guard in guards(new, self.email_key)]
-        try:
-            positions = self._recorder.insert_events(stored, guards=wanted)
-        except OverLimit as error:
-            raise TooManyTasks(str(error)) from error
-        except IntegrityError as error:
-            # A task's place is its own: taken, it tells that another writer requested the task.
-            wanted_email = any(guard.scope == EMAIL for guard in wanted)
-            taken = isinstance(error, Reserved) and wanted_email
-            raise (EmailTaken if taken else VersionConflict)(str(error)) from error
-        self._notifier.wake()
-        return positions[-1]
+        return stored, [guard for new in events for guard in guards(new, self.email_key)]
 
     def next_account_number(self) -> int:
         """A number that no account has had; gaps are fine."""
@@ -420,6 +414,30 @@ REFUSALS: dict[str, Callable[[str], Exception]] = {
     "limit": OverLimit,
     "refused": DataError,
 }
+
+
+@contextlib.contextmanager
+def _refusals(wanted: Sequence[Guard]) -> Iterator[None]:
+    """Turn what the library calls an integrity error into what it means for a command."""
+    try:
+        yield
+    except OverLimit as error:
+        raise TooManyTasks(str(error)) from error
+    except IntegrityError as error:
+        # A task's place is its own: taken, it tells that another writer requested the task.
+        wanted_email = any(guard.scope == EMAIL for guard in wanted)
+        taken = isinstance(error, Reserved) and wanted_email
+        raise (EmailTaken if taken else VersionConflict)(str(error)) from error
+
+
+def _positions(result: Result, events: int) -> Sequence[int]:
+    if result.outcome in REFUSALS:
+        raise REFUSALS[result.outcome](result.reason)
+    return range(result.last_position - events + 1, result.last_position + 1)
+
+
+def _opens_account(new: NewEvent) -> bool:
+    return new.version == 1 and new.aggregate_id == new.account
 
 
 def _bound_to(stored_name: str, aggregate_id: UUID | str, version: int) -> bytes:

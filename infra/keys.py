@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import hmac
-import os
 import threading
 import time
 import unicodedata
@@ -12,11 +11,13 @@ from uuid import UUID
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from domain.errors import AccountErased
+from domain.ids import random_bytes
 from infra.postgres import Pool, answered
 
 NONCE_BYTES = 12
 REMEMBER_S = 60  # how long a process may still read what another one has erased
 REMEMBER_MOST = 10_000
+AT_HAND_S = 1.0
 
 
 class KeyRing:
@@ -31,7 +32,7 @@ class KeyRing:
     def create(self, account: UUID) -> None:
         """Make the account's key unless it has one."""
         key = AESGCM.generate_key(bit_length=256)
-        nonce = os.urandom(NONCE_BYTES)
+        nonce = random_bytes(NONCE_BYTES)
         wrapped = nonce + self._master.encrypt(nonce, key, account.bytes)
         with answered(), self._pool.connection() as connection:
             connection.execute(
@@ -55,7 +56,7 @@ class KeyRing:
         key = self._key(account)
         if key is None:
             raise AccountErased("the account has been erased")
-        nonce = os.urandom(NONCE_BYTES)
+        nonce = random_bytes(NONCE_BYTES)
         return base64.b64encode(nonce + key.encrypt(nonce, plain, bound_to)).decode()
 
     def open(self, account: UUID, sealed: str, bound_to: bytes) -> bytes | None:
@@ -65,6 +66,11 @@ class KeyRing:
             return None
         data = base64.b64decode(sealed)
         return key.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], bound_to)
+
+    def at_hand(self, account: UUID) -> bool:
+        """Whether the account's key is remembered, and for a moment longer."""
+        known = self._known.get(account)
+        return known is not None and time.monotonic() - known[0] < REMEMBER_S - AT_HAND_S
 
     def _key(self, account: UUID) -> AESGCM | None:
         now = time.monotonic()
