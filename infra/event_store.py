@@ -5,10 +5,10 @@ This is the one module that imports the library. Why not its stock recorder: see
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -56,6 +56,10 @@ OF_AGGREGATES: LiteralString = """WHERE aggregate_id = ANY(%s)
 AFTER: LiteralString = """WHERE position > %s AND position <= coalesce(%s, 9223372036854775807)
    AND (%s::text[] IS NULL OR type = ANY(%s::text[]))
  ORDER BY position LIMIT %s"""
+
+
+TYPES: LiteralString = """-- Which events come after a position?
+SELECT position, type FROM atelier_events WHERE position > %s ORDER BY position LIMIT %s"""
 
 
 class Reserved(IntegrityError):
@@ -154,6 +158,11 @@ class LogRecorder(ApplicationRecorder):
         wanted = list(topics) or None
         return self._records(ROWS + AFTER, [after, stop, wanted, wanted, limit])
 
+    def select_types(self, after: int, limit: int) -> list[tuple[int, str]]:
+        """Position and type of up to `limit` events after a position, in order."""
+        with answered(), self._pool.connection() as connection:
+            return connection.execute(TYPES, [after, limit]).fetchall()
+
     def max_notification_id(self) -> int | None:
         """The newest position, or None in an empty log."""
         return self.head()[1] or None
@@ -240,12 +249,12 @@ class EventMapper(Mapper[UUID]):
         Raises `UnknownEvent` for a type that this build does not know.
         """
         assert isinstance(stored_event, StoredRecord)
-        return self._enveloped(stored_event, self._opened(stored_event))
+        return self._enveloped(stored_event, self._opened(stored_event, personal=True))
 
-    def readable(self, stored: StoredRecord) -> Recorded:
-        """The event of a row, or `Unreadable` in its envelope."""
+    def readable(self, stored: StoredRecord, *, personal: bool = True) -> Recorded:
+        """The event of a row, or `Unreadable` in its envelope; personal fields only if asked."""
         try:
-            return self.to_domain_event(stored)
+            return self._enveloped(stored, self._opened(stored, personal=personal))
         except MapperDeserialisationError as error:
             return self._enveloped(stored, Unreadable(error=str(error)))
 
@@ -273,17 +282,16 @@ class EventMapper(Mapper[UUID]):
             recorded_at=stored.recorded_at,
         )
 
-    def _opened(self, stored: StoredRecord) -> Event:
+    def _opened(self, stored: StoredRecord, *, personal: bool) -> Event:
         kind = CATALOGUE.get(stored.topic)
         if kind is None:
-            raise UnknownEvent(
-                f"position {stored.id} holds {stored.topic}, which this build does not know:"
-                " upgrade it before you go on"
-            )
+            raise unknown(stored.id, stored.topic)
         try:
             members = msgspec.json.decode(stored.state)
             if kind.personal:
-                members |= self._private(kind, stored, members.pop(PERSONAL))
+                sealed = members.pop(PERSONAL)
+                nothing = dict.fromkeys(kind.personal)
+                members |= self._private(kind, stored, sealed) if personal else nothing
             return msgspec.convert(members, kind)
         except (InvalidTag, ValueError, KeyError, TypeError) as error:
             raise MapperDeserialisationError(
@@ -295,6 +303,13 @@ class EventMapper(Mapper[UUID]):
         bound_to = _bound_to(stored.topic, stored.originator_id, stored.originator_version)
         plain = self._keys.open(stored.account, sealed, bound_to)
         return dict.fromkeys(kind.personal) if plain is None else msgspec.json.decode(plain)
+
+
+class Passage(NamedTuple):
+    """Events of a part of the log, and the position up to which it was read."""
+
+    events: list[Recorded]
+    position: int
 
 
 class EventLog:
@@ -342,6 +357,25 @@ class EventStore:
         rows = self._recorder.select_notifications(after, limit, inclusive_of_start=False)
         known = list(itertools.takewhile(lambda row: row.topic in CATALOGUE, rows))
         return [self._mapper.readable(row) for row in known or rows[:1]]
+
+    def read_some(
+        self, after: int, limit: int, types: Collection[str], *, personal: bool
+    ) -> Passage:
+        """Of the next up to `limit` events those of some types; the others are not decoded.
+
+        Without `personal`, what is sealed stays so: its fields are None. Otherwise as `read`.
+        """
+        following = self._recorder.select_types(after, limit)
+        known = list(itertools.takewhile(lambda row: row[1] in CATALOGUE, following))
+        if following and not known:
+            raise unknown(*following[0])
+        last = known[-1][0] if known else after
+        if not any(kind in types for _, kind in known):
+            return Passage([], last)
+        rows = self._recorder.select_notifications(
+            after, limit, last, list(types), inclusive_of_start=False
+        )
+        return Passage([self._mapper.readable(row, personal=personal) for row in rows], last)
 
     def append(self, events: Sequence[NewEvent]) -> int:
         """Append the events as one save and give the position of the last.
@@ -438,6 +472,14 @@ def _positions(result: Result, events: int) -> Sequence[int]:
 
 def _opens_account(new: NewEvent) -> bool:
     return new.version == 1 and new.aggregate_id == new.account
+
+
+def unknown(position: int, kind: str) -> UnknownEvent:
+    """Word of an event that a newer build has stored."""
+    return UnknownEvent(
+        f"position {position} holds {kind}, which this build does not know:"
+        " upgrade it before you go on"
+    )
 
 
 def _bound_to(stored_name: str, aggregate_id: UUID | str, version: int) -> bytes:

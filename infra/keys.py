@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import os
 import threading
 import time
 import unicodedata
@@ -11,7 +12,6 @@ from uuid import UUID
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from domain.errors import AccountErased
-from domain.ids import random_bytes
 from infra.postgres import Pool, answered
 
 NONCE_BYTES = 12
@@ -32,7 +32,7 @@ class KeyRing:
     def create(self, account: UUID) -> None:
         """Make the account's key unless it has one."""
         key = AESGCM.generate_key(bit_length=256)
-        nonce = random_bytes(NONCE_BYTES)
+        nonce = os.urandom(NONCE_BYTES)
         wrapped = nonce + self._master.encrypt(nonce, key, account.bytes)
         with answered(), self._pool.connection() as connection:
             connection.execute(
@@ -56,7 +56,7 @@ class KeyRing:
         key = self._key(account)
         if key is None:
             raise AccountErased("the account has been erased")
-        nonce = random_bytes(NONCE_BYTES)
+        nonce = os.urandom(NONCE_BYTES)
         return base64.b64encode(nonce + key.encrypt(nonce, plain, bound_to)).decode()
 
     def open(self, account: UUID, sealed: str, bound_to: bytes) -> bytes | None:

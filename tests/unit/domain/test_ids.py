@@ -1,6 +1,7 @@
 import os
+from uuid import UUID
 
-from domain.ids import PIECE_BYTES, new_id, random_bytes
+from domain.ids import new_id
 
 
 def test_an_id_is_a_random_uuid_of_its_own():
@@ -9,20 +10,13 @@ def test_an_id_is_a_random_uuid_of_its_own():
     assert {(each.version, each.variant) for each in ids} == {(4, "specified in RFC 4122")}
 
 
-def test_no_byte_is_given_out_twice():
-    pieces = [random_bytes(12) for _ in range(PIECE_BYTES)]
-    assert len(set(pieces)) == len(pieces)
-    assert {len(piece) for piece in pieces} == {12}
-
-
-def test_a_forked_process_draws_its_own():
-    random_bytes(12)  # so that there is a piece to inherit
+def test_a_forked_process_has_ids_of_its_own():
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(writing, random_bytes(32))
+        os.write(writing, new_id().bytes)
         os._exit(0)
     os.waitpid(child, 0)
-    assert os.read(reading, 32) != random_bytes(32)
+    assert UUID(bytes=os.read(reading, 16)) != new_id()
     os.close(reading)
     os.close(writing)
