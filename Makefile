@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer with pip, and make; `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help install run demo check fix test bench bench-journey bench-api clean
+.PHONY: help install run demo check fix test test-long bench bench-journey bench-api clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -35,6 +35,9 @@ fix: .venv/developed ## mend what can be mended by itself
 test: .venv/developed .atelier/anny/prepared ## unit, integration and acceptance tests
 	$(BIN)/python -m pytest tests/unit tests/integration --numprocesses 4 --dist loadfile
 	$(BIN)/python -m pytest tests/acceptance
+
+test-long: .venv/developed .atelier/anny/prepared ## what takes minutes: a hundred kills and the like
+	$(BIN)/python -m pytest tests -m long
 
 bench: bench-journey bench-api ## all benchmarks
 
