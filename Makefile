@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer with pip, and make; `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help install run demo check fix test test-long bench bench-journey bench-api clean
+.PHONY: help install run demo check fix test test-long bench bench-journey bench-append bench-api clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -39,10 +39,13 @@ test: .venv/developed .atelier/anny/prepared ## unit, integration and acceptance
 test-long: .venv/developed .atelier/anny/prepared ## what takes minutes: a hundred kills and the like
 	$(BIN)/python -m pytest tests -m long
 
-bench: bench-journey bench-api ## all benchmarks
+bench: bench-journey bench-append bench-api ## all benchmarks
 
 bench-journey: .venv/developed ## how long people wait for a start and for a picture
 	@$(BIN)/python -m tests.bench.journey
+
+bench-append: .venv/developed ## events stored a second, against the stock recorder and a plain INSERT
+	@$(BIN)/python -m tests.bench.append
 
 bench-api: .venv/benchmarked ## requests a second, against FastAPI and asyncpg (needs wrk)
 	@$(BIN)/python -m tests.bench.api
