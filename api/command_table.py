@@ -100,7 +100,22 @@ COMMANDS: Final[dict[str, Command]] = {
         "atelier demo",
         ("ATELIER_DATA", "ATELIER_HOST", "ATELIER_PORT"),
     ),
+    "accounts erase": Command(
+        "api.erase:run",
+        "forget a person for good",
+        "Erases an account, named by its id or email address: deletes its key, so that nothing\n"
+        "personal of it can be read any more, its files and its rows. The address can then be\n"
+        "registered anew. It asks first; it cannot be undone.",
+        "atelier accounts erase ada@example.com",
+        (*STORES, "ATELIER_LOG"),
+        (
+            option("account", metavar="EMAIL_OR_ID", help="whom to erase"),
+            option("--yes", action="store_true", help="do not ask"),
+        ),
+    ),
 }
 
 # Words that other commands begin with and that are none by themselves.
-GROUPS: Final[dict[str, str]] = {}
+GROUPS: Final[dict[str, str]] = {
+    "accounts": "look after people's accounts",
+}

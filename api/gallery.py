@@ -94,6 +94,7 @@ async def remove_gallery_file(
 
 
 def _remove(file_name: str, account: UUID, services: Services, by: Origin) -> Outcome:
+    services.account_number(account)
     named = TASK_OF.match(file_name)
     history = services.store.load(UUID(named["task"])) if named else []
     if not history or history[0].account != account:

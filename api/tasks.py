@@ -248,6 +248,7 @@ def ended(row: TaskRow) -> bool:
 
 
 def _cancel(task: UUID, account: UUID, services: Services, by: Origin) -> Outcome:
+    services.account_number(account)
     history = services.store.load(task)
     if not history or history[0].account != account:
         raise NotFound("you have no such task")

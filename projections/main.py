@@ -54,17 +54,25 @@ def start(settings: Settings, stop: threading.Event) -> list[threading.Thread]:
         connections=len(PROJECTIONS),
     )
     threads = [
-        threading.Thread(
-            target=_keep,
-            args=(projection, settings.postgres_url, store.read, stop),
-            name=projection.name,
-            daemon=True,
-        )
-        for projection in PROJECTIONS
+        threading.Thread(target=store.keys.watch, args=(stop,), name="keys", daemon=True),
+        *(
+            _keeper(projection, settings.postgres_url, store.read, stop)
+            for projection in PROJECTIONS
+        ),
     ]
     for thread in threads:
         thread.start()
     return threads
+
+
+def _keeper(
+    projection: Projection,
+    url: str,
+    read: Callable[[int, int], list[Recorded]],
+    stop: threading.Event,
+) -> threading.Thread:
+    arguments = (projection, url, read, stop)
+    return threading.Thread(target=_keep, args=arguments, name=projection.name, daemon=True)
 
 
 def _keep(

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 
+from domain.account import AccountErased
 from domain.events import Recorded
 from domain.render import (
     RenderCancelled,
@@ -16,7 +17,7 @@ from domain.render import (
     RenderStarted,
     Requested,
 )
-from projections.model import Projection, Statement
+from projections.model import KNOWN, Projection, Statement
 
 TABLES: LiteralString = """
 CREATE TABLE {table} (
@@ -30,9 +31,12 @@ CREATE TABLE {table} (
 );
 CREATE INDEX ON {table} (vip DESC, place)"""
 
-INSERT: LiteralString = """-- A task takes its place in its lane.
+INSERT: LiteralString = (
+    """-- A task takes its place in its lane.
 INSERT INTO {table} (task, account, vip, place)
-VALUES (%(task)s, %(account)s, %(vip)s, %(place)s)"""
+SELECT %(task)s, %(account)s, %(vip)s, %(place)s WHERE """
+    + KNOWN
+)
 
 STARTED: LiteralString = """-- A consumer has claimed the task.
 UPDATE {table} SET started = true, attempt = %(attempt)s WHERE task = %(task)s"""
@@ -53,6 +57,9 @@ SELECT q.task, q.account
 
 STANDING: LiteralString = """-- How far has the queue followed the log?
 SELECT position FROM atelier_projections WHERE projection = 'queue' AND live"""
+
+ERASED: LiteralString = """-- Whoever is erased leaves no tasks behind.
+DELETE FROM {table} WHERE account = %(account)s"""
 
 
 class Claimable(msgspec.Struct, frozen=True):
@@ -76,6 +83,8 @@ def apply(recorded: Recorded) -> list[Statement]:
             return [Statement(REQUEUED, task | {"retry_at": retry_at})]
         case RenderCompleted() | RenderFailed() | RenderCancelled():
             return [Statement(ENDED, task)]
+        case AccountErased():
+            return [Statement(ERASED, {"account": recorded.account})]
         case _:
             return []
 

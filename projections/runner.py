@@ -7,6 +7,7 @@ from typing import Any, LiteralString, Protocol
 import psycopg
 import structlog
 
+from domain.account import AccountErased
 from domain.errors import AtelierError, Unavailable, UnknownEvent
 from domain.events import Recorded, Unreadable
 from projections.model import Projection
@@ -37,6 +38,9 @@ PARK: LiteralString = """-- Set an event aside until somebody retries it.
 INSERT INTO atelier_parked (projection, generation, position, aggregate_id, account,
                             event_id, error)
 VALUES (%s, %s, %s, %s, %s, %s, %s)"""
+
+FORGET: LiteralString = """-- What was set aside of somebody erased is of no use any more.
+DELETE FROM atelier_parked WHERE projection = %s AND generation = %s AND account = %s"""
 
 
 class LostLock(AtelierError):
@@ -142,6 +146,10 @@ class Runner:
         with connection.transaction():
             parked = self._parked_among(connection, generation, batch)
             for recorded in batch:
+                if isinstance(recorded.event, AccountErased):
+                    model = self._projection.name
+                    connection.execute(FORGET, [model, generation, recorded.account])
+                    parked = self._parked_among(connection, generation, batch)
                 if recorded.aggregate_id in parked:
                     self._park(connection, generation, recorded, None)
                 else:

@@ -12,9 +12,9 @@ import structlog
 
 from commands import Command, Origin, Outcome, carry_out
 from commands.ports import EventStore
-from commands.render import CompleteRender, FailAttempt, RequeueRender, StartRender
+from commands.render import CancelRender, CompleteRender, FailAttempt, RequeueRender, StartRender
 from domain import render
-from domain.errors import AccountErased, NotClaimable, StaleAttempt, Unavailable
+from domain.errors import AccountErased, NotClaimable, StaleAttempt, TaskEnded, Unavailable
 from domain.events import fold
 from domain.render import RenderStarted, Requested
 from projections.queue import Claimable
@@ -144,7 +144,7 @@ class Consumer:
                 )
                 try:
                     self._insist(lambda: self._publish(claim, result), stop)
-                except StaleAttempt:
+                except (StaleAttempt, AccountErased):
                     self._tidy(claim, result)
                     raise
                 self._tidy(claim, result)
@@ -158,6 +158,8 @@ class Consumer:
                 self._give_back(claim, "stopped", 0, stop)
             except StaleAttempt:
                 log.warning("attempt is stale", task=str(claim.task), attempt=claim.attempt)
+            except AccountErased:
+                self._give_up(claim, stop)
             except Unavailable:
                 backoff = min(2.0**claim.attempt, MOST_BACKOFF_S)
                 self._give_back(claim, "media_store_unavailable", backoff, stop)
@@ -194,19 +196,20 @@ class Consumer:
         )
         try:
             self._carry_out(command, claim.correlation_id)
+        except AccountErased:
+            self._unpublish(result)
+            raise
         except StaleAttempt:
-            self._unpublish(claim, result)
+            # After any other end the names are those of another attempt's files.
+            history = self._store.load(claim.task)
+            if fold(render.evolve, render.initial, history).status == "cancelled":
+                self._unpublish(result)
             raise
 
-    def _unpublish(self, claim: Claim, result: Result) -> None:
-        """Take back what was copied just before the task was cancelled.
-
-        After any other end the names are those of another attempt's files.
-        """
-        history = self._store.load(claim.task)
-        if fold(render.evolve, render.initial, history).status == "cancelled":
-            for product in result.products:
-                self._media.delete(product.file.key)
+    def _unpublish(self, result: Result) -> None:
+        """Take back what was copied just before the task was cancelled or its person erased."""
+        for product in result.products:
+            self._media.delete(product.file.key)
 
     def _tidy(self, claim: Claim, result: Result) -> None:
         with contextlib.suppress(Unavailable):  # what stays in staging is swept later
@@ -226,6 +229,10 @@ class Consumer:
         )
         self._report(command, claim, stop)
 
+    def _give_up(self, claim: Claim, stop: threading.Event) -> None:
+        log.info("task given up", task=str(claim.task), why="account_erased")
+        self._report(CancelRender(aggregate_id=claim.task, account=claim.account), claim, stop)
+
     def _fail(self, claim: Claim, stop: threading.Event, code: str, message: str) -> None:
         command = FailAttempt(
             aggregate_id=claim.task,
@@ -239,7 +246,7 @@ class Consumer:
     def _report(self, command: Command, claim: Claim, stop: threading.Event) -> None:
         try:
             self._insist(lambda: self._carry_out(command, claim.correlation_id), stop)
-        except StaleAttempt:
+        except (StaleAttempt, TaskEnded):
             log.warning("attempt is stale", task=str(claim.task), attempt=claim.attempt)
         except Unavailable:
             log.warning("not given back: the lease will run out", task=str(claim.task))

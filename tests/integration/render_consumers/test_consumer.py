@@ -11,17 +11,16 @@ from commands import Origin, carry_out
 from commands.render import StartRender
 from domain.errors import Unavailable
 from domain.render import RenderFailed, RenderRequeued, RenderStarted
-from infra.keys import KeyRing
 from infra.postgres import CONNECT_TIMEOUT_S
 from render_consumers.engine import SourceGone
 from render_consumers.painting.painter import Stopped
 from tests.integration.render_consumers.conftest import SmallEngine
 from tests.support.scenario import (
     ACCOUNT,
-    MASTER_KEY,
     cancelled,
     eventually,
     image_to_video_requested,
+    lose_key,
     upscale_requested,
 )
 
@@ -155,24 +154,22 @@ def test_a_task_whose_consumers_died_three_times_is_given_up(studio):
     assert studio.lease_count() == 0
 
 
-def test_the_task_of_somebody_erased_fails_without_being_drawn(studio, pool):
+def test_the_task_of_somebody_erased_is_given_up_without_being_drawn(studio):
     task = studio.story.request()
-    KeyRing(pool, MASTER_KEY).discard(ACCOUNT)
-    studio.story.store.keys.discard(ACCOUNT)
+    lose_key(studio.story.store)
     engine = SmallEngine()
     studio.consumer(engine).work_through(studio.stop)
-    assert studio.kinds(task)[-1] == "failed"
+    assert studio.kinds(task)[-1] == "cancelled"
     assert engine.rendered == []
 
 
-def test_a_video_of_somebody_erased_fails_without_being_drawn(studio, pool):
+def test_a_video_of_somebody_erased_is_given_up_without_being_drawn(studio):
     task = uuid4()
     studio.story.tell(task, image_to_video_requested())
-    KeyRing(pool, MASTER_KEY).discard(ACCOUNT)
-    studio.story.store.keys.discard(ACCOUNT)
+    lose_key(studio.story.store)
     engine = SmallEngine()
     studio.consumer(engine).work_through(studio.stop)
-    assert studio.kinds(task)[-1] == "failed"
+    assert studio.kinds(task)[-1] == "cancelled"
     assert engine.rendered == []
 
 
