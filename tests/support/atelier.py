@@ -81,6 +81,17 @@ class Atelier:
         """What its processes have been given."""
         return Settings.load(self._environ)
 
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command of the command line beside it, without a terminal."""
+        return subprocess.run(
+            [sys.executable, "-m", "api", *words],
+            env=self._environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
     def client(self) -> httpx.Client:
         """A client of its API."""
         return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
