@@ -39,6 +39,7 @@ from domain.events import Event, NewEvent, Recorded, Unreadable
 from domain.reservations import EMAIL, Guard, guards
 from infra.appender import Appender, Save
 from infra.keys import KeyRing, email_key
+from infra.metrics import APPEND
 from infra.postgres import CHANNEL, Listener, Pool, answered, connect, open_pool
 
 STATE_LIMIT_BYTES = 262_144  # the table refuses more, too
@@ -111,7 +112,8 @@ class LogRecorder(ApplicationRecorder):
         Raises `IntegrityError` on a version conflict, `Reserved` or `OverLimit` when a guard
         refuses, `DataError` on bad data, `Unavailable` when Postgres does not answer.
         """
-        outcome, last, reason = self._appender.append(_save(stored_events, guards))
+        with APPEND.time():
+            outcome, last, reason = self._appender.append(_save(stored_events, guards))
         if outcome in REFUSALS:
             raise REFUSALS[outcome](reason)
         return range(last - len(stored_events) + 1, last + 1)

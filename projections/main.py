@@ -10,6 +10,7 @@ import structlog
 from domain.events import Recorded
 from infra.event_store import open_store
 from infra.leader import Leadership
+from infra.metrics import PROJECTED, PROJECTION
 from infra.migrate import migrate as migrate_schema
 from infra.postgres import Listener, answered, connect
 from infra.settings import Settings
@@ -82,7 +83,17 @@ def _keep(
     stop: threading.Event,
 ) -> None:
     listener = Listener(url)
-    runner = Runner(projection, functools.partial(connect, url), read)
+    runner = Runner(projection, functools.partial(connect, url), read, _noted(projection.name))
     with Leadership(url, f"atelier.projection.{projection.name}") as leader:
         runner.run(leader, listener.wait, stop)
     listener.close()
+
+
+def _noted(model: str) -> Callable[[int, float], None]:
+    batches, events = PROJECTION.labels(model), PROJECTED.labels(model)
+
+    def note(count: int, seconds: float) -> None:
+        batches.observe(seconds)
+        events.inc(count)
+
+    return note

@@ -62,6 +62,27 @@ ERASED: LiteralString = """-- Whoever is erased leaves no tasks behind.
 DELETE FROM {table} WHERE account = %(account)s"""
 
 
+DEPTH: LiteralString = """-- How many tasks wait, how many are rendered, how long waits the first?
+SELECT count(*) FILTER (WHERE waiting AND vip), count(*) FILTER (WHERE waiting AND NOT vip),
+       count(*) FILTER (WHERE NOT waiting),
+       coalesce(extract(epoch FROM clock_timestamp() - (
+           SELECT e.recorded_at FROM atelier_events e
+            WHERE e.position = min(place) FILTER (WHERE waiting)))::float8, 0)
+  FROM (SELECT q.vip, q.place, NOT q.started OR NOT EXISTS (
+                   SELECT FROM atelier_leases l
+                    WHERE l.task = q.task AND l.expires_at > now()) AS waiting
+          FROM atelier_queue q) tasks"""
+
+
+class Depth(msgspec.Struct, frozen=True, kw_only=True):
+    """How full the queue is; ``oldest_seconds`` is how long the first pending task has waited."""
+
+    pending_vip: int
+    pending_normal: int
+    started: int
+    oldest_seconds: float
+
+
 class Claimable(msgspec.Struct, frozen=True):
     """A task that nobody holds: pending, or started and left."""
 
@@ -101,3 +122,11 @@ def standing(connection: psycopg.Connection[Any]) -> int:
     """The position up to which the queue shows the log."""
     row = connection.execute(STANDING).fetchone()
     return int(row[0]) if row else 0
+
+
+def depth(connection: psycopg.Connection[Any]) -> Depth:
+    """How full the queue is."""
+    ((vip, normal, started, oldest),) = connection.execute(DEPTH)
+    return Depth(
+        pending_vip=vip, pending_normal=normal, started=started, oldest_seconds=max(0.0, oldest)
+    )

@@ -1,6 +1,7 @@
 """Follows the log and keeps one read model: rows and position in one transaction."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, LiteralString, Protocol
 
@@ -83,10 +84,13 @@ class Runner:
         projection: Projection,
         connect: Callable[[], Connection],
         read: Callable[[int, int], list[Recorded]],
+        applied: Callable[[int, float], object] = lambda events, seconds: None,
     ) -> None:
+        """`applied` hears of each batch: how many events, and in how many seconds."""
         self._projection = projection
         self._connect = connect
         self._read = read
+        self._applied = applied
 
     def run(self, leader: Leader, wait: Callable[[], object], stop: threading.Event) -> None:
         """Follow the log until `stop`; a fault of Postgres or of the log is waited out."""
@@ -111,7 +115,9 @@ class Runner:
         generation, position = row
         batch = self._read(position, BATCH)
         if batch:
+            began = time.perf_counter()
             self._apply_batch(connection, generation, position, batch)
+            self._applied(len(batch), time.perf_counter() - began)
         return len(batch)
 
     def _follow(
