@@ -9,7 +9,9 @@ from prometheus_client import Histogram
 
 from infra import metrics
 
-UNMATCHED: Final = "unmatched"  # one label for all paths that nothing answers
+# One label for all that clients may make up: paths that nothing answers, and methods.
+UNMATCHED: Final = "unmatched"
+METHODS: Final = frozenset({"GET", "POST", "DELETE", "OPTIONS", "HEAD"})
 
 
 class Timed:
@@ -35,8 +37,9 @@ class Timed:
         try:
             await self._app(scope, receive, noted)
         finally:
+            method = scope["method"] if scope["method"] in METHODS else UNMATCHED
             route = scope.get("path_template") or UNMATCHED
-            self._of(scope["method"], route, status).observe(time.perf_counter() - began)
+            self._of(method, route, status).observe(time.perf_counter() - began)
 
     def _of(self, method: str, route: str, status: int) -> Histogram:
         key = (method, route, status)

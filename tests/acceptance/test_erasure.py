@@ -155,6 +155,7 @@ def the_process_logs(estate: Estate) -> bytes:
     return b"".join(written) + "".join(estate.atelier.output).encode()
 
 
+# Whatever else is made of events, such as an export, belongs in this list.
 PLACES: list[Callable[[Estate], bytes]] = [
     *(the_database, a_dump, the_log_opened, the_topic, the_media_store, the_process_logs),
 ]
