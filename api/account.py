@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Request, Response, delete, get, post
 from litestar.params import JSONBody
 
 from api import limits, origin
@@ -16,7 +16,7 @@ from api.positions import Seen, shown, written
 from api.services import BY_CODE, Provided, Services
 from api.wire import Check, StrictRequest
 from commands import Origin, Outcome, carry_out
-from commands.account import RegisterAccount, UpdateAccountInfo
+from commands.account import EraseAccount, RegisterAccount, UpdateAccountInfo
 from domain.account import FreeText
 from domain.reservations import EMAIL
 from infra.tokens import Unauthorized
@@ -182,6 +182,22 @@ async def update_user_info(
     return written(Message(message=f"The account {changed}."), outcome)
 
 
+@delete(
+    "/account",
+    status_code=200,
+    tags=["Account"],
+    responses=documented(400, 401, 503),
+)
+async def erase_account(request: SignedIn, services: Provided) -> Response[Message]:
+    """Erase the account for good: everything that was told or made, and the token with it.
+
+    What is left of the person in the event log can be read by nobody. Files are deleted soon after.
+    The email address can be registered anew.
+    """
+    outcome = await services.in_thread(_erase, request.user, services, origin.of(request))
+    return written(Message(message="The account has been erased."), outcome)
+
+
 def _register(data: Registration, services: Services, by: Origin) -> Outcome:
     account = uuid4()
     command = RegisterAccount(
@@ -229,10 +245,17 @@ def _login_by_code(email: str, code: str, services: Services) -> str:
     return services.tokens.issue(account)
 
 
+def _erase(account: UUID, services: Services, by: Origin) -> Outcome:
+    services.account(account)
+    outcome = carry_out(EraseAccount(aggregate_id=account, account=account), services.store, by)
+    services.store.keys.forget(account)
+    return outcome
+
+
 def _update(command: UpdateAccountInfo, services: Services, by: Origin) -> Outcome:
     services.account(command.aggregate_id)
     return carry_out(command, services.store, by)
 
 
 OPEN: Final = [register, login]
-PRIVATE: Final = [get_user_info, update_user_info]
+PRIVATE: Final = [get_user_info, update_user_info, erase_account]

@@ -15,6 +15,7 @@ from infra.settings import VARIABLES, Settings
 FAILED: Final = 1
 MISUSED: Final = 2
 INTERRUPTED: Final = 130
+WATCHED: Final = ("relay", "projector", "render-consumer")  # the api's worker does it by itself
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +33,9 @@ def _run(name: str, command: Command, given: argparse.Namespace) -> int:
     try:
         settings = Settings.load(os.environ)
         logs.configure(name, settings.log)
+        processes.name_connections(name)
+        if name in WATCHED:
+            _imported("api.metrics:expose")(settings)
         entry = _imported(command.entry)
         if command.options:
             entry(settings, given)

@@ -54,7 +54,8 @@ COMMANDS: Final[dict[str, Command]] = {
             *("ATELIER_MEDIA_", "ATELIER_JWT_", "ATELIER_LOGIN", "ATELIER_CATALOG_"),
             *("ATELIER_REGISTER_LIMIT", "ATELIER_UPLOAD_LIMIT", "ATELIER_TRUSTED_PROXIES"),
             *("ATELIER_SMTP_", "ATELIER_MAIL_FROM"),
-            *("ATELIER_TASK_LIMIT", "ATELIER_CORS_ORIGINS", "ATELIER_LOG"),
+            *("ATELIER_TASK_LIMIT", "ATELIER_CORS_ORIGINS"),
+            *("ATELIER_METRICS_", "ATELIER_LOG"),
         ),
     ),
     "relay": Command(
@@ -63,7 +64,7 @@ COMMANDS: Final[dict[str, Command]] = {
         "Copies every event to the topic atelier.events, none lost and none twice, and wakes the\n"
         "render consumers. One relay works at a time; any number may stand by.",
         "atelier relay",
-        ("ATELIER_POSTGRES_URL", "ATELIER_KAFKA_", "ATELIER_LOG"),
+        ("ATELIER_POSTGRES_URL", "ATELIER_KAFKA_", "ATELIER_METRICS_", "ATELIER_LOG"),
     ),
     "projector": Command(
         "projections.main:run",
@@ -71,7 +72,7 @@ COMMANDS: Final[dict[str, Command]] = {
         "Follows the event log and keeps the read models: accounts, tasks, queue, gallery. One\n"
         "projector works at a time; any number may stand by.",
         "atelier projector",
-        (*STORES, "ATELIER_LOG"),
+        (*STORES, "ATELIER_METRICS_", "ATELIER_LOG"),
     ),
     "render-consumer": Command(
         "render_consumers.main:run",
@@ -81,7 +82,7 @@ COMMANDS: Final[dict[str, Command]] = {
         "CUDA_VISIBLE_DEVICES=1 atelier render-consumer",
         (
             *(*STORES, "ATELIER_KAFKA_", "ATELIER_S3_", "ATELIER_LEASE_SECONDS"),
-            *("ATELIER_LOG", "ANNY_CACHE_DIR"),
+            *("ATELIER_METRICS_", "ATELIER_LOG", "ANNY_CACHE_DIR"),
         ),
     ),
     "migrate": Command(
@@ -100,7 +101,31 @@ COMMANDS: Final[dict[str, Command]] = {
         "atelier demo",
         ("ATELIER_DATA", "ATELIER_HOST", "ATELIER_PORT"),
     ),
+    "status": Command(
+        "api.status:run",
+        "tell how the whole system does",
+        "Shows the log, who follows it and how far behind, the queue, the processes and the\n"
+        "servers, each with a verdict: ok, behind or away. The exit code is 1 unless all is ok.",
+        "atelier status",
+        ("ATELIER_POSTGRES_URL", "ATELIER_KAFKA_", "ATELIER_S3_", "ATELIER_LOG"),
+        (option("--json", action="store_true", help="as JSON, for programs"),),
+    ),
+    "accounts erase": Command(
+        "api.erase:run",
+        "forget a person for good",
+        "Erases an account, named by its id or email address: deletes its key, so that nothing\n"
+        "personal of it can be read any more, its files and its rows. The address can then be\n"
+        "registered anew. It asks first; it cannot be undone.",
+        "atelier accounts erase ada@example.com",
+        (*STORES, "ATELIER_LOG"),
+        (
+            option("account", metavar="EMAIL_OR_ID", help="whom to erase"),
+            option("--yes", action="store_true", help="do not ask"),
+        ),
+    ),
 }
 
 # Words that other commands begin with and that are none by themselves.
-GROUPS: Final[dict[str, str]] = {}
+GROUPS: Final[dict[str, str]] = {
+    "accounts": "look after people's accounts",
+}

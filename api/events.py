@@ -16,7 +16,7 @@ from api.errors import Refused, Violation, documented
 from api.positions import LARGEST, Seen
 from api.services import Provided, Services
 from api.tasks import TaskError, TaskFile, Watch, as_task, ended
-from domain.errors import AtelierError
+from domain.errors import AccountErased, AtelierError
 from domain.events import Event, Recorded
 from domain.render import (
     RenderCancelled,
@@ -146,6 +146,9 @@ class _Stream:
             messages = messages or [await self._message("progress", row)]
             self._shown, self.over = _live(row), ended(row)
             return messages
+        except AccountErased:
+            self.over = True
+            return []
         except AtelierError as error:
             if not error.retriable:
                 raise

@@ -87,6 +87,7 @@ async def remove_gallery_file(
     file_name: FromPath[str], request: SignedIn, services: Provided
 ) -> Response[Message]:
     """Take a file out of the gallery."""
+    await services.account_number(request.user)  # an erased account has nothing any more
     outcome = await services.in_thread(
         _remove, file_name, request.user, services, origin.of(request)
     )

@@ -14,10 +14,12 @@ import structlog
 from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
-from litestar import Litestar
+from litestar.types import ASGIApp
 
+from api import metrics
 from api.app import create_app
 from api.services import NEEDED
+from api.timed import Timed
 from domain.errors import AtelierError
 from infra import logs
 from infra.settings import Settings
@@ -62,12 +64,13 @@ def run(settings: Settings) -> None:
     server.serve(target_loader=partial(make, settings), wrap_loader=False)
 
 
-def make(settings: Settings) -> Litestar:
+def make(settings: Settings) -> ASGIApp:
     """The application, in granian's worker process."""
     logs.configure("api", settings.log)
     sys.setswitchinterval(SWITCH_S)
     threading.Thread(target=_die_with_parent, name="parent watch", daemon=True).start()
-    return create_app(settings)
+    app = create_app(settings)
+    return Timed(app) if metrics.expose(settings) else app
 
 
 def _die_with_parent() -> None:

@@ -2,11 +2,11 @@
 
 import asyncio
 import functools
-import time
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Final, NamedTuple, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 from uuid import UUID
 
 import structlog
@@ -24,7 +24,7 @@ from domain.garment import WornGarment, garment_id, worn
 from domain.picture import ApparelDetails
 from infra.async_event_store import AsyncEventStore
 from infra.event_store import EventStore
-from infra.keys import REMEMBER_MOST, REMEMBER_S, KeyRing
+from infra.keys import REMEMBER_MOST, KeyRing
 from infra.limits import Limits
 from infra.login_codes import LoginCodes
 from infra.mail import make_mailer
@@ -82,7 +82,9 @@ class Services:
         self.mailer = make_mailer(settings)
         self._mails = ThreadPoolExecutor(MAILS, "mail")
         self._threads = threads
-        self._numbers: dict[UUID, _Known] = {}
+        self._numbers: dict[UUID, int] = {}
+        self._closed = threading.Event()
+        threading.Thread(target=store.keys.watch, args=(self._closed,), daemon=True).start()
 
     async def in_thread(
         self,
@@ -111,7 +113,8 @@ class Services:
         self._mails.submit(_logged, work)
 
     def close(self) -> None:
-        """Send no more mail."""
+        """Send no more mail, and hear of no more erasures."""
+        self._closed.set()
         self._mails.shutdown(wait=False, cancel_futures=True)
 
     def account(self, account: UUID) -> Account:
@@ -137,23 +140,15 @@ class Services:
     async def account_number(self, account: UUID) -> int:
         """The account's number, which never changes; raises `Unauthorized` as `account` does.
 
-        What another process erases is noticed here as soon as the account's key is forgotten.
+        It is known for as long as the account's key is, so that it dies with it.
         """
-        known = self._numbers.get(account)
-        if known and time.monotonic() - known.at < REMEMBER_S:
-            return known.number
-        state = await self.in_thread(self.account, account)
-        if len(self._numbers) >= REMEMBER_MOST:
-            self._numbers.clear()
-        self._numbers[account] = _Known(time.monotonic(), state.number)
-        return state.number
-
-
-class _Known(NamedTuple):
-    """An account's number, and when it was looked up."""
-
-    at: float
-    number: int
+        number = self._numbers.get(account)
+        if number is None or not self.store.keys.remembers(account):
+            number = (await self.in_thread(self.account, account)).number
+            if len(self._numbers) >= REMEMBER_MOST:
+                self._numbers.clear()
+            self._numbers[account] = number
+        return number
 
 
 def _logged(work: Callable[[], None]) -> None:

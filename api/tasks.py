@@ -132,6 +132,7 @@ async def cancel_task(
     task_id: FromPath[str], request: SignedIn, services: Provided
 ) -> Response[Message]:
     """Cancel a task: it fails with the code `cancelled`. Cancelling it again changes nothing."""
+    await services.account_number(request.user)  # an erased account has nothing any more
     outcome = await services.in_thread(
         _cancel, as_task(task_id), request.user, services, origin.of(request)
     )

@@ -52,6 +52,7 @@ HANDLERS: dict[type[Command], Handler] = {
     account.UpdateAccountInfo: _account(account.update_info),
     account.UpdateAccountDetails: _account(account.update_details),
     account.UploadAvatar: _account(account.upload_avatar),
+    account.EraseAccount: _account(account.erase),
     **dict.fromkeys(render.REQUESTS, _render(render.request)),
     render.StartRender: _render(render.start),
     render.RequeueRender: _render(render.requeue),

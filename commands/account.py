@@ -3,16 +3,17 @@
 import msgspec
 
 from commands.handling import Command
+from domain import errors
 from domain.account import (
     Account,
     AccountDetailsUpdated,
+    AccountErased,
     AccountInfoUpdated,
     AccountRegistered,
     AvatarFile,
     AvatarUploaded,
     merged,
 )
-from domain.errors import NotFound
 from domain.events import Event
 
 
@@ -54,6 +55,10 @@ class UploadAvatar(Command, frozen=True, kw_only=True):
     thumbnail: AvatarFile
 
 
+class EraseAccount(Command, frozen=True, kw_only=True):
+    """Forget a person for good."""
+
+
 def register(command: RegisterAccount, state: Account) -> list[Event]:
     """An account is registered once."""
     if state.number:
@@ -72,8 +77,7 @@ def register(command: RegisterAccount, state: Account) -> list[Event]:
 
 def update_info(command: UpdateAccountInfo, state: Account) -> list[Event]:
     """Only what differs is an event; an unchanged update is none."""
-    if not state.number:
-        raise NotFound("there is no such account")
+    _check_lives(state)
     given = msgspec.convert(command, AccountInfoUpdated, from_attributes=True)
     if merged(state.info, given) == state.info:
         return []
@@ -82,8 +86,7 @@ def update_info(command: UpdateAccountInfo, state: Account) -> list[Event]:
 
 def update_details(command: UpdateAccountDetails, state: Account) -> list[Event]:
     """Only what differs is an event; an unchanged update is none."""
-    if not state.number:
-        raise NotFound("there is no such account")
+    _check_lives(state)
     given = msgspec.convert(command, AccountDetailsUpdated, from_attributes=True)
     if merged(state.details, given) == state.details:
         return []
@@ -92,11 +95,24 @@ def update_details(command: UpdateAccountDetails, state: Account) -> list[Event]
 
 def upload_avatar(command: UploadAvatar, state: Account) -> list[Event]:
     """The newest avatar counts, and the files of the one before are to go."""
-    if not state.number:
-        raise NotFound("there is no such account")
+    _check_lives(state)
     files = (command.picture, command.thumbnail)
     if files == state.avatar:
         return []
     kept = {file.key for file in files}
     replaced = tuple(file.key for file in state.avatar if file.key not in kept)
     return [AvatarUploaded(picture=command.picture, thumbnail=command.thumbnail, replaced=replaced)]
+
+
+def erase(_command: EraseAccount, state: Account) -> list[Event]:
+    """An account is erased once."""
+    if not state.number:
+        raise errors.NotFound("there is no such account")
+    return [] if state.erased else [AccountErased(number=state.number)]
+
+
+def _check_lives(state: Account) -> None:
+    if state.erased:
+        raise errors.AccountErased("the account has been erased")
+    if not state.number:
+        raise errors.NotFound("there is no such account")

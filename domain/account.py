@@ -85,11 +85,24 @@ class AvatarUploaded(Event, frozen=True, kw_only=True):
     replaced: tuple[str, ...] = ()
 
 
+class AccountErased(Event, frozen=True, kw_only=True):
+    """A person is forgotten; ``number`` names the folder that the media store shall delete.
+
+    The database deletes the account's key, reservations and login codes in the transaction that
+    stores this event, so that no crash can come between.
+    """
+
+    stored_name = "account.erased.v1"
+
+    number: int
+
+
 EVENTS: tuple[type[Event], ...] = (
     AccountRegistered,
     AccountInfoUpdated,
     AccountDetailsUpdated,
     AvatarUploaded,
+    AccountErased,
 )
 
 
@@ -124,6 +137,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     info: AccountInfo = AccountInfo()
     details: AccountDetails = AccountDetails()
     avatar: tuple[AvatarFile, ...] = ()
+    erased: bool = False
 
 
 Told = TypeVar("Told", AccountInfo, AccountDetails)
@@ -144,6 +158,8 @@ def evolve(state: Account, event: Event) -> Account:
             return msgspec.structs.replace(state, details=merged(state.details, event))
         case AvatarUploaded():
             return msgspec.structs.replace(state, avatar=(event.picture, event.thumbnail))
+        case AccountErased():
+            return Account(number=state.number, erased=True)
         case _:
             return state
 

@@ -37,6 +37,7 @@ from domain.events import Event, NewEvent, Recorded, Unreadable
 from domain.reservations import EMAIL, Guard, guards
 from infra.appender import Appender, Result, Save
 from infra.keys import KeyRing, email_key
+from infra.metrics import APPEND
 from infra.notifier import Notifier
 from infra.postgres import Listener, Pool, answered, open_pool
 
@@ -114,13 +115,16 @@ class LogRecorder(ApplicationRecorder):
         refuses, `DataError` on bad data, `Overloaded` when too many saves wait, `Unavailable`
         when Postgres does not answer.
         """
-        return _positions(self._appender.append(_save(stored_events, guards)), len(stored_events))
+        with APPEND.time():
+            result = self._appender.append(_save(stored_events, guards))
+        return _positions(result, len(stored_events))
 
     async def insert_events_async(
         self, stored_events: Sequence[StoredEvent], *, guards: Sequence[Guard] = ()
     ) -> Sequence[int]:
         """The same in an event loop."""
-        result = await self._appender.append_async(_save(stored_events, guards))
+        with APPEND.time():
+            result = await self._appender.append_async(_save(stored_events, guards))
         return _positions(result, len(stored_events))
 
     def close(self, timeout: float) -> bool:
@@ -400,7 +404,7 @@ class EventStore:
         """Whether the events' keys are at hand, so that nothing is asked of Postgres before."""
         return not any(
             _opens_account(new)
-            or (new.event.personal and new.account and not self.keys.at_hand(new.account))
+            or (new.event.personal and new.account and not self.keys.remembers(new.account))
             for new in events
         )
 

@@ -7,17 +7,21 @@ import os
 import threading
 import time
 import unicodedata
+from typing import Final, LiteralString
 from uuid import UUID
 
+import psycopg
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from domain.errors import AccountErased
-from infra.postgres import Pool, answered
+from infra.postgres import Pool, answered, connect
 
 NONCE_BYTES = 12
-REMEMBER_S = 60  # how long a process may still read what another one has erased
+REMEMBER_S = 60  # how long a process that hears of nothing may still read what another one erased
 REMEMBER_MOST = 10_000
-AT_HAND_S = 1.0
+SOON_S: Final = 1.0  # what is remembered now is remembered for as long
+ERASED: Final[LiteralString] = "atelier_erased"  # the database names an erased account there
+LOOK_S: Final = 1.0
 
 
 class KeyRing:
@@ -28,6 +32,24 @@ class KeyRing:
         self._master = AESGCM(master_key)
         self._known: dict[UUID, tuple[float, AESGCM]] = {}
         self._lock = threading.Lock()
+        self._forgotten = 0  # how often: what was loaded before is not kept after
+
+    def watch(self, stop: threading.Event) -> None:
+        """Forget each key as soon as any process erases its account, until `stop` is set.
+
+        While Postgres cannot be heard, every key is forgotten `REMEMBER_S` after it was loaded.
+        """
+        while not stop.is_set():
+            try:
+                with connect(str(self._pool.conninfo)) as connection:
+                    connection.execute(f"LISTEN {ERASED}")
+                    self.forget_all()  # what was erased while nobody listened
+                    while not stop.is_set():
+                        for notice in connection.notifies(timeout=LOOK_S):
+                            self.forget(UUID(notice.payload))
+            except psycopg.Error:
+                self.forget_all()
+                stop.wait(LOOK_S)
 
     def create(self, account: UUID) -> None:
         """Make the account's key unless it has one."""
@@ -41,12 +63,25 @@ class KeyRing:
                 [account, wrapped],
             )
 
-    def discard(self, account: UUID) -> None:
-        """Delete the account's key: what it sealed can never be read again."""
-        with answered(), self._pool.connection() as connection:
-            connection.execute("DELETE FROM atelier_keys WHERE account = %s", [account])
+    def forget(self, account: UUID) -> None:
+        """Remember the account's key no longer, since it may have been deleted."""
         with self._lock:
+            self._forgotten += 1
             self._known.pop(account, None)
+
+    def forget_all(self) -> None:
+        """The same for every account."""
+        with self._lock:
+            self._forgotten += 1
+            self._known.clear()
+
+    def remembers(self, account: UUID) -> bool:
+        """Whether the account's key is at hand, and will be for a moment longer.
+
+        If so, the account had not been erased a moment ago, as far as this process has heard.
+        """
+        known = self._known.get(account)
+        return known is not None and time.monotonic() - known[0] < REMEMBER_S - SOON_S
 
     def seal(self, account: UUID, plain: bytes, bound_to: bytes) -> str:
         """Encrypt for the account; `bound_to` must be given again to open it.
@@ -67,22 +102,17 @@ class KeyRing:
         data = base64.b64decode(sealed)
         return key.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], bound_to)
 
-    def at_hand(self, account: UUID) -> bool:
-        """Whether the account's key is remembered, and for a moment longer."""
-        known = self._known.get(account)
-        return known is not None and time.monotonic() - known[0] < REMEMBER_S - AT_HAND_S
-
     def _key(self, account: UUID) -> AESGCM | None:
         now = time.monotonic()
         with self._lock:
-            known = self._known.get(account)
+            known, forgotten = self._known.get(account), self._forgotten
         if known and now - known[0] < REMEMBER_S:
             return known[1]
         key = self._load(account)
         with self._lock:
             if key is None:
                 self._known.pop(account, None)
-            else:
+            elif forgotten == self._forgotten:  # else it may have been deleted since
                 if len(self._known) >= REMEMBER_MOST:
                     self._known.clear()
                 self._known[account] = (now, key)

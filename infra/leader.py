@@ -14,6 +14,11 @@ PING_S = 1.0
 RETRY_S = 0.5
 
 
+def lock_key(name: str) -> int:
+    """The number under which Postgres knows the lock of a name."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+
+
 class Leadership:
     """Holds the advisory lock of a name while its connection lives.
 
@@ -23,7 +28,7 @@ class Leadership:
 
     def __init__(self, url: str, name: str) -> None:
         self._url = url
-        self._key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+        self._key = lock_key(name)
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         self._ours = False
         self._guard = threading.Lock()

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -50,6 +51,12 @@ def die_with_parent() -> None:
     descriptor = os.environ.get(PARENT_FD)
     if descriptor is not None:
         threading.Thread(target=_outlive, args=(int(descriptor),), daemon=True).start()
+
+
+def name_connections(process: str) -> None:
+    """Have Postgres know the connections of this process, and of its children, by its name."""
+    host = socket.gethostname()[:20]
+    os.environ["PGAPPNAME"] = f"atelier {process} {host}-{os.getpid()}"
 
 
 def tell_ready() -> None:

@@ -29,6 +29,7 @@ from infra.kafka import (
     ticket_record,
 )
 from infra.leader import Leadership
+from infra.metrics import RELAY_DELAY, RELAY_PUBLISH, RELAYED
 from infra.postgres import Listener, Pool, answered, open_pool
 from infra.relay_session import Fenced, Session
 from infra.relay_tails import Tail, Tails, due
@@ -195,7 +196,10 @@ class Relay:
         records = [event_record(each, session.source) for each in missing]
         records += [ticket_record(each) for each in wanted]
         if records:
-            session.publish(records)
+            with RELAY_PUBLISH.time():
+                session.publish(records)
+            RELAYED.inc(len(missing))
+            RELAY_DELAY.observe(time.time() - events[-1].recorded_at.timestamp())
         self._ledger.save(claim.epoch, session.topic_id, events[-1].id)
         return events[-1].id
 

@@ -79,6 +79,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cors_origins: tuple[str, ...] = ()
     task_limit: int = 10
     lease_seconds: int = 30
+    metrics_port: int = 0
+    metrics_host: str = "127.0.0.1"
     log: LogFormat = "auto"
     anny_cache_dir: str = ""
 
@@ -463,6 +465,14 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "How long a render consumer may be silent before its task goes to another, in seconds.",
         _number(1, 86_400),
     ),
+    Variable(
+        "ATELIER_METRICS_PORT",
+        "",
+        "The port where Prometheus reads the metrics of this process; `up` counts on from it, "
+        "one port for each process.",
+        _number(1, 65535),
+    ),
+    Variable("ATELIER_METRICS_HOST", "127.0.0.1", "The address that the metrics' port listens on."),
     Variable(
         "ATELIER_LOG",
         "auto",

@@ -1,5 +1,6 @@
 """`atelier up`: the embedded servers and all of Atelier's processes on one machine."""
 
+import contextlib
 import http.client
 import os
 import signal
@@ -42,6 +43,10 @@ class Role(NamedTuple):
 CONSUMERS: Final = (Role("render-consumer", 3.0),)
 OTHERS: Final = (Role("relay", 2.5), Role("projector", 2.5), Role("api", 2.5))
 
+# Their metrics' ports follow one another in this order, from the first of these that are free.
+WATCHED: Final = ("api", "relay", "projector", "render-consumer")
+METRICS_PORTS: Final = range(9464, 9864, len(WATCHED))
+
 
 class CannotStart(AtelierError):
     """Atelier cannot be brought up; the message says why."""
@@ -79,6 +84,7 @@ class Supervisor:
         self._consumers: list[Keeper] = []
         self._others: list[Keeper] = []
         self._stopping = False
+        self._metrics_port = 0
 
     def run(self) -> None:
         """Block until told to end; a second signal ends everything without goodbyes."""
@@ -95,6 +101,7 @@ class Supervisor:
 
     def _start(self) -> None:
         _check_port_is_free(self._settings.host, self._settings.port)
+        self._metrics_port = self._settings.metrics_port or _free_run(self._settings.metrics_host)
         with Progress() as progress:
             progress.step("Starting the embedded servers")
             environ = self._environ()
@@ -107,7 +114,8 @@ class Supervisor:
             self._wait_until_ready(Path(environ[READY_FILE]), progress)
         print(
             f"Atelier is ready: {_address(self._settings)}  "
-            f"(data and logs in {self._settings.data}, Ctrl-C stops it)",
+            f"(data and logs in {self._settings.data}, metrics from port {self._metrics_port} on, "
+            "Ctrl-C stops it)",
             flush=True,
         )
 
@@ -149,6 +157,9 @@ class Supervisor:
 
     def _child(self, role: Role, environ: Mapping[str, str]) -> Child:
         command = [sys.executable, "-m", "api", role.name]
+        if role.name in WATCHED:
+            port = self._metrics_port + WATCHED.index(role.name)
+            environ = {**environ, "ATELIER_METRICS_PORT": str(port)}
         return Child(role.name, command, environ, self._data / "logs", role.stop_seconds)
 
     def _wait_until_ready(self, ready_file: Path, progress: Progress) -> None:
@@ -207,22 +218,36 @@ def _servers_to_embed(
 
 def _shared_part(environ: Mapping[str, str]) -> dict[str, str]:
     """What other commands need to find a running Atelier's servers and read its data."""
-    own = ("ATELIER_DATA", "ATELIER_LOG")
+    own = ("ATELIER_DATA", "ATELIER_LOG", "ATELIER_METRICS_PORT")
     names = [variable.name for variable in VARIABLES if variable.name not in own]
     return {name: environ[name] for name in names if name in environ}
 
 
 def _check_port_is_free(host: str, port: int) -> None:
+    try:
+        _bind(host, port)
+    except OSError as error:
+        raise CannotStart(
+            f"Port {port} of {host} cannot be used ({error.strerror}): "
+            "set ATELIER_PORT to another one."
+        ) from error
+
+
+def _bind(host: str, port: int) -> None:
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            raise CannotStart(
-                f"Port {port} of {host} cannot be used ({error.strerror}): "
-                "set ATELIER_PORT to another one."
-            ) from error
+        probe.bind(address)
+
+
+def _free_run(host: str) -> int:
+    """The first of as many free ports in a row as there are processes to be watched."""
+    for first in METRICS_PORTS:
+        with contextlib.suppress(OSError):
+            for n in range(len(WATCHED)):
+                _bind(host, first + n)
+            return first
+    return METRICS_PORTS[0]
 
 
 def _reachable_host(host: str) -> str:

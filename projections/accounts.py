@@ -7,6 +7,7 @@ import msgspec
 
 from domain.account import (
     AccountDetailsUpdated,
+    AccountErased,
     AccountInfoUpdated,
     AccountRegistered,
     AvatarUploaded,
@@ -62,6 +63,10 @@ UPDATE {table} SET avatar_key = %(picture)s, avatar_thumbnail_key = %(thumbnail)
  WHERE account = %(account)s"""
 
 
+DELETE: LiteralString = """-- An account is forgotten.
+DELETE FROM {table} WHERE account = %(account)s"""
+
+
 class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
     """An account as `/get_user_info` shows it; personal fields are None once it is erased."""
 
@@ -107,6 +112,8 @@ def apply(recorded: Recorded) -> list[Statement]:
         case AvatarUploaded():
             keys = {"picture": event.picture.key, "thumbnail": event.thumbnail.key}
             return [Statement(SHOW, {"account": account, **keys})]
+        case AccountErased():
+            return [Statement(DELETE, {"account": account})]
         case _:
             return []
 
@@ -120,7 +127,13 @@ OPAQUE = ("body_dimensions", "real_world_measurements")
 PROJECTION = Projection(
     name="accounts",
     tables=TABLES,
-    uses=(AccountRegistered, AccountInfoUpdated, AccountDetailsUpdated, AvatarUploaded),
+    uses=(
+        AccountRegistered,
+        AccountInfoUpdated,
+        AccountDetailsUpdated,
+        AvatarUploaded,
+        AccountErased,
+    ),
     personal=True,
     apply=apply,
 )

@@ -5,9 +5,10 @@ from uuid import UUID
 
 import msgspec
 
+from domain.account import AccountErased
 from domain.events import Recorded
 from domain.render import RenderCompleted, RenderFileRemoved
-from projections.model import Projection, Statement, seconds
+from projections.model import KNOWN, Projection, Statement, seconds
 from projections.reading import Answer, Question, Reader
 
 ITEM = 10**12  # cursors from here on name an item, smaller ones a second
@@ -27,12 +28,18 @@ CREATE TABLE {table} (
 );
 CREATE INDEX ON {table} (account, last_modified DESC, position DESC, file_index DESC)"""
 
-INSERT: LiteralString = """-- A finished file enters the gallery.
-INSERT INTO {table} VALUES (%(task)s, %(account)s, %(name)s, %(source_key)s, %(thumbnail_key)s,
-                            %(last_modified)s, %(position)s, %(file_index)s)"""
+INSERT: LiteralString = (
+    """-- A finished file enters the gallery.
+INSERT INTO {table} SELECT %(task)s, %(account)s, %(name)s, %(source_key)s, %(thumbnail_key)s,
+                           %(last_modified)s, %(position)s, %(file_index)s WHERE """
+    + KNOWN
+)
 
 DELETE: LiteralString = """-- A removed file leaves it.
 DELETE FROM {table} WHERE task = %(task)s AND name = %(name)s"""
+
+ERASED: LiteralString = """-- Whoever is erased leaves no files behind.
+DELETE FROM {table} WHERE account = %(account)s"""
 
 
 class GalleryRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +60,8 @@ def apply(recorded: Recorded) -> list[Statement]:
             return _entries(recorded, event)
         case RenderFileRemoved():
             return [Statement(DELETE, {"task": recorded.aggregate_id, "name": event.name})]
+        case AccountErased():
+            return [Statement(ERASED, {"account": recorded.account})]
         case _:
             return []
 
@@ -81,7 +90,7 @@ def _entries(recorded: Recorded, event: RenderCompleted) -> list[Statement]:
 PROJECTION = Projection(
     name="gallery",
     tables=TABLES,
-    uses=(RenderCompleted, RenderFileRemoved),
+    uses=(RenderCompleted, RenderFileRemoved, AccountErased),
     apply=apply,
 )
 

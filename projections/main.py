@@ -3,11 +3,13 @@
 import functools
 import signal
 import threading
+from collections.abc import Callable
 
 import structlog
 
 from infra.event_store import EventStore, open_store
 from infra.leader import Leadership
+from infra.metrics import PROJECTED, PROJECTION
 from infra.migrate import migrate as migrate_schema
 from infra.postgres import Listener, answered, connect
 from infra.settings import Settings
@@ -52,17 +54,22 @@ def start(settings: Settings, stop: threading.Event) -> list[threading.Thread]:
         connections=len(PROJECTIONS),
     )
     threads = [
-        threading.Thread(
-            target=_keep,
-            args=(projection, settings.postgres_url, store, stop),
-            name=projection.name,
-            daemon=True,
-        )
-        for projection in PROJECTIONS
+        threading.Thread(target=store.keys.watch, args=(stop,), name="keys", daemon=True),
+        *(_keeper(projection, settings.postgres_url, store, stop) for projection in PROJECTIONS),
     ]
     for thread in threads:
         thread.start()
     return threads
+
+
+def _keeper(
+    projection: Projection,
+    url: str,
+    store: EventStore,
+    stop: threading.Event,
+) -> threading.Thread:
+    arguments = (projection, url, store, stop)
+    return threading.Thread(target=_keep, args=arguments, name=projection.name, daemon=True)
 
 
 def _keep(
@@ -72,7 +79,19 @@ def _keep(
     stop: threading.Event,
 ) -> None:
     listener = Listener(url)
-    runner = Runner(projection, functools.partial(connect, url), store.read_some)
+    runner = Runner(
+        projection, functools.partial(connect, url), store.read_some, _noted(projection.name)
+    )
     with Leadership(url, f"atelier.projection.{projection.name}") as leader:
         runner.run(leader, listener.wait, stop)
     listener.close()
+
+
+def _noted(model: str) -> Callable[[int, float], None]:
+    batches, events = PROJECTION.labels(model), PROJECTED.labels(model)
+
+    def note(count: int, seconds: float) -> None:
+        batches.observe(seconds)
+        events.inc(count)
+
+    return note

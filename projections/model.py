@@ -12,6 +12,9 @@ import msgspec
 from domain.catalogue import CATALOGUE
 from domain.events import Event, Recorded
 
+# What comes late for an account that has been erased leaves no row.
+KNOWN: LiteralString = "EXISTS (SELECT FROM atelier_keys WHERE account = %(account)s)"
+
 
 class Statement(msgspec.Struct, frozen=True):
     """One change of rows: SQL that names its table ``{table}``, and its parameters."""

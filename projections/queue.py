@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 
+from domain.account import AccountErased
 from domain.events import Recorded
 from domain.render import (
     RenderCancelled,
@@ -16,7 +17,7 @@ from domain.render import (
     RenderStarted,
     Requested,
 )
-from projections.model import Projection, Statement
+from projections.model import KNOWN, Projection, Statement
 
 TABLES: LiteralString = """
 CREATE TABLE {table} (
@@ -30,9 +31,12 @@ CREATE TABLE {table} (
 );
 CREATE INDEX ON {table} (vip DESC, place)"""
 
-INSERT: LiteralString = """-- A task takes its place in its lane.
+INSERT: LiteralString = (
+    """-- A task takes its place in its lane.
 INSERT INTO {table} (task, account, vip, place)
-VALUES (%(task)s, %(account)s, %(vip)s, %(place)s)"""
+SELECT %(task)s, %(account)s, %(vip)s, %(place)s WHERE """
+    + KNOWN
+)
 
 STARTED: LiteralString = """-- A consumer has claimed the task.
 UPDATE {table} SET started = true, attempt = %(attempt)s WHERE task = %(task)s"""
@@ -53,6 +57,30 @@ SELECT q.task, q.account
 
 STANDING: LiteralString = """-- How far has the queue followed the log?
 SELECT position FROM atelier_projections WHERE projection = 'queue' AND live"""
+
+ERASED: LiteralString = """-- Whoever is erased leaves no tasks behind.
+DELETE FROM {table} WHERE account = %(account)s"""
+
+
+DEPTH: LiteralString = """-- How many tasks wait, how many are rendered, how long waits the first?
+SELECT count(*) FILTER (WHERE waiting AND vip), count(*) FILTER (WHERE waiting AND NOT vip),
+       count(*) FILTER (WHERE NOT waiting),
+       coalesce(extract(epoch FROM clock_timestamp() - (
+           SELECT e.recorded_at FROM atelier_events e
+            WHERE e.position = min(place) FILTER (WHERE waiting)))::float8, 0)
+  FROM (SELECT q.vip, q.place, NOT q.started OR NOT EXISTS (
+                   SELECT FROM atelier_leases l
+                    WHERE l.task = q.task AND l.expires_at > now()) AS waiting
+          FROM atelier_queue q) tasks"""
+
+
+class Depth(msgspec.Struct, frozen=True, kw_only=True):
+    """How full the queue is; ``oldest_seconds`` is how long the first pending task has waited."""
+
+    pending_vip: int
+    pending_normal: int
+    started: int
+    oldest_seconds: float
 
 
 class Claimable(msgspec.Struct, frozen=True):
@@ -76,6 +104,8 @@ def apply(recorded: Recorded) -> list[Statement]:
             return [Statement(REQUEUED, task | {"retry_at": retry_at})]
         case RenderCompleted() | RenderFailed() | RenderCancelled():
             return [Statement(ENDED, task)]
+        case AccountErased():
+            return [Statement(ERASED, {"account": recorded.account})]
         case _:
             return []
 
@@ -83,7 +113,15 @@ def apply(recorded: Recorded) -> list[Statement]:
 PROJECTION = Projection(
     name="queue",
     tables=TABLES,
-    uses=(Requested, RenderStarted, RenderRequeued, RenderCompleted, RenderFailed, RenderCancelled),
+    uses=(
+        Requested,
+        RenderStarted,
+        RenderRequeued,
+        RenderCompleted,
+        RenderFailed,
+        RenderCancelled,
+        AccountErased,
+    ),
     apply=apply,
 )
 
@@ -97,3 +135,11 @@ def standing(connection: psycopg.Connection[Any]) -> int:
     """The position up to which the queue shows the log."""
     row = connection.execute(STANDING).fetchone()
     return int(row[0]) if row else 0
+
+
+def depth(connection: psycopg.Connection[Any]) -> Depth:
+    """How full the queue is."""
+    ((vip, normal, started, oldest),) = connection.execute(DEPTH)
+    return Depth(
+        pending_vip=vip, pending_normal=normal, started=started, oldest_seconds=max(0.0, oldest)
+    )

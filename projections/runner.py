@@ -9,6 +9,7 @@ from typing import Any, LiteralString, NamedTuple, Protocol
 import psycopg
 import structlog
 
+from domain.account import AccountErased
 from domain.errors import AtelierError, Unavailable, UnknownEvent
 from domain.events import Recorded, Unreadable
 from projections.model import Projection
@@ -43,6 +44,9 @@ PARK: LiteralString = """-- Set an event aside until somebody retries it.
 INSERT INTO atelier_parked (projection, generation, position, aggregate_id, account,
                             event_id, error)
 VALUES (%s, %s, %s, %s, %s, %s, %s)"""
+
+FORGET: LiteralString = """-- What was set aside of somebody erased is of no use any more.
+DELETE FROM atelier_parked WHERE projection = %s AND generation = %s AND account = %s"""
 
 
 class LostLock(AtelierError):
@@ -114,10 +118,13 @@ class Runner:
         projection: Projection,
         connect: Callable[[], Connection],
         read: Reading,
+        applied: Callable[[int, float], object] = lambda events, seconds: None,
     ) -> None:
+        """`applied` hears of each batch: how many events, and in how many seconds."""
         self._projection = projection
         self._connect = connect
         self._read = read
+        self._applied = applied
 
     def run(self, leader: Leader, wait: Callable[[], object], stop: threading.Event) -> None:
         """Follow the log until `stop`; a fault of Postgres or of the log is waited out."""
@@ -143,7 +150,9 @@ class Runner:
         at = Standing(*row)
         passage = self._read(at.position, BATCH, projection.types, personal=projection.personal)
         if passage.position > at.position:
+            began = time.perf_counter()
             self._apply_batch(connection, at, passage)
+            self._applied(passage.position - at.position, time.perf_counter() - began)
         return passage.position - at.position
 
     def _follow(
@@ -180,10 +189,14 @@ class Runner:
         apply: Callable[[Connection, int, Recorded], None],
     ) -> None:
         with connection.transaction():
-            generation = at.generation
-            parked = self._parked_among(connection, generation, passage.events) if at.parked else ()
+            generation, parked = at.generation, at.parked
+            aside = self._parked_among(connection, generation, passage.events) if parked else set()
             for recorded in passage.events:
-                if recorded.aggregate_id in parked:
+                if parked and isinstance(recorded.event, AccountErased):
+                    model = self._projection.name
+                    connection.execute(FORGET, [model, generation, recorded.account])
+                    aside = self._parked_among(connection, generation, passage.events)
+                if recorded.aggregate_id in aside:
                     self._park(connection, generation, recorded, None)
                 else:
                     apply(connection, generation, recorded)

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
+from domain.account import AccountErased
 from domain.events import Recorded
 from domain.render import (
     RenderCancelled,
@@ -18,7 +19,7 @@ from domain.render import (
     Requested,
 )
 from projections.gallery import FILES_PER_EVENT, ITEM
-from projections.model import Projection, Statement
+from projections.model import KNOWN, Projection, Statement
 from projections.reading import Answer, Question, Reader
 
 NEWEST_ENDED = 100
@@ -44,9 +45,12 @@ CREATE TABLE {table} (
 );
 CREATE INDEX ON {table} (account, place DESC)"""
 
-INSERT: LiteralString = """-- A task enters; its place is the position of its request, for ever.
+INSERT: LiteralString = (
+    """-- A task enters; its place is the position of its request, for ever.
 INSERT INTO {table} (task, account, place, vip, status)
-VALUES (%(task)s, %(account)s, %(place)s, %(vip)s, 'PENDING')"""
+SELECT %(task)s, %(account)s, %(place)s, %(vip)s, 'PENDING' WHERE """
+    + KNOWN
+)
 
 STATUS: LiteralString = """-- A task is claimed or given back.
 UPDATE {table} SET status = %(status)s, attempt = %(attempt)s WHERE task = %(task)s"""
@@ -62,6 +66,9 @@ UPDATE {table} SET status = 'FAILED', error_code = %(code)s, error_message = %(m
 REMOVED: LiteralString = """-- Some of a task's files are gone.
 UPDATE {table} SET files = (SELECT coalesce(jsonb_agg(f), '[]') FROM jsonb_array_elements(files) f
                              WHERE f ->> 'key' <> ALL(%(keys)s)) WHERE task = %(task)s"""
+
+ERASED: LiteralString = """-- Whoever is erased leaves no tasks behind.
+DELETE FROM {table} WHERE account = %(account)s"""
 
 
 class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +125,8 @@ def apply(recorded: Recorded) -> list[Statement]:
             return [Statement(FAILED, task | end)]
         case RenderFileRemoved():
             return [Statement(REMOVED, task | {"keys": list(event.keys)})]
+        case AccountErased():
+            return [Statement(ERASED, {"account": recorded.account})]
         case _:
             return []
 
@@ -133,6 +142,7 @@ PROJECTION = Projection(
         RenderFailed,
         RenderCancelled,
         RenderFileRemoved,
+        AccountErased,
     ),
     apply=apply,
 )

@@ -1,17 +1,21 @@
 """Deletes from the media store what events say is gone, and sweeps what attempts left behind."""
 
+import contextlib
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import LiteralString, Protocol
+from typing import Any, LiteralString, Protocol
 from uuid import UUID
 
 import structlog
 
+from commands import Origin, carry_out
+from commands.ports import EventStore
+from commands.render import CancelRender
 from domain import render
-from domain.account import AvatarUploaded
-from domain.errors import AtelierError
+from domain.account import AccountErased, AvatarUploaded
+from domain.errors import AtelierError, TaskEnded
 from domain.events import Recorded, fold
 from domain.render import (
     ImageToVideoRequested,
@@ -19,6 +23,7 @@ from domain.render import (
     RenderCompleted,
     RenderFailed,
     RenderFileRemoved,
+    Requested,
 )
 from infra.media import StoredObject
 from infra.postgres import Pool, answered
@@ -30,6 +35,8 @@ NAME = "media_cleaner"
 BATCH = 500
 RETRY_S = 2.0
 SWEEP_EVERY_S = 3_600.0
+SWEPT_DAYS = 7  # for so long what comes late for somebody erased is looked for
+ENDS = [kind.stored_name for kind in (RenderCancelled, RenderCompleted, RenderFailed)]
 
 STAGED = re.compile(r"staging/(?P<task>[0-9a-f-]{36})/(?P<attempt>\d+)/.")
 
@@ -43,15 +50,25 @@ SELECT position FROM atelier_followers WHERE follower = %s"""
 ADVANCE: LiteralString = """-- What lies up to here has been deleted.
 UPDATE atelier_followers SET position = %s WHERE follower = %s"""
 
+UNFINISHED: LiteralString = """-- Which tasks of an account have not ended?
+SELECT r.aggregate_id FROM atelier_events r
+ WHERE r.account = %(account)s AND r.aggregate_version = 1 AND r.type LIKE 'render.%%'
+   AND NOT EXISTS (SELECT FROM atelier_events e
+                    WHERE e.aggregate_id = r.aggregate_id AND e.type = ANY(%(ends)s))"""
 
-class Log(Protocol):
-    """The events, by position and by aggregate."""
+LIVES: LiteralString = """-- Does the account exist, and has not been erased?
+SELECT EXISTS (SELECT FROM atelier_keys WHERE account = %s)"""
+
+ERASED_OF_LATE: LiteralString = """-- Who has been erased in the last days?
+SELECT (state::json ->> 'number')::integer FROM atelier_events
+ WHERE type = 'account.erased.v1' AND recorded_at > now() - make_interval(days => %s)"""
+
+
+class Log(EventStore, Protocol):
+    """The events, by position as well as by aggregate."""
 
     def read(self, after: int, limit: int) -> list[Recorded]:
         """Up to `limit` events after a position."""
-
-    def load(self, aggregate_id: UUID) -> list[Recorded]:
-        """One aggregate's history."""
 
 
 class Media(Protocol):
@@ -105,6 +122,7 @@ class Cleaner:
         assert row is not None
         batch = self._events.read(row[0], BATCH)
         for recorded in batch:
+            self._cancel(recorded)
             for key in (*self._gone(recorded), *self._used(recorded)):
                 self._media.delete(key)
         if batch:
@@ -112,13 +130,44 @@ class Cleaner:
                 connection.execute(ADVANCE, [batch[-1].position, NAME])
         return len(batch)
 
+    def _cancel(self, recorded: Recorded) -> None:
+        """Whoever is erased waits for nothing more; a request may just have slipped in."""
+        match recorded.event:
+            case AccountErased():
+                tasks = self._ask(UNFINISHED, {"account": recorded.account, "ends": ENDS})
+            case Requested() if not self._lives(recorded.account):
+                tasks = [(recorded.aggregate_id,)]
+            case _:
+                return
+        by = Origin(
+            actor=NAME, correlation_id=recorded.correlation_id, causation_id=recorded.event_id
+        )
+        for (task,) in tasks:
+            with contextlib.suppress(TaskEnded):
+                command = CancelRender(aggregate_id=task, account=recorded.account)
+                carry_out(command, self._events, by)
+
+    def _lives(self, account: UUID | None) -> bool:
+        ((lives,),) = self._ask(LIVES, [account])
+        return bool(lives)
+
+    def _ask(self, query: LiteralString, values: Any) -> list[tuple[Any, ...]]:
+        with answered(), self._pool.connection() as connection:
+            return connection.execute(query, values).fetchall()
+
     def _gone(self, recorded: Recorded) -> Iterable[str]:
         """What nobody needs since the event."""
         match recorded.event:
             case RenderFileRemoved(keys=keys):
                 return keys
+            case AccountErased(number=number):
+                return [found.key for found in self._media.list(f"{number}/")]
+            case AvatarUploaded() as new if not self._lives(recorded.account):
+                return new.picture.key, new.thumbnail.key, *new.replaced
             case AvatarUploaded(replaced=keys):
                 return keys
+            case RenderCompleted(files=files) if not self._lives(recorded.account):
+                return [file.key for file in files]
             case RenderCancelled():
                 return [
                     staged.key for staged in self._media.list(f"staging/{recorded.aggregate_id}/")
@@ -138,7 +187,10 @@ class Cleaner:
                 return ()
 
     def sweep(self) -> None:
-        """Delete staged files of attempts that are over."""
+        """Delete staged files of attempts that are over, and what came late for the erased."""
+        for (number,) in self._ask(ERASED_OF_LATE, [SWEPT_DAYS]):
+            for late in list(self._media.list(f"{number}/")):
+                self._media.delete(late.key)
         for staged in list(self._media.list("staging/")):
             if (found := STAGED.match(staged.key)) is None:
                 continue  # not ours

@@ -12,21 +12,21 @@ import structlog
 
 from commands import Command, Origin, Outcome, carry_out
 from commands.ports import EventStore
-from commands.render import CompleteRender, FailAttempt, RequeueRender, StartRender
+from commands.render import CancelRender, CompleteRender, FailAttempt, RequeueRender, StartRender
 from domain import render
-from domain.errors import AccountErased, NotClaimable, StaleAttempt, Unavailable
+from domain.errors import AccountErased, NotClaimable, StaleAttempt, TaskEnded, Unavailable
 from domain.events import fold
 from domain.render import RenderStarted, Requested
+from infra.metrics import RENDER
 from projections.queue import Claimable
 from render_consumers.engine import Product, Result, SourceGone
-from render_consumers.leases import Leases
+from render_consumers.leases import Heartbeat, Leases
 from render_consumers.painting.painter import Stopped
 
 log = structlog.get_logger("atelier.render")
 
 CANDIDATES = 5
 RETRY_S = 1.0
-TELL_EVERY_S = 0.25  # at most: each telling of the progress renews the lease
 MOST_BACKOFF_S = 60.0
 
 T = TypeVar("T")
@@ -138,35 +138,47 @@ class Consumer:
     def _work(self, claim: Claim, stop: threading.Event) -> None:
         began = time.monotonic()
         with Heartbeat(self._leases, claim.task) as heartbeat:
-            try:
-                result = self._render(
-                    claim, lambda: stop.is_set() or heartbeat.lost.is_set(), heartbeat.tell
-                )
-                try:
-                    self._insist(lambda: self._publish(claim, result), stop)
-                except StaleAttempt:
-                    self._tidy(claim, result)
-                    raise
-                self._tidy(claim, result)
-                log.info(
-                    "rendered",
-                    task=str(claim.task),
-                    attempt=claim.attempt,
-                    seconds=round(time.monotonic() - began, 2),
-                )
-            except Stopped:
-                self._give_back(claim, "stopped", 0, stop)
-            except StaleAttempt:
-                log.warning("attempt is stale", task=str(claim.task), attempt=claim.attempt)
-            except Unavailable:
-                backoff = min(2.0**claim.attempt, MOST_BACKOFF_S)
-                self._give_back(claim, "media_store_unavailable", backoff, stop)
-            except SourceGone as error:
-                self._fail(claim, stop, "source_gone", str(error))
-            except Exception:
-                log.exception("attempt failed", task=str(claim.task), attempt=claim.attempt)
-                self._fail(claim, stop, "render_error", "the task could not be rendered")
+            outcome = self._attempted(claim, heartbeat, stop)
+        seconds = time.monotonic() - began
+        RENDER.labels(outcome).observe(seconds)
+        if outcome == "rendered":
+            task = str(claim.task)
+            log.info("rendered", task=task, attempt=claim.attempt, seconds=round(seconds, 2))
         self._let_go(claim)
+
+    def _attempted(self, claim: Claim, heartbeat: Heartbeat, stop: threading.Event) -> str:
+        """Render and publish, or report why not; tells in a word how it ended."""
+        try:
+            result = self._render(
+                claim, lambda: stop.is_set() or heartbeat.lost.is_set(), heartbeat.tell
+            )
+            try:
+                self._insist(lambda: self._publish(claim, result), stop)
+            except (StaleAttempt, AccountErased):
+                self._tidy(claim, result)
+                raise
+            self._tidy(claim, result)
+            return "rendered"
+        except Stopped:
+            self._give_back(claim, "stopped", 0, stop)
+            return "stopped"
+        except StaleAttempt:
+            log.warning("attempt is stale", task=str(claim.task), attempt=claim.attempt)
+            return "stale"
+        except AccountErased:
+            self._give_up(claim, stop)
+            return "erased"
+        except Unavailable:
+            backoff = min(2.0**claim.attempt, MOST_BACKOFF_S)
+            self._give_back(claim, "media_store_unavailable", backoff, stop)
+            return "unavailable"
+        except SourceGone as error:
+            self._fail(claim, stop, "source_gone", str(error))
+            return "failed"
+        except Exception:
+            log.exception("attempt failed", task=str(claim.task), attempt=claim.attempt)
+            self._fail(claim, stop, "render_error", "the task could not be rendered")
+            return "failed"
 
     def _render(
         self, claim: Claim, should_stop: Callable[[], bool], told: Callable[[float], object]
@@ -194,19 +206,20 @@ class Consumer:
         )
         try:
             self._carry_out(command, claim.correlation_id)
+        except AccountErased:
+            self._unpublish(result)
+            raise
         except StaleAttempt:
-            self._unpublish(claim, result)
+            # After any other end the names are those of another attempt's files.
+            history = self._store.load(claim.task)
+            if fold(render.evolve, render.initial, history).status == "cancelled":
+                self._unpublish(result)
             raise
 
-    def _unpublish(self, claim: Claim, result: Result) -> None:
-        """Take back what was copied just before the task was cancelled.
-
-        After any other end the names are those of another attempt's files.
-        """
-        history = self._store.load(claim.task)
-        if fold(render.evolve, render.initial, history).status == "cancelled":
-            for product in result.products:
-                self._media.delete(product.file.key)
+    def _unpublish(self, result: Result) -> None:
+        """Take back what was copied just before the task was cancelled or its person erased."""
+        for product in result.products:
+            self._media.delete(product.file.key)
 
     def _tidy(self, claim: Claim, result: Result) -> None:
         with contextlib.suppress(Unavailable):  # what stays in staging is swept later
@@ -226,6 +239,10 @@ class Consumer:
         )
         self._report(command, claim, stop)
 
+    def _give_up(self, claim: Claim, stop: threading.Event) -> None:
+        log.info("task given up", task=str(claim.task), why="account_erased")
+        self._report(CancelRender(aggregate_id=claim.task, account=claim.account), claim, stop)
+
     def _fail(self, claim: Claim, stop: threading.Event, code: str, message: str) -> None:
         command = FailAttempt(
             aggregate_id=claim.task,
@@ -239,7 +256,7 @@ class Consumer:
     def _report(self, command: Command, claim: Claim, stop: threading.Event) -> None:
         try:
             self._insist(lambda: self._carry_out(command, claim.correlation_id), stop)
-        except StaleAttempt:
+        except (StaleAttempt, TaskEnded):
             log.warning("attempt is stale", task=str(claim.task), attempt=claim.attempt)
         except Unavailable:
             log.warning("not given back: the lease will run out", task=str(claim.task))
@@ -262,50 +279,6 @@ class Consumer:
     def _carry_out(self, command: Command, correlation_id: UUID) -> Outcome:
         origin = Origin(actor=f"consumer:{self._name}", correlation_id=correlation_id)
         return carry_out(command, self._store, origin)
-
-
-class Heartbeat:
-    """Renews a task's lease while its owner works, and with it notes the progress.
-
-    ``lost`` is set when somebody else took the lease or the task has ended, as by cancelling.
-    """
-
-    def __init__(self, leases: Leases, task: UUID) -> None:
-        self.lost = threading.Event()
-        self._leases = leases
-        self._task = task
-        self._done = threading.Event()
-        self._news = threading.Event()
-        self._progress = 0.0
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-
-    def __enter__(self) -> "Heartbeat":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._news.set()
-        self._thread.join()
-
-    def tell(self, progress: float) -> None:
-        """Note how far the work is, from 0 to 1."""
-        self._progress = progress
-        self._news.set()
-
-    def _beat(self) -> None:
-        while True:
-            if self._news.wait(self._leases.seconds / 3):
-                self._news.clear()
-                self._done.wait(TELL_EVERY_S)
-            if self._done.is_set():
-                return
-            try:
-                if not self._leases.renew(self._task, self._progress):
-                    self.lost.set()
-                    return
-            except Unavailable:
-                continue  # the lease lasts three beats
 
 
 def _staged(claim: Claim, product: Product) -> str:

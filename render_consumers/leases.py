@@ -1,11 +1,14 @@
 """Leases: who works on which task until when, by Postgres' clock."""
 
+import threading
 from typing import LiteralString
 from uuid import UUID
 
+from domain.errors import Unavailable
 from domain.render import RenderCancelled, RenderCompleted, RenderFailed
 from infra.postgres import Pool, answered
 
+TELL_EVERY_S = 0.25  # at most: each telling of the progress renews the lease
 ENDS = [kind.stored_name for kind in (RenderCancelled, RenderCompleted, RenderFailed)]
 
 TAKE: LiteralString = """-- Take a task's lease when nobody holds it.
@@ -60,3 +63,47 @@ class Leases:
         }
         with answered(), self._pool.connection() as connection:
             return connection.execute(sql, values).rowcount == 1
+
+
+class Heartbeat:
+    """Renews a task's lease while its owner works, and with it notes the progress.
+
+    ``lost`` is set when somebody else took the lease or the task has ended, as by cancelling.
+    """
+
+    def __init__(self, leases: Leases, task: UUID) -> None:
+        self.lost = threading.Event()
+        self._leases = leases
+        self._task = task
+        self._done = threading.Event()
+        self._news = threading.Event()
+        self._progress = 0.0
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> "Heartbeat":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._news.set()
+        self._thread.join()
+
+    def tell(self, progress: float) -> None:
+        """Note how far the work is, from 0 to 1."""
+        self._progress = progress
+        self._news.set()
+
+    def _beat(self) -> None:
+        while True:
+            if self._news.wait(self._leases.seconds / 3):
+                self._news.clear()
+                self._done.wait(TELL_EVERY_S)
+            if self._done.is_set():
+                return
+            try:
+                if not self._leases.renew(self._task, self._progress):
+                    self.lost.set()
+                    return
+            except Unavailable:
+                continue  # the lease lasts three beats

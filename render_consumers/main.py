@@ -76,6 +76,7 @@ def run(settings: Settings) -> None:
     )
     feed = Feed(settings, wake.tell)
     threads = [
+        threading.Thread(target=store.keys.watch, args=(stop,), daemon=True),
         threading.Thread(target=feed.follow, args=(stop,), daemon=True),
         threading.Thread(target=_clean, args=(settings, pool, store, media, stop), daemon=True),
     ]

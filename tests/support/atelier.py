@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -46,12 +47,14 @@ class Atelier:
         self.data = data
         self.outside = outside
         self.port = free_port()
+        self.metrics_port = _free_run()
         self.output: list[str] = []
         self._environ = {
             **os.environ,
             **outside.environ,
             "ATELIER_DATA": str(data),
             "ATELIER_PORT": str(self.port),
+            "ATELIER_METRICS_PORT": str(self.metrics_port),
             "ATELIER_LEASE_SECONDS": "5",
             # All of a test's people come from one address.
             "ATELIER_LOGIN_LIMIT": "1000000",
@@ -80,6 +83,17 @@ class Atelier:
     def settings(self) -> Settings:
         """What its processes have been given."""
         return Settings.load(self._environ)
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command of the command line beside it, without a terminal."""
+        return subprocess.run(
+            [sys.executable, "-m", "api", *words],
+            env=self._environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     def client(self) -> httpx.Client:
         """A client of its API."""
@@ -209,6 +223,17 @@ def expect(response: httpx.Response, status: int = 200) -> Any:
     """The JSON of an answer with this status."""
     assert response.status_code == status, f"{response.status_code}: {response.text}"
     return response.json()
+
+
+def _free_run() -> int:
+    """The first of four free ports in a row, one for each process."""
+    while True:
+        first = free_port()
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            for n in range(4):
+                probe = stack.enter_context(socket.socket())
+                probe.bind(("127.0.0.1", first + n))
+            return first
 
 
 def _command_line(process: psutil.Process) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from commands import HANDLERS, Command
-from domain.account import AccountRegistered, AvatarFile, AvatarUploaded
+from domain.account import AccountErased, AccountRegistered, AvatarFile, AvatarUploaded
 from domain.errors import AtelierError
 from domain.events import Event, NewEvent
 from domain.garment import GarmentDetails
@@ -142,6 +142,14 @@ def make_store(pool: Pool) -> EventStore:
     return EventStore(pool, KeyRing(pool, MASTER_KEY), HASH_KEY)
 
 
+def lose_key(*stores: EventStore, account: UUID = ACCOUNT) -> None:
+    """Delete an account's key as an erasure does, but without its event; the stores hear of it."""
+    with connect(stores[0]._recorder.url) as connection:
+        connection.execute("DELETE FROM atelier_keys WHERE account = %s", [account])
+    for store in stores:
+        store.keys.forget(account)
+
+
 def make_read_models(url: str) -> None:
     """Make the tables of all read models."""
     with connect(url) as connection:
@@ -200,6 +208,10 @@ def avatar_keys(ms: int) -> tuple[str, str]:
 def _avatar_file(ms: int, end: str, kind: str, size: int, sha256: str) -> AvatarFile:
     key = f"33/avatar/avatar_{ms}{end}"
     return AvatarFile(key=key, content_type=kind, size=size, sha256=sha256)
+
+
+def erased(number: int = 33) -> AccountErased:
+    return AccountErased(number=number)
 
 
 def requested(**changes: Any) -> RenderRequested:

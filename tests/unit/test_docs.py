@@ -1,11 +1,20 @@
 """The documents say what the code does."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+from prometheus_client import Counter, Histogram
+
 from api.command_table import COMMANDS
+from api.metrics import ABOUT
+from infra import metrics
 from infra.settings import VARIABLES
+from tests.unit.api.test_status import worst
 
 ROOT = Path(__file__).parents[2]
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
 
 def test_every_setting_stands_in_the_settings_page_with_its_default_and_purpose() -> None:
@@ -26,3 +35,36 @@ def test_the_readme_names_every_command_and_starts_with_what_it_is() -> None:
 
 def test_every_picture_in_the_readme_is_there() -> None:
     assert (ROOT / "docs" / "demo.jpg").stat().st_size > 10_000
+
+
+def test_the_operations_page_tells_of_every_metric_and_of_no_other() -> None:
+    rows = re.findall(r"^\| `(atelier_\w+)` \|", OPERATIONS, re.M)
+    assert sorted(rows) == sorted({*ABOUT, *own_metrics()})
+    assert set(re.findall(r"atelier_\w+?(?=_count\b|\W)", OPERATIONS)) == set(rows)
+
+
+def own_metrics() -> Iterator[str]:
+    """The names of what each process counts and times."""
+    for each in vars(metrics).values():
+        if isinstance(each, Histogram | Counter):
+            (described,) = each.describe()
+            yield described.name + ("_total" if isinstance(each, Counter) else "")
+
+
+def test_the_operations_page_tells_of_every_line_of_the_status_screen() -> None:
+    told = {name.strip("` ") for name in re.findall(r"^\| (`[\w …]+`) \|", OPERATIONS, re.M)}
+    lines = {"read model …" if "read model" in each.name else each.name for each in worst()}
+    assert lines <= told
+
+
+def test_the_examples_for_prometheus_can_be_read_and_name_what_there_is() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", OPERATIONS, re.S)
+    scrape, rules = (yaml.safe_load(block) for block in blocks)
+    (job,) = scrape["scrape_configs"]
+    (found,) = job["dns_sd_configs"]
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    for name in found["names"]:
+        assert services[name]["environment"]["ATELIER_METRICS_PORT"] == found["port"]
+        assert str(found["port"]) in services[name]["expose"]
+    for rule in rules["groups"][0]["rules"]:
+        assert re.search(r"atelier_\w+", rule["expr"])

@@ -62,6 +62,7 @@ DETAILS = {"face_shape": "round"}
 WALK = {
     "GET /get_user_info": [Step("/get_user_info")],
     "POST /update_user_info": [Step("/update_user_info", {"ethnicity": "other"})],
+    "DELETE /account": [Step("/account")],
     "GET /get_user_details": [Step("/get_user_details")],
     "POST /update_user_details": [Step("/update_user_details", DETAILS)],
     "GET /get_avatar": [Step("/get_avatar")],

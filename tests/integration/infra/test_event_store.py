@@ -41,6 +41,7 @@ from tests.support.scenario import (
     enveloped,
     eventually_refused,
     failed,
+    lose_key,
     make_store,
     opened_pool,
     registered,
@@ -501,7 +502,7 @@ def test_another_process_reads_personal_fields_under_the_same_master_key(story, 
 def test_what_an_erased_account_sealed_reads_as_none(story, pool):
     story.tell(ACCOUNT, registered())
     task = story.request()
-    story.store.keys.discard(ACCOUNT)
+    lose_key(story.store)
     elsewhere = make_store(pool)
     fields = ("email", "full_name", "date_of_birth", "ethnicity", "gender")
     assert elsewhere.load(ACCOUNT)[0].event == registered(**dict.fromkeys(fields))
@@ -511,7 +512,7 @@ def test_what_an_erased_account_sealed_reads_as_none(story, pool):
 
 def test_nothing_personal_is_stored_for_an_erased_account(story, log):
     story.tell(ACCOUNT, registered())
-    story.store.keys.discard(ACCOUNT)
+    lose_key(story.store)
     with pytest.raises(AccountErased):
         story.request()
     assert log.head()[1] == 1
@@ -521,7 +522,7 @@ def test_the_account_of_others_keeps_its_key(story, pool):
     other = uuid4()
     story.register(other)
     story.register()
-    story.store.keys.discard(ACCOUNT)
+    lose_key(story.store)
     expected = registered(email=f"{other}@example.org")
     assert make_store(pool).load(other)[0].event == expected
 

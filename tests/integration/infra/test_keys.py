@@ -1,4 +1,5 @@
 import secrets
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -6,9 +7,19 @@ import pytest
 from cryptography.exceptions import InvalidTag
 
 from domain.errors import AccountErased
+from infra.event_store import EventStore
 from infra.keys import KeyRing, email_key, normalised_email
 from infra.postgres import connect
-from tests.support.scenario import ACCOUNT, MASTER_KEY, opened_pool
+from tests.support.scenario import (
+    ACCOUNT,
+    MASTER_KEY,
+    Story,
+    enveloped,
+    erased,
+    eventually,
+    opened_pool,
+    registered,
+)
 
 PLACE = b"account.registered.v1:1"
 
@@ -63,7 +74,6 @@ def test_no_account_opens_what_another_sealed(ring):
 def test_a_key_is_made_once(ring, pool):
     sealed = ring.seal(ACCOUNT, b"Ada", PLACE)
     ring.create(ACCOUNT)
-    ring.discard(uuid4())
     assert KeyRing(pool, MASTER_KEY).open(ACCOUNT, sealed, PLACE) == b"Ada"
 
 
@@ -81,11 +91,70 @@ def test_of_many_who_make_a_key_all_hold_the_same(pool):
 
 def test_without_its_key_nothing_is_opened_and_nothing_sealed(ring, pool):
     sealed = ring.seal(ACCOUNT, b"Ada", PLACE)
-    ring.discard(ACCOUNT)
+    with pool.connection() as connection:
+        connection.execute("DELETE FROM atelier_keys")
+    ring.forget(ACCOUNT)
     for one in (ring, KeyRing(pool, MASTER_KEY)):
         assert one.open(ACCOUNT, sealed, PLACE) is None
         with pytest.raises(AccountErased):
             one.seal(ACCOUNT, b"Ada", PLACE)
+
+
+def test_an_erasure_elsewhere_is_heard_of_at_once(ring, pool):
+    stop = threading.Event()
+    watcher = threading.Thread(target=ring.watch, args=(stop,))
+    watcher.start()
+    try:
+        store = EventStore(pool, KeyRing(pool, MASTER_KEY), b"secret")
+        Story(store).tell(ACCOUNT, registered())
+        eventually(lambda: is_heard(pool))
+        ring.seal(ACCOUNT, b"Ada", PLACE)
+        assert ring.remembers(ACCOUNT)
+        store.append([enveloped(erased(), ACCOUNT, 2)])
+        eventually(lambda: not ring.remembers(ACCOUNT))
+        with pytest.raises(AccountErased):
+            ring.seal(ACCOUNT, b"Ada", PLACE)
+    finally:
+        stop.set()
+        watcher.join()
+
+
+def test_who_cannot_hear_of_erasures_forgets_all_keys(ring, pool):
+    stop = threading.Event()
+    watcher = threading.Thread(target=ring.watch, args=(stop,))
+    watcher.start()
+    try:
+        eventually(lambda: is_heard(pool))
+        ring.seal(ACCOUNT, b"Ada", PLACE)
+        with pool.connection() as connection:
+            connection.execute(f"SELECT pg_terminate_backend(pid) {LISTENING}")
+        eventually(lambda: not ring.remembers(ACCOUNT))
+    finally:
+        stop.set()
+        watcher.join()
+
+
+def test_a_key_that_was_being_loaded_while_it_was_erased_is_not_kept(ring, monkeypatch):
+    load = ring._load
+
+    def erased_meanwhile(account):
+        key = load(account)
+        ring.forget(account)
+        return key
+
+    monkeypatch.setattr(ring, "_load", erased_meanwhile)
+    ring.seal(ACCOUNT, b"Ada", PLACE)
+    assert not ring.remembers(ACCOUNT)
+
+
+def is_heard(pool):
+    """Whether somebody listens for erasures."""
+    with pool.connection() as connection:
+        return connection.execute(f"SELECT pid {LISTENING}").fetchone()
+
+
+LISTENING = """FROM pg_stat_activity
+ WHERE query = 'LISTEN atelier_erased' AND datname = current_database()"""
 
 
 def test_the_table_holds_no_key_that_opens_anything_by_itself(ring, postgres_url):

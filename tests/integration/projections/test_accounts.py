@@ -4,13 +4,12 @@ import pytest
 
 from domain.account import AccountDetailsUpdated, AccountInfoUpdated
 from domain.errors import AccountErased
-from infra.keys import KeyRing
 from projections.accounts import PROJECTION, account, avatar, details
 from tests.support.scenario import (
     ACCOUNT,
-    MASTER_KEY,
     avatar_keys,
     avatar_uploaded,
+    lose_key,
     registered,
     requested,
 )
@@ -93,8 +92,7 @@ def test_what_it_has_no_use_for_still_moves_it_on(given, models):
 
 
 def test_somebody_erased_is_projected_with_nothing_known(models, pool):
-    KeyRing(pool, MASTER_KEY).discard(ACCOUNT)
-    models.story.store.keys.discard(ACCOUNT)
+    lose_key(models.story.store)
     models.catch_up(PROJECTION)
     (row,) = models.rows(PROJECTION)
     assert row["number"] == 33
@@ -105,7 +103,7 @@ def test_somebody_erased_is_projected_with_nothing_known(models, pool):
 def test_nothing_is_answered_for_somebody_erased(models, pool):
     models.catch_up(PROJECTION)
     assert models.ask(account, ACCOUNT).rows[0].number == 33
-    KeyRing(pool, MASTER_KEY).discard(ACCOUNT)
+    lose_key(models.story.store)
     for question in (account, details, avatar):
         with pytest.raises(AccountErased):
             models.ask(question, ACCOUNT)

@@ -1,4 +1,5 @@
 import threading
+from uuid import uuid4
 
 import pytest
 
@@ -13,12 +14,15 @@ from tests.support.scenario import (
     avatar_uploaded,
     cancelled,
     completed,
+    erased,
     eventually,
     failed,
     image_to_video_requested,
+    registered,
     removed,
     requeued,
     started,
+    upscale_requested,
 )
 
 
@@ -33,7 +37,7 @@ def put(studio, *keys):
 
 
 def test_files_that_an_event_says_are_removed_are_deleted(studio, cleaner):
-    assert cleaner.catch_up() == 0
+    cleaner.catch_up()
     put(studio, "33/gallery/a.jpg", "33/gallery/a_thumbnail.jpg", "33/gallery/b.jpg")
     studio.story.tell(TASK, removed("a.jpg", "33/gallery/a.jpg", "33/gallery/a_thumbnail.jpg"))
     assert cleaner.catch_up() == 1
@@ -50,11 +54,20 @@ def test_the_avatar_before_the_newest_is_deleted(studio, cleaner):
     assert studio.keys() == sorted(avatar_keys(2))
 
 
-def test_it_starts_from_now(studio, cleaner):
+def test_one_whose_place_is_lost_starts_from_now(studio, cleaner):
     put(studio, "33/gallery/a.jpg")
     studio.story.tell(TASK, removed("a.jpg", "33/gallery/a.jpg"))
+    with studio.pool.connection() as connection:
+        connection.execute("DELETE FROM atelier_followers")
     assert cleaner.catch_up() == 0
     assert studio.keys() == ["33/gallery/a.jpg"]
+
+
+def test_the_first_one_starts_with_the_log(studio, cleaner):
+    put(studio, "33/gallery/a.jpg")
+    studio.story.tell(TASK, removed("a.jpg", "33/gallery/a.jpg"))
+    assert cleaner.catch_up() == 2  # the registration, too
+    assert studio.keys() == []
 
 
 def test_another_one_goes_on_where_it_stood(studio, cleaner, pool):
@@ -151,7 +164,6 @@ def test_a_running_one_sweeps_and_then_follows_the_log(studio, cleaner):
     thread.start()
     try:
         eventually(lambda: studio.keys("staging/") == [])
-        eventually(lambda: stands(studio))
         studio.story.tell(TASK, removed("a.jpg", "33/gallery/a.jpg"))
         eventually(lambda: studio.keys() == [])
     finally:
@@ -159,7 +171,68 @@ def test_a_running_one_sweeps_and_then_follows_the_log(studio, cleaner):
         thread.join()
 
 
-def stands(studio):
-    """Whether the cleaner has taken its place in the log."""
-    with studio.pool.connection() as connection:
-        return connection.execute("SELECT FROM atelier_followers").fetchone() is not None
+# Somebody erased.
+
+
+def test_all_files_of_somebody_erased_are_deleted_and_no_others(studio, cleaner):
+    kept = ["3/avatar/a.png", "333/gallery/b.jpg"]
+    put(studio, *kept, *avatar_keys(1), "33/gallery/a.jpg", UPLOAD)
+    studio.story.tell(ACCOUNT, erased(33))
+    cleaner.catch_up()
+    assert sorted(studio.keys()) == sorted(kept)
+
+
+def test_tasks_of_somebody_erased_are_cancelled_and_those_of_others_are_not(studio, cleaner):
+    other = uuid4()
+    studio.story.register(other)
+    theirs, waiting, given_back = (
+        studio.story.request(other),
+        *(studio.story.request() for _ in "ab"),
+    )
+    done, under_way = studio.story.request(), studio.story.request()
+    studio.story.tell(given_back, started(1), requeued(1))
+    studio.story.tell(done, started(1), completed(1))
+    studio.story.tell(under_way, started(1))
+    put(studio, f"staging/{under_way}/1/a.jpg")
+    studio.story.tell(ACCOUNT, erased())
+    while cleaner.catch_up():
+        pass
+    ends = [studio.kinds(each)[-1] for each in (theirs, waiting, given_back, done, under_way)]
+    assert ends == ["requested", "cancelled", "cancelled", "completed", "cancelled"]
+    assert studio.keys("staging/") == []
+
+
+def test_an_erasure_that_was_interrupted_anywhere_is_finished_by_the_next_cleaner(
+    studio, cleaner, pool, media_server
+):
+    tasks = [studio.story.request() for _ in range(3)]
+    put(studio, "33/gallery/a.jpg", "33/gallery/b.jpg")
+    studio.story.tell(ACCOUNT, erased())
+    media_server.server.kill()
+    with pytest.raises(Unavailable):
+        cleaner.catch_up()  # cancels, and then cannot delete
+    assert [studio.kinds(task)[-1] for task in tasks] == ["cancelled"] * 3
+    media_server.server.restart()
+    another = Cleaner(pool, studio.story.store, studio.media)
+    while another.catch_up():
+        pass
+    assert studio.keys() == []
+    assert [studio.kinds(task) for task in tasks] == [["requested", "cancelled"]] * 3
+
+
+def test_what_comes_late_for_somebody_erased_goes_as_well(studio, cleaner):
+    late = uuid4()
+    studio.story.tell(late, upscale_requested(), started())
+    studio.story.tell(ACCOUNT, registered(), erased())
+    while cleaner.catch_up():
+        pass
+    put(studio, *avatar_keys(1), "33/gallery/a.jpg")
+    studio.story.tell(ACCOUNT, avatar_uploaded(1))
+    slipped_in = uuid4()
+    studio.story.tell(slipped_in, upscale_requested())
+    while cleaner.catch_up():
+        pass
+    assert studio.kinds(slipped_in) == ["upscale_requested", "cancelled"]
+    assert studio.keys() == ["33/gallery/a.jpg"]  # which no event names
+    cleaner.sweep()
+    assert studio.keys() == []

@@ -11,17 +11,17 @@ from commands import Origin, carry_out
 from commands.render import StartRender
 from domain.errors import Unavailable
 from domain.render import RenderFailed, RenderRequeued, RenderStarted
-from infra.keys import KeyRing
 from infra.postgres import CONNECT_TIMEOUT_S
 from render_consumers.engine import SourceGone
 from render_consumers.painting.painter import Stopped
 from tests.integration.render_consumers.conftest import SmallEngine
 from tests.support.scenario import (
     ACCOUNT,
-    MASTER_KEY,
     cancelled,
+    erased,
     eventually,
     image_to_video_requested,
+    lose_key,
     upscale_requested,
 )
 
@@ -155,24 +155,24 @@ def test_a_task_whose_consumers_died_three_times_is_given_up(studio):
     assert studio.lease_count() == 0
 
 
-def test_the_task_of_somebody_erased_fails_without_being_drawn(studio, pool):
+def test_the_task_of_somebody_erased_is_given_up_without_being_drawn(studio):
     task = studio.story.request()
-    KeyRing(pool, MASTER_KEY).discard(ACCOUNT)
-    studio.story.store.keys.discard(ACCOUNT)
+    studio._next_tasks(1)  # the queue has it
+    lose_key(studio.story.store)
     engine = SmallEngine()
     studio.consumer(engine).work_through(studio.stop)
-    assert studio.kinds(task)[-1] == "failed"
+    assert studio.kinds(task)[-1] == "cancelled"
     assert engine.rendered == []
 
 
-def test_a_video_of_somebody_erased_fails_without_being_drawn(studio, pool):
+def test_a_video_of_somebody_erased_is_given_up_without_being_drawn(studio):
     task = uuid4()
     studio.story.tell(task, image_to_video_requested())
-    KeyRing(pool, MASTER_KEY).discard(ACCOUNT)
-    studio.story.store.keys.discard(ACCOUNT)
+    studio._next_tasks(1)  # the queue has it
+    lose_key(studio.story.store)
     engine = SmallEngine()
     studio.consumer(engine).work_through(studio.stop)
-    assert studio.kinds(task)[-1] == "failed"
+    assert studio.kinds(task)[-1] == "cancelled"
     assert engine.rendered == []
 
 
@@ -438,6 +438,41 @@ def test_what_was_published_just_before_it_was_cancelled_is_taken_back(studio, b
             return getattr(self._media, name)
 
     plain, studio.media = studio.media, CancelledWhileCopying(studio.media)
+    studio.consumer().work_through(studio.stop)
+    assert studio.kinds(begun) == ["requested", "started", "cancelled"]
+    assert [found.key for found in plain.list("")] == []
+
+
+# Somebody erased.
+
+
+def erase(studio):
+    """As another process does, of which this one hears."""
+    studio.story.tell(ACCOUNT, erased())
+    studio.story.store.keys.forget(ACCOUNT)
+
+
+def test_a_task_under_way_of_somebody_erased_is_given_up_and_leaves_no_file(studio, begun):
+    studio.consumer(SmallEngine(lambda _: erase(studio))).work_through(studio.stop)
+    assert studio.kinds(begun) == ["requested", "started", "cancelled"]
+    assert studio.keys() == []
+    assert studio.lease_count() == 0
+
+
+def test_what_was_published_just_before_somebody_was_erased_is_taken_back(studio, begun):
+    class ErasedWhileCopying:
+        def __init__(self, media):
+            self._media = media
+
+        def copy(self, source, target):
+            self._media.copy(source, target)
+            if target.endswith("_thumbnail.jpg"):
+                erase(studio)
+
+        def __getattr__(self, name):
+            return getattr(self._media, name)
+
+    plain, studio.media = studio.media, ErasedWhileCopying(studio.media)
     studio.consumer().work_through(studio.stop)
     assert studio.kinds(begun) == ["requested", "started", "cancelled"]
     assert [found.key for found in plain.list("")] == []

@@ -21,7 +21,7 @@ BESIDE = (
     "projections.reading",
 )
 # These end the process before it serves, or are the demo's own.
-NEVER_ANSWERED = {"port_taken", "demo_failed"}
+NEVER_ANSWERED = {"port_taken", "demo_failed", "not_confirmed", "not_well", "not_migrated"}
 
 
 def errors(root: type[AtelierError] = AtelierError) -> Iterator[type[AtelierError]]:

@@ -2,14 +2,15 @@ import msgspec
 import pytest
 
 from commands.account import (
+    EraseAccount,
     RegisterAccount,
     UpdateAccountDetails,
     UpdateAccountInfo,
     UploadAvatar,
 )
 from domain.account import AccountDetailsUpdated, AccountInfoUpdated, AvatarUploaded
-from domain.errors import NotFound
-from tests.support.scenario import ACCOUNT, avatar_uploaded, given, registered
+from domain.errors import AccountErased, NotFound
+from tests.support.scenario import ACCOUNT, avatar_uploaded, erased, given, registered
 
 REGISTER = RegisterAccount(
     aggregate_id=ACCOUNT,
@@ -122,3 +123,31 @@ def test_an_avatar_under_the_name_of_the_one_before_does_not_delete_itself():
 
 def test_nobody_unknown_can_have_an_avatar():
     given().when(upload(1)).then_refused(NotFound)
+
+
+ERASE = EraseAccount(aggregate_id=ACCOUNT, account=ACCOUNT)
+
+
+def test_erasing_names_the_folder_of_the_account():
+    given(registered(number=44)).when(ERASE).then(erased(44))
+
+
+def test_erasing_twice_adds_no_second_event():
+    given(registered(), erased()).when(ERASE).then_nothing()
+
+
+def test_nobody_unknown_can_be_erased():
+    given().when(ERASE).then_refused(NotFound)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [update(full_name="Ada King"), describe(skin_tone=1), upload(1)],
+    ids=lambda c: type(c).__name__,
+)
+def test_nothing_happens_to_somebody_erased_any_more(command):
+    given(registered(), erased()).when(command).then_refused(AccountErased)
+
+
+def test_somebody_erased_is_not_registered_again_under_the_same_id():
+    given(registered(), erased()).when(REGISTER).then_nothing()

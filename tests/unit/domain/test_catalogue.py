@@ -17,6 +17,7 @@ from tests.support.scenario import (
     avatar_uploaded,
     cancelled,
     completed,
+    erased,
     failed,
     garment_details,
     image_to_video_requested,
@@ -66,6 +67,7 @@ EXAMPLES = {
         hair_color="6B4F30FF",
     ),
     "account.avatar_uploaded.v1": avatar_uploaded(replaced=1738860000000),
+    "account.erased.v1": erased(),
     "garment.listed.v1": GarmentListed(details=garment_details()),
     "garment.revised.v1": GarmentRevised(
         details=garment_details(

@@ -1,0 +1,196 @@
+"""How the whole system does, in figures: read from Postgres, and asked of the servers."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any, Final, LiteralString
+from uuid import UUID
+
+import msgspec
+import psycopg
+
+from domain.errors import AtelierError, Unavailable
+from infra import kafka
+from infra.kafka import EVENTS_TOPIC
+from infra.leader import lock_key
+from infra.media import MediaStore
+from infra.postgres import answered, connect
+from infra.relay import LOCK as RELAY_LOCK
+from infra.settings import Settings
+from projections import queue
+
+ANSWER_S: Final = 2.0
+CLEANER: Final = "media_cleaner"
+PROCESSES: Final = ("render-consumer", "api", "relay", "projector")
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+LOG: LiteralString = """-- Which log is it, and how far has it come?
+SELECT log_id, position, (SELECT e.recorded_at FROM atelier_events e
+                           WHERE e.position = h.position) FROM atelier_head h"""
+
+READERS: LiteralString = """-- How far has each reader of the log come, and since when does it lag?
+WITH reader (name, at, parked) AS (
+    SELECT 'relay', coalesce(max(r.position), 0), 0
+      FROM atelier_relay r WHERE r.topic = %(topic)s
+    UNION ALL
+    SELECT p.projection, p.position, (SELECT count(*) FROM atelier_parked k
+              WHERE k.projection = p.projection AND k.generation = p.generation)
+      FROM atelier_projections p WHERE p.live
+    UNION ALL
+    SELECT f.follower, f.position, 0 FROM atelier_followers f
+)
+SELECT r.name, r.at, greatest(h.position - r.at, 0),
+       coalesce(extract(epoch FROM clock_timestamp() - (
+           SELECT e.recorded_at FROM atelier_events e WHERE e.position = r.at + 1))::float8, 0),
+       r.parked
+  FROM reader r CROSS JOIN atelier_head h ORDER BY r.name"""
+
+LOCKS: LiteralString = """-- Which of our locks are held?
+SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks
+ WHERE locktype = 'advisory' AND granted AND objsubid = 1
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+
+LEASES: LiteralString = """-- Who works, and for how long already?
+SELECT count(*) FILTER (WHERE l.expires_at > now()),
+       count(*) FILTER (WHERE l.expires_at <= now()),
+       coalesce(max(extract(epoch FROM clock_timestamp() - s.recorded_at))
+                FILTER (WHERE l.expires_at > now()), 0)::float8
+  FROM atelier_leases l LEFT JOIN LATERAL (
+       SELECT e.recorded_at FROM atelier_events e
+        WHERE e.aggregate_id = l.task AND e.type = 'render.started.v1'
+        ORDER BY e.aggregate_version DESC LIMIT 1) s ON true"""
+
+CONNECTED: LiteralString = """-- Which of our processes are connected?
+SELECT split_part(application_name, ' ', 2), count(DISTINCT application_name)
+  FROM pg_stat_activity
+ WHERE datname = current_database() AND application_name LIKE 'atelier %%'
+   AND split_part(application_name, ' ', 2) = ANY(%s)
+ GROUP BY 1 ORDER BY 1"""
+
+
+class Reader(msgspec.Struct, frozen=True, kw_only=True):
+    """Who follows the log; ``waiting_seconds`` is the age of the first event that it lacks.
+
+    ``led`` tells whether some process holds the lock to do the work.
+    """
+
+    name: str
+    position: int
+    lag: int
+    waiting_seconds: float
+    parked: int
+    led: bool
+
+    @property
+    def is_model(self) -> bool:
+        """Whether it keeps a read model."""
+        return self.name not in ("relay", CLEANER)
+
+
+class Leases(msgspec.Struct, frozen=True, kw_only=True):
+    """Tasks in the hands of consumers, those left by consumers that are gone, the oldest's age."""
+
+    held: int
+    run_out: int
+    oldest_seconds: float
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What Postgres tells; ``processes`` counts those that are connected to it, by name."""
+
+    log_id: UUID
+    position: int
+    recorded_at: datetime | None
+    readers: list[Reader]
+    queue: queue.Depth
+    leases: Leases
+    processes: dict[str, int]
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """A server that others run for us, and in how many seconds it answered, if it did."""
+
+    name: str
+    answers: bool
+    seconds: float
+    version: str = ""
+
+
+class NotMigrated(AtelierError):
+    """The tables are not there."""
+
+    code = "not_migrated"
+
+
+def figures(settings: Settings) -> Figures:
+    """Ask Postgres; raises `Unavailable` when it does not answer, `NotMigrated` without tables."""
+    milliseconds = int(1000 * ANSWER_S)
+    with answered(), connect(settings.postgres_url, statement_timeout=milliseconds) as connection:
+        try:
+            return _asked(connection)
+        except psycopg.errors.UndefinedTable as error:
+            raise NotMigrated("the database is not migrated: run `atelier migrate`") from error
+
+
+def _asked(connection: Connection) -> Figures:
+    ((log_id, position, recorded_at),) = connection.execute(LOG)
+    locks = {key for (key,) in connection.execute(LOCKS)}
+    readers = [
+        Reader(
+            name=name,
+            position=at,
+            lag=lag,
+            waiting_seconds=max(0.0, waiting),
+            parked=parked,
+            led=lock_key(_lock(name)) in locks,
+        )
+        for name, at, lag, waiting, parked in connection.execute(READERS, {"topic": EVENTS_TOPIC})
+    ]
+    ((held, run_out, oldest),) = connection.execute(LEASES)
+    return Figures(
+        log_id=log_id,
+        position=position,
+        recorded_at=recorded_at,
+        readers=readers,
+        queue=queue.depth(connection),
+        leases=Leases(held=held, run_out=run_out, oldest_seconds=max(0.0, oldest)),
+        processes=dict(connection.execute(CONNECTED, [list(PROCESSES)]).fetchall()),
+    )
+
+
+def _lock(reader: str) -> str:
+    """The name of the lock that whoever does this reader's work holds."""
+    if reader == "relay":
+        return RELAY_LOCK
+    return f"atelier.{reader}" if reader == CLEANER else f"atelier.projection.{reader}"
+
+
+def servers(settings: Settings) -> list[Server]:
+    """Ask Postgres and every other server that the settings name, all at once; 3 s at most."""
+    asked: list[tuple[str, Callable[[], str | bool]]] = [
+        ("postgres", lambda: _postgres_version(settings))
+    ]
+    if settings.kafka_bootstrap:
+        asked.append(("kafka", lambda: kafka.reachable(settings, ANSWER_S)))
+    if settings.s3_url:
+        asked.append(("media", lambda: MediaStore(settings).reachable(ANSWER_S)))
+    with ThreadPoolExecutor(len(asked)) as threads:
+        return list(threads.map(lambda each: _timed(*each), asked))
+
+
+def _timed(name: str, ask: Callable[[], str | bool]) -> Server:
+    began = time.perf_counter()
+    answer = ask()
+    seconds = time.perf_counter() - began
+    version = answer if isinstance(answer, str) else ""
+    return Server(name=name, answers=bool(answer), seconds=seconds, version=version)
+
+
+def _postgres_version(settings: Settings) -> str:
+    try:
+        with answered(), connect(settings.postgres_url) as connection:
+            return str(connection.info.parameter_status("server_version"))
+    except Unavailable:
+        return ""

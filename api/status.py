@@ -1,0 +1,218 @@
+"""`atelier status`: how the whole system does, on one screen."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from api import figures
+from api.figures import CLEANER, PROCESSES, Figures, Reader, Server
+from domain.errors import AtelierError
+from infra.settings import Settings
+
+LAG_S: Final = 10.0  # a reader that works is behind by far less
+CLEANING_S: Final = 60.0  # files may be many
+QUEUE_S: Final = 600.0
+
+Verdict = Literal["ok", "behind", "away"]
+COLOURS: Final = {"ok": "green", "behind": "yellow", "away": "bold red"}
+SERVERS: Final = {"postgres": "Postgres", "kafka": "Kafka", "media": "media store"}
+WORKERS: Final = {"relay": "relay", CLEANER: "render-consumer"}  # the others are the projector's
+
+
+class NotWell(AtelierError):
+    """Something is behind or away."""
+
+    code = "not_well"
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the screen: what is looked at, in which figures, and the verdict."""
+
+    name: str
+    told: str
+    verdict: Verdict
+    figures: dict[str, Any]
+
+
+def run(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Print how everything does; raises `NotWell`, for exit code 1, unless all of it is well."""
+    settings.require("postgres_url")
+    checks = look(settings)
+    if arguments.json:
+        sys.stdout.write(as_json(checks) + "\n")
+    else:
+        show(checks, Console())
+    bad = [f"{check.name} {check.verdict}" for check in checks if check.verdict != "ok"]
+    if bad:
+        raise NotWell(", ".join(bad))
+
+
+def look(settings: Settings) -> list[Check]:
+    """Every check; within a few seconds, whatever is away."""
+    with ThreadPoolExecutor(2) as threads:
+        asked = threads.submit(figures.servers, settings)
+        try:
+            found = figures.figures(settings)
+        except AtelierError as error:
+            lines = [_unknown(str(error))]
+        else:
+            lines = list(of_postgres(found))
+        return [*lines, *map(of_server, asked.result())]
+
+
+def as_json(checks: list[Check]) -> str:
+    """The same for programs."""
+    answer = {
+        "verdict": "ok" if all(check.verdict == "ok" for check in checks) else "not ok",
+        "checked_at": datetime.now(UTC),
+        "checks": {
+            check.name.replace(" ", "_").lower(): {"verdict": check.verdict, **check.figures}
+            for check in checks
+        },
+    }
+    return msgspec.json.format(msgspec.json.encode(answer), indent=2).decode()
+
+
+def show(checks: list[Check], console: Console) -> None:
+    """The screen."""
+    for check in checks[:1]:
+        console.print(f"Log {check.figures.get('log_id', 'unknown')}\n", highlight=False)
+    table = Table(box=None, show_header=False, pad_edge=False, expand=True)
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1)
+    table.add_column(no_wrap=True, justify="right")
+    for check in checks:
+        verdict = Text(check.verdict, COLOURS[check.verdict])
+        table.add_row(check.name, Text(check.told), verdict)
+    console.print(table)
+    if all(check.verdict == "ok" for check in checks):
+        told = f"All is well, at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC."
+    else:
+        told = "docs/operations.md says what to do about what is not ok."
+    console.print(f"\n{told}", highlight=False)
+
+
+def _unknown(why: str) -> Check:
+    return Check(name="log", told=why, verdict="away", figures={})
+
+
+def of_postgres(found: Figures) -> Iterator[Check]:
+    """What Postgres' figures say."""
+    yield _log(found)
+    order = sorted(found.readers, key=lambda each: (each.name != "relay", each.name == CLEANER))
+    yield from (_reader(each, found.processes) for each in order)
+    yield _queue(found)
+    yield _leases(found)
+    yield _processes(found)
+
+
+def _log(found: Figures) -> Check:
+    newest = "nothing yet"
+    if found.recorded_at:
+        age = (datetime.now(UTC) - found.recorded_at).total_seconds()
+        newest = f"the newest {_ago(age)} old"
+    return Check(
+        name="log",
+        told=f"{found.position:,} events, {newest}",
+        verdict="ok",
+        figures={
+            "log_id": found.log_id,
+            "position": found.position,
+            "recorded_at": found.recorded_at,
+        },
+    )
+
+
+def _reader(reader: Reader, processes: dict[str, int]) -> Check:
+    patience = CLEANING_S if reader.name == CLEANER else LAG_S
+    late = reader.waiting_seconds > patience
+    told = f"{reader.lag:,} events behind" if reader.lag else "up to date"
+    if reader.lag:
+        told += f" ({_ago(reader.waiting_seconds)})"
+    if reader.parked:
+        told += f", {reader.parked:,} parked"
+    if not reader.led:
+        worker = WORKERS.get(reader.name, "projector")
+        stand_by = processes.get(worker, 0)
+        told += f"; nobody does it, {stand_by} could" if stand_by else f"; no {worker} runs"
+    verdict: Verdict = "away" if not reader.led else "behind" if late or reader.parked else "ok"
+    return Check(
+        name=f"read model {reader.name}" if reader.is_model else reader.name.replace("_", " "),
+        told=told,
+        verdict=verdict,
+        figures=_plain(reader, "name"),
+    )
+
+
+def _queue(found: Figures) -> Check:
+    queue = found.queue
+    pending = queue.pending_vip + queue.pending_normal
+    oldest = f" ({_ago(queue.oldest_seconds)})" if pending else ""
+    told = (
+        f"{queue.started:,} started; {queue.pending_vip:,} vip and"
+        f" {queue.pending_normal:,} normal wait{oldest}"
+    )
+    late = pending > 0 and queue.oldest_seconds > QUEUE_S
+    return Check(name="queue", told=told, verdict="behind" if late else "ok", figures=_plain(queue))
+
+
+def _leases(found: Figures) -> Check:
+    leases = found.leases
+    told = f"{leases.held:,} held"
+    if leases.held:
+        told += f", the oldest for {_ago(leases.oldest_seconds)}"
+    if leases.run_out:
+        told += f"; {leases.run_out:,} run out"
+    return Check(
+        name="leases",
+        told=told,
+        verdict="behind" if leases.run_out else "ok",
+        figures=_plain(leases),
+    )
+
+
+def _processes(found: Figures) -> Check:
+    """Without a consumer nothing is rendered; each other process is missed by its own line."""
+    ours = {name: found.processes.get(name, 0) for name in PROCESSES}
+    return Check(
+        name="processes",
+        told=", ".join(f"{name} {count}" for name, count in ours.items()),
+        verdict="ok" if ours["render-consumer"] else "away",
+        figures=ours,
+    )
+
+
+def of_server(server: Server) -> Check:
+    """What a server's answer says."""
+    milliseconds = f"{1000 * server.seconds:.0f} ms"
+    told = f"answered in {milliseconds}" if server.answers else f"no answer in {milliseconds}"
+    return Check(
+        name=SERVERS[server.name],
+        told=f"{server.version}, {told}" if server.version else told,
+        verdict="ok" if server.answers else "away",
+        figures=_plain(server, "name", *([] if server.version else ["version"])),
+    )
+
+
+def _plain(figures: msgspec.Struct, *without: str) -> dict[str, Any]:
+    return {
+        name: round(value, 3) if isinstance(value, float) else value
+        for name, value in msgspec.structs.asdict(figures).items()
+        if name not in without
+    }
+
+
+def _ago(seconds: float) -> str:
+    """A time for people: 12 s, 5 min, 3 h, 4 days."""
+    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
