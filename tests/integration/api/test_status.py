@@ -57,11 +57,19 @@ def test_it_is_known_whether_somebody_does_the_work(migrated: Settings):
         "accounts": "atelier.projection.accounts",
         "media_cleaner": "atelier.media_cleaner",
     }
+    assert led(migrated) == set()
     for reader, lock in locks.items():
-        assert not read(migrated, reader).led
         with Leadership(migrated.postgres_url, lock) as leader:
             eventually(leader._try)
-            assert read(migrated, reader).led
+            assert led(migrated) == {reader}
+
+
+def led(settings: Settings) -> set[str]:
+    with connect(settings.postgres_url) as connection:
+        connection.execute(
+            "INSERT INTO atelier_followers VALUES ('media_cleaner', 0) ON CONFLICT DO NOTHING"
+        )
+    return {each.name for each in figures.figures(settings).readers if each.led}
 
 
 def test_the_queue_is_counted_by_what_could_be_claimed(migrated: Settings, story: Story):
