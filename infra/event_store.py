@@ -26,6 +26,7 @@ from eventsourcing.persistence import (
     StoredEvent,
     Subscription,
 )
+from psycopg import sql
 
 from domain.catalogue import CATALOGUE
 from domain.errors import (
@@ -164,7 +165,13 @@ class LogRecorder(ApplicationRecorder):
         """An endless iterator over the log after `gt`."""
         return LogSubscription(self, gt, topics)
 
-    def _records(self, query: LiteralString, arguments: list[Any]) -> list[StoredRecord]:
+    def select_rows(self, query: sql.Composed) -> list[StoredRecord]:
+        """The rows of a query for the columns of `ROWS`."""
+        return self._records(query, [])
+
+    def _records(
+        self, query: LiteralString | sql.Composed, arguments: list[Any]
+    ) -> list[StoredRecord]:
         with answered(), self._pool.connection() as connection:
             return [_record(row) for row in connection.execute(query, arguments)]
 
@@ -242,6 +249,13 @@ class EventMapper(Mapper[UUID]):
         except MapperDeserialisationError as error:
             return self._enveloped(stored, Unreadable(error=str(error)))
 
+    def members(self, kind: type[Event], stored: StoredRecord) -> dict[str, Any]:
+        """What the row's state holds, with what was sealed in it opened, and no upcasting."""
+        members: dict[str, Any] = msgspec.json.decode(stored.state)
+        if kind.personal:
+            members |= self._private(kind, stored, members.pop(PERSONAL))
+        return members
+
     def _sealed(self, new: NewEvent) -> dict[str, Any]:
         members: dict[str, Any] = msgspec.to_builtins(new.event)
         if new.event.personal:
@@ -269,15 +283,9 @@ class EventMapper(Mapper[UUID]):
     def _opened(self, stored: StoredRecord) -> Event:
         kind = CATALOGUE.get(stored.topic)
         if kind is None:
-            raise UnknownEvent(
-                f"position {stored.id} holds {stored.topic}, which this build does not know:"
-                " upgrade it before you go on"
-            )
+            raise unknown(stored.id, stored.topic)
         try:
-            members = msgspec.json.decode(stored.state)
-            if kind.personal:
-                members |= self._private(kind, stored, members.pop(PERSONAL))
-            return msgspec.convert(members, kind)
+            return msgspec.convert(self.members(kind, stored), kind)
         except (InvalidTag, ValueError, KeyError, TypeError) as error:
             raise MapperDeserialisationError(
                 f"position {stored.id} ({stored.topic}) cannot be decoded: {error!r}"
@@ -323,6 +331,11 @@ class EventLog:
     def read_stored(self, after: int, limit: int) -> list[StoredRecord]:
         """Up to `limit` rows after a position, in order."""
         return list(self._recorder.select_notifications(after, limit, inclusive_of_start=False))
+
+    def read_where(self, condition: sql.Composable, limit: int) -> list[StoredRecord]:
+        """The first rows, in order, for which a condition on the log's columns holds."""
+        order = sql.SQL("WHERE {} ORDER BY position LIMIT {}").format(condition, limit)
+        return self._recorder.select_rows(sql.SQL(ROWS) + order)
 
     def head(self) -> tuple[UUID, int]:
         """The log's id and its newest position (0 when empty)."""
@@ -420,6 +433,14 @@ REFUSALS: dict[str, Callable[[str], Exception]] = {
     "limit": OverLimit,
     "refused": DataError,
 }
+
+
+def unknown(position: int, name: str) -> UnknownEvent:
+    """The error for a stored name that this build does not know."""
+    return UnknownEvent(
+        f"position {position} holds {name}, which this build does not know:"
+        " upgrade it before you go on"
+    )
 
 
 def _bound_to(stored_name: str, aggregate_id: UUID | str, version: int) -> bytes:
