@@ -35,7 +35,7 @@ def parts(kind: type[Event], reference: str) -> tuple[Schema, dict[str, Schema]]
         schema["properties"][PERSONAL] = _sealed(content)
         schema["required"] = [*schema["required"], PERSONAL]
         definitions |= more
-    return schema, definitions
+    return _plain(schema), _plain(definitions)
 
 
 def _object(
@@ -70,6 +70,12 @@ def _sealed(content: Schema) -> Schema:
         " What it holds can be read until the account is erased.",
         SEALED: {name: content[name] for name in ("type", "properties", "required")},
     }
+
+
+def _plain(schema: Schema) -> Schema:
+    """As JSON has it: a default may be a tuple or a struct."""
+    found: Schema = msgspec.json.decode(msgspec.json.encode(schema))
+    return found
 
 
 def _tidied(schema: Schema) -> Schema:

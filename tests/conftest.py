@@ -72,6 +72,13 @@ def template(postgres: Server) -> str:
 @pytest.fixture
 def postgres_url(postgres: Server, template: str) -> Iterator[str]:
     """A migrated database of the test's own, with a log id of its own."""
+    with own_database(postgres, template) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def own_database(postgres: Server, template: str) -> Iterator[str]:
+    """The same for as long as somebody wants it."""
     postgres.restart()
     name = f"test_{secrets.token_hex(6)}"
     database = sql.Identifier(name)

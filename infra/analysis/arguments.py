@@ -41,16 +41,22 @@ def place(text: str, option: str) -> int | datetime:
     """A position (or offset), or a moment: a time, or how long ago."""
     if re.fullmatch(r"\d{1,18}", text):
         return int(text)
-    if ago := re.fullmatch(r"(\d{1,6})([smhd])", text):
-        return datetime.now(UTC) - timedelta(**{AGO[ago[2]]: int(ago[1])})
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        return _moment(text)
+    except (ValueError, OverflowError) as error:
         raise BadArgument(
             f"{option} {text} is neither a position (1200), nor a time (2026-11-22 or"
             " 2026-11-22T10:30:00, in UTC unless it ends in an offset such as +01:00), nor how"
             " long ago (90s, 15m, 2h, 3d)"
         ) from error
+
+
+def _moment(text: str) -> datetime:
+    if ago := re.fullmatch(r"(\d+)([smhd])", text):
+        return datetime.now(UTC) - timedelta(**{AGO[ago[2]]: int(ago[1])})
+    if text.isdecimal():
+        raise ValueError("too large for a position")
+    moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
