@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+import hypothesis
 import pytest
 from kafka.errors import UnknownTopicOrPartitionError
 from psycopg import sql
@@ -36,6 +37,16 @@ TEMPLATE = "atelier_template"
 
 # The body model is prepared once for all processes of the tests, and kept for the next time.
 os.environ.setdefault("ANNY_CACHE_DIR", str(Path(__file__).parents[1] / ".atelier" / "anny"))
+
+# The same examples each time and no time limits: a busy machine must not fail a test.
+hypothesis.settings.register_profile(
+    "atelier",
+    database=None,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("atelier")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -102,7 +102,7 @@ def _tell_made(made: Manifest, folder: str) -> None:
     unreadable = [position for block in made.blocks for position in block.unreadable]
     print(
         f"{made.events:,} events of positions {made.what.first:,} to {made.last:,}"
-        f" in {files:,} files in {folder}",
+        f" in {files:,} file{'s' * (files != 1)} in {folder}",
         file=sys.stderr,
     )
     if unreadable:

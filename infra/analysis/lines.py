@@ -11,6 +11,7 @@ from rich.text import Text
 
 from infra.event_store import PERSONAL, StoredRecord
 
+SEALED: Final = "sealed"
 COLOURS: Final = {"account": "magenta", "render": "cyan", "garment": "yellow"}
 
 
@@ -89,15 +90,15 @@ def moment(time: datetime) -> str:
 
 
 def told(state: bytes) -> str:
-    """The members of a state in a few words; what is sealed is only named."""
+    """The members of a state in a few words, the short ones first; what is sealed is only named."""
     try:
         members = msgspec.json.decode(state, type=dict[str, Any])
     except ValueError:
         return state.decode(errors="replace")
-    return " ".join(
-        f"{name}={'sealed' if name == PERSONAL else short(value)}"
-        for name, value in members.items()
-    )
+    members |= {PERSONAL: SEALED} if PERSONAL in members else {}
+    given = [(name, value) for name, value in members.items() if value is not None]
+    given.sort(key=lambda member: isinstance(member[1], dict | list))
+    return " ".join(f"{name}={short(value)}" for name, value in given)
 
 
 def short(value: object) -> str:

@@ -16,8 +16,6 @@ from infra.analysis.reading import stored
 from infra.analysis.selection import Selection
 from infra.event_store import EventLog, EventMapper, StoredRecord
 
-SEALED = "sealed"
-
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """An aggregate at a point of the log; ``events`` are in their stored form."""
@@ -68,8 +66,11 @@ def print_text(shown: Shown, events: Sequence[StoredRecord], *, sealed: bool) ->
         title.append(f"  version {newest.originator_version}, {when}", "not bold default")
     )
     hidden = _personal(shown.kind) if sealed else set()
-    for name, value in _members(shown.state, hidden):
-        lines.show_line(Text.assemble(f"  {name:<24}", (value, "dim" if value == SEALED else "")))
+    members = _members(shown.state, hidden)
+    width = max(len(name) for name, _ in members)
+    for name, value in members:
+        dim = "dim" if value == lines.SEALED else ""
+        lines.show_line(Text.assemble(f"  {name:<{width}}  ", (value, dim)))
     lines.show_line(Text(f"{len(events)} event{'s' * (len(events) != 1)}", "bold"))
     for event in events:
         lines.print_text(event)
@@ -88,7 +89,7 @@ def _members(value: Any, hidden: set[str], prefix: str = "") -> list[tuple[str, 
         if isinstance(member, dict) and member:
             found += _members(member, hidden, f"{prefix}{name}.")
         elif member is None and name in hidden:
-            found.append((prefix + name, SEALED))
+            found.append((prefix + name, lines.SEALED))
         else:
             found.append((prefix + name, lines.short(member)))
     return found

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
-from typing import IO
+from typing import IO, Any, NamedTuple
 
 import pytest
 
@@ -31,8 +31,20 @@ def atelier(settings, *words):
     getattr(import_module(module), function)(settings, given)
 
 
+class Running(NamedTuple):
+    """A command under way, and what it says."""
+
+    process: subprocess.Popen[str]
+    stdout: IO[str]
+    stderr: IO[str]
+
+    def lines(self, count: int) -> list[dict[str, Any]]:
+        """So many JSON lines, as they come."""
+        return [json.loads(self.stdout.readline()) for _ in range(count)]
+
+
 @contextlib.contextmanager
-def process(settings: Settings, *words: str) -> Iterator[subprocess.Popen[str]]:
+def process(settings: Settings, *words: str) -> Iterator[Running]:
     """Run a command as people do."""
     environ = {
         "PATH": os.defpath,
@@ -40,17 +52,14 @@ def process(settings: Settings, *words: str) -> Iterator[subprocess.Popen[str]]:
         "ATELIER_MASTER_KEY": base64.b64encode(settings.master_key).decode(),
     }
     command = [sys.executable, "-m", "api", *words]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=environ, text=True, **pipes) as running:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environ, text=True, stdout=pipe, stderr=pipe) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
         try:
-            yield running
+            yield Running(running, running.stdout, running.stderr)
         finally:
             running.kill()
-
-
-def lines(output: IO[str], count: int) -> list[dict[str, object]]:
-    """So many JSON lines, as they come."""
-    return [json.loads(output.readline()) for _ in range(count)]
 
 
 def test_replay_prints_a_span(told, capsys):
@@ -96,19 +105,19 @@ def test_a_persons_state_is_sealed_open_or_gone(own, capsys):
         atelier(own.settings, "events", "show", ACCOUNT, *words)
         return capsys.readouterr().out
 
-    assert "info.full_name          sealed" in shown()
+    assert "info.full_name                   sealed" in shown()
     assert "personal=sealed" in shown()
     assert "Ada" not in shown() + shown("--json")
-    assert 'info.full_name          "Ada King"' in shown("--decrypt")
-    assert 'info.full_name          "Ada Lovelace"' in shown("--decrypt", "--at", "1")
+    assert 'info.full_name                   "Ada King"' in shown("--decrypt")
+    assert 'info.full_name                   "Ada Lovelace"' in shown("--decrypt", "--at", "1")
     own.erase(ACCOUNT)
-    assert "info.full_name          null" in shown("--decrypt")
+    assert "info.full_name                   null" in shown("--decrypt")
     assert json.loads(shown("--decrypt", "--json"))["state"]["info"]["email"] is None
 
 
 def test_garments_are_shown_as_well(told, capsys):
     atelier(told.settings, "events", "show", GARMENT)
-    assert "details.name            Cloth1" in capsys.readouterr().out
+    assert "details.name         Cloth1" in capsys.readouterr().out
 
 
 def test_an_aggregate_that_was_not_there_yet_is_told(told):
@@ -140,31 +149,31 @@ def test_a_partition_belongs_to_kafka(told):
 
 def test_tail_shows_the_newest_and_then_each_new_event_at_once(own):
     with process(own.settings, "events", "tail", "-n", "2", "--json") as running:
-        assert [line["position"] for line in lines(running.stdout, 2)] == [8, 9]
+        assert [line["position"] for line in running.lines(2)] == [8, 9]
         for attempt in (2, 3):
             position = own.story.tell(TASK, started(attempt))
-            (line,) = lines(running.stdout, 1)
+            (line,) = running.lines(1)
             assert (line["position"], line["state"]["attempt"]) == (position, attempt)
 
 
 def test_tail_follows_only_what_is_chosen(own):
     chosen = ("--from", "5", "--type", RenderFileRemoved.stored_name, "--type", "garment.*")
     with process(own.settings, "events", "tail", *chosen, "--json") as running:
-        assert [line["position"] for line in lines(running.stdout, 1)] == [6]
+        assert [line["position"] for line in running.lines(1)] == [6]
         own.story.tell(TASK, started(2), removed())
-        assert [line["position"] for line in lines(running.stdout, 1)] == [11]
+        assert [line["position"] for line in running.lines(1)] == [11]
 
 
 def test_a_reader_that_has_seen_enough_gets_no_traceback(told):
     with process(told.settings, "events", "replay", "--json") as running:
         running.stdout.close()
-        assert running.wait(30) == 0
+        assert running.process.wait(30) == 0
         assert running.stderr.read() == ""
 
 
 def test_a_bad_argument_ends_with_one_line(told):
     with process(told.settings, "events", "replay", "--from", "yesterday") as running:
-        assert running.wait(30) == 1
+        assert running.process.wait(30) == 1
         told_of = running.stderr.read()
     assert told_of.startswith("atelier events replay: --from yesterday is neither a position")
     assert told_of.count("\n") == 1

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from typing import Any
 from uuid import UUID, uuid4
 
 import duckdb
@@ -74,7 +75,7 @@ def logged(told):
     """The log as Postgres itself tells it, with ids as text."""
     with connect(told.settings.postgres_url) as connection:
         cursor = connection.execute("SELECT * FROM atelier_events ORDER BY position")
-        names = [column.name for column in cursor.description]
+        names = [column.name for column in cursor.description or ()]
         rows = [[str(v) if isinstance(v, UUID) else v for v in row] for row in cursor]
     return [dict(zip(names, row, strict=True)) for row in rows]
 
@@ -102,9 +103,9 @@ def test_json_lines_hold_the_state_as_an_object(folder, told):
 def test_csv_tells_nothing_from_an_empty_text(folder, told):
     folder.export(format="csv")
     pattern = str(folder.path / "events-*.csv")
-    rows = duckdb.sql(f"SELECT position, account, state FROM '{pattern}' ORDER BY position")
+    question = f"SELECT position, account, state FROM '{pattern}' ORDER BY position"
     expected = [(r["position"], r["account"], r["state"]) for r in logged(told)]
-    assert rows.fetchall() == expected
+    assert duckdb.execute(question).fetchall() == expected
     assert expected[5][1] is None
 
 
@@ -173,7 +174,12 @@ def test_a_damaged_file_is_written_anew(folder):
 def test_a_folder_holds_one_export_only(folder):
     folder.export()
     before = folder.files()
-    others = [{"format": "csv"}, {"typed": True}, {"types": ("render.started.v1",)}, {"last": 5}]
+    others: list[dict[str, Any]] = [
+        {"format": "csv"},
+        {"typed": True},
+        {"types": ("render.started.v1",)},
+        {"last": 5},
+    ]
     for changes in others:
         with pytest.raises(OtherExport, match="name another folder"):
             folder.export(**changes)
@@ -188,7 +194,7 @@ def test_the_positions_of_another_log_are_not_added(own_folder, own):
 
 
 def test_only_what_is_selected_is_exported(told, tmp_path):
-    cases = [
+    cases: list[tuple[dict[str, Any], list[int]]] = [
         ({"types": ("render.started.v1",)}, [3, 9]),
         ({"aggregate": TASK}, [2, 3, 4]),
         ({"account": BEA}, [7, 8, 9]),

@@ -13,6 +13,10 @@ from tests.integration.infra.analysis.conftest import BEA
 from tests.support.scenario import ACCOUNT, TASK, started
 
 
+def not_away(error: Unavailable) -> None:
+    raise error
+
+
 def positions(events):
     return [event.id for event in events]
 
@@ -76,7 +80,7 @@ def test_a_follower_sees_what_comes_and_nothing_twice(own):
         with_listener.wait()
 
     chosen = Selection(types=("render.started.v1",))
-    following = reading.follow(own.log, chosen, wait, pytest.fail)
+    following = reading.follow(own.log, chosen, wait, not_away)
     assert positions(itertools.islice(following, 3)) == [3, 9, 10]
     own.story.tell(UUID(int=1), started(7), account=BEA)
     assert positions(itertools.islice(following, 1)) == [11]
@@ -92,7 +96,7 @@ def test_a_follower_outlives_an_outage(told, monkeypatch):
         raise Unavailable("Postgres does not answer; try again in a moment")
 
     monkeypatch.setattr(told.log, "head", head)
-    outages = []
+    outages: list[Unavailable] = []
     following = reading.follow(told.log, Selection(), lambda: None, outages.append)
     assert positions(itertools.islice(following, 9)) == list(range(1, 10))
     assert len(outages) >= 1

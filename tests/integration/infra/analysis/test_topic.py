@@ -107,7 +107,6 @@ def test_a_follower_goes_on_as_events_come(events):
     later = dataclasses.replace(events.events[3], id=10, originator_version=4)
     events.send(later)
     assert next(following)[0] == later
-    following.close()
 
 
 def test_no_group_is_made(events):

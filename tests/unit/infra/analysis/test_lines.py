@@ -9,7 +9,8 @@ from infra.analysis.lines import Place
 from tests.unit.infra.test_kafka import EVENT
 
 SEALED = dataclasses.replace(
-    EVENT, state=b'{"number":33,"name":"a b","empty":"","list":["x",1],"personal":"c2VhbGVk"}'
+    EVENT,
+    state=b'{"number":33,"name":"a b","list":["x",1],"empty":"","none":null,"personal":"c2VhbGVk"}',
 )
 
 
@@ -60,7 +61,7 @@ def test_text_names_what_is_sealed_without_showing_it(capsys):
     assert capsys.readouterr().out == (
         "      41  2026-03-01 10:30:00Z  render.requested.v1"
         "  8f14e45f-ceea-467f-a3c1-d7e4f5b6a789 v3"
-        '  number=33 name="a b" empty="" list=["x",1] personal=sealed\n'
+        '  number=33 name="a b" empty="" personal=sealed list=["x",1]\n'
     )
 
 
