@@ -12,7 +12,7 @@ from domain.errors import AtelierError
 from infra.analysis.personal import NoKeys, Opener
 from infra.event_store import EventLog, EventMapper
 from infra.keys import KeyRing
-from infra.postgres import Pool, answered, open_pool
+from infra.postgres import Pool, answered, connect, open_pool
 from infra.settings import Settings
 
 
@@ -48,8 +48,10 @@ class Access:
         return EventLog(self._pool)
 
     def first(self, query: sql.Composed) -> tuple[Any, ...] | None:
-        """The first row that a query gives."""
-        with answered(), self._pool.connection() as connection:
+        """The first row that a query gives, however long it takes."""
+        self.settings.require("postgres_url")
+        url = self.settings.postgres_url
+        with answered(), connect(url, statement_timeout=0) as connection:
             return connection.execute(query).fetchone()
 
     def keys(self, *, decrypt: bool) -> KeyRing:

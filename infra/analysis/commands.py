@@ -2,11 +2,11 @@
 
 import argparse
 import contextlib
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from domain.errors import Unavailable
 from infra.analysis import arguments, arrow, lines, reading, show, topic
 from infra.analysis.access import Access
 from infra.analysis.arguments import BadArgument
@@ -23,7 +23,7 @@ Printer = Callable[[StoredRecord, lines.Place | None], None]
 
 def tail(settings: Settings, given: argparse.Namespace) -> None:
     """Print the newest events, and each new one until somebody ends it."""
-    with Access(settings) as access:
+    with _access(settings) as access:
         selection, printing = arguments.filters(access, given), _printer(access, given)
         if given.kafka:
             begin = given.first and arguments.place(given.first, "--from")
@@ -38,7 +38,7 @@ def tail(settings: Settings, given: argparse.Namespace) -> None:
 
 def replay(settings: Settings, given: argparse.Namespace) -> None:
     """Print a span of the events that are there now."""
-    with Access(settings) as access:
+    with _access(settings) as access:
         selection, printing = arguments.filters(access, given), _printer(access, given)
         if given.kafka:
             window = topic.Window(
@@ -58,7 +58,7 @@ def replay(settings: Settings, given: argparse.Namespace) -> None:
 def show_aggregate(settings: Settings, given: argparse.Namespace) -> None:
     """Print an aggregate's state and events."""
     aggregate = arguments.identifier(given.id, "AGGREGATE")
-    with Access(settings) as access:
+    with _access(settings) as access:
         last = arguments.last_position(access.log, given.at, "--at", inclusive=True)
         mapper, opener = access.mapper(decrypt=given.decrypt), access.opener(decrypt=given.decrypt)
         shown = show.aggregate_at(access.log, mapper, aggregate, last)
@@ -76,7 +76,7 @@ def export(settings: Settings, given: argparse.Namespace) -> None:
         raise BadArgument(
             f"--typed makes Parquet files only: leave out --format {given.format}, or --typed"
         )
-    with Access(settings) as access, arrow.open_arrow(settings.postgres_url) as log:
+    with _access(settings) as access, arrow.open_arrow(settings.postgres_url) as log:
         selection = arguments.filters(access, given)
         log_id, head = access.log.head()
         first, last = arguments.span(access.log, given)
@@ -114,6 +114,12 @@ def _tell_made(made: Manifest, folder: str) -> None:
         )
 
 
+def _access(settings: Settings) -> Access:
+    for talkative in ("psycopg.pool", "kafka"):  # they tell of each of their tries
+        logging.getLogger(talkative).setLevel(logging.CRITICAL)
+    return Access(settings)
+
+
 def _printer(access: Access, given: argparse.Namespace) -> Printer:
     printing: Printer = lines.print_json if given.json else lines.print_text
     opener = access.opener(decrypt=given.decrypt)
@@ -139,8 +145,8 @@ def _follow_log(
             printing(event, None)
 
 
-def _tell_away(error: Unavailable) -> None:
-    print(f"atelier events tail: {error}", file=sys.stderr, flush=True)
+def _tell_away() -> None:
+    print("atelier events tail: waiting for Postgres", file=sys.stderr, flush=True)
 
 
 def _print_topic(

@@ -45,7 +45,8 @@ class Export:
         Raises `OtherExport` when the folder holds the files of something else.
         """
         before = manifest.load(self._folder, self._what, self._last)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        # What is opened is for nobody else on this machine.
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700 if self._opener else 0o777)
         spans = list(arrow.blocks(self._what.first, self._last))
         found = before.blocks if before else ()
         blocks = {

@@ -29,22 +29,24 @@ def follow(
     log: EventLog,
     selection: Selection,
     wait: Callable[[], object],
-    away: Callable[[Unavailable], object],
+    away: Callable[[], object],
 ) -> Iterator[StoredRecord]:
     """The selected events, and those to come, without end.
 
-    `wait` returns when to look again; `away` is told of each look that Postgres did not answer.
+    `wait` returns when to look again; `away` is called when Postgres stops to answer.
     """
-    first = selection.first
+    first, answered = selection.first, True
     while True:
         try:
             _, head = log.head()
             for event in stored(log, selection.between(first, head)):
                 yield event
                 first = event.id + 1
-            first = max(first, head + 1)
-        except Unavailable as error:
-            away(error)
+            first, answered = max(first, head + 1), True
+        except Unavailable:
+            if answered:
+                away()
+            answered = False
         wait()
 
 

@@ -36,9 +36,10 @@ def aggregate_at(log: EventLog, mapper: EventMapper, aggregate: UUID, last: int)
         raise NotFound(
             f"there is no event of {aggregate} up to position {min(last, log.head()[1])}"
         )
+    history = [mapper.readable(event) for event in events]
     kind = events[0].topic.partition(".")[0]
     initial, evolve = AGGREGATES[kind]
-    state = fold(evolve, initial, [mapper.readable(event) for event in events])
+    state = fold(evolve, initial, history)
     return Shown(kind=kind, state=msgspec.to_builtins(state), events=events)
 
 

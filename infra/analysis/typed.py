@@ -74,7 +74,8 @@ def typed(batch: pa.RecordBatch, name: str, *, opened: bool) -> Typed:
 
 
 def _members(states: pa.StringArray, schema: pa.Schema) -> list[pa.Array]:
-    if any(pa.types.is_map(each.type) for each in schema):  # Arrow's reader of JSON knows no maps
+    # Arrow's reader of JSON knows no maps, and tells no rows without a column.
+    if not len(schema) or any(pa.types.is_map(each.type) for each in schema):
         return _one_by_one(states, schema)
     lines = pc.binary_join(pa.ListArray.from_arrays([0, len(states)], states), "\n")[0].as_buffer()
     parsed = pyarrow.json.read_json(

@@ -251,6 +251,7 @@ def test_whoever_holds_the_keys_opens_what_is_personal(typed, folder):
         33,
     )
     assert "personal" not in ada
+    assert folder.path.stat().st_mode & 0o777 == 0o700
 
 
 def test_somebody_erased_comes_as_null(own, tmp_path):

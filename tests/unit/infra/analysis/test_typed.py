@@ -6,6 +6,7 @@ import pytest
 
 from domain.catalogue import CATALOGUE
 from domain.errors import UnknownEvent
+from domain.events import Event
 from infra.analysis.arrow import ENVELOPE, blocks
 from infra.analysis.typed import state_schema, table_schema, typed
 from tests.unit.domain.test_catalogue import EXAMPLES
@@ -94,6 +95,17 @@ def test_a_state_that_is_not_as_its_type_says_leaves_the_others_alone(bad):
     )
     assert found.batch["attempt"].to_pylist() == [1, None, 3]
     assert found.unreadable == [2]
+
+
+def test_an_event_without_members_has_a_table_as_well(monkeypatch):
+    class Slept(Event, frozen=True, kw_only=True):
+        stored_name = "render.slept.v1"
+
+    monkeypatch.setitem(CATALOGUE, "render.slept.v1", Slept)
+    slept = ("render.slept.v1", "{}")
+    found = typed(batch(slept, slept, ("render.slept.v1", "?")), "render.slept.v1", opened=False)
+    assert found.batch["position"].to_pylist() == [1, 2, 3]
+    assert found.unreadable == [3]
 
 
 def test_a_type_that_this_build_does_not_know_is_refused():
