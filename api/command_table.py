@@ -206,7 +206,7 @@ COMMANDS: Final[dict[str, Command]] = {
         "describe every event: AsyncAPI, JSON Schema",
         "Prints the AsyncAPI 3 document of the topic atelier.events, made from this build's code.",
         "atelier events catalog > atelier-events.json",
-        ("ATELIER_LOG",),
+        ("ATELIER_DATA",),
         (
             option("--names", action="store_true", help="the events' names instead, one a line"),
             option(

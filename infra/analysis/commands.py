@@ -76,6 +76,7 @@ def export(settings: Settings, given: argparse.Namespace) -> None:
         raise BadArgument(
             f"--typed makes Parquet files only: leave out --format {given.format}, or --typed"
         )
+    settings.require("postgres_url")
     with _access(settings) as access, arrow.open_arrow(settings.postgres_url) as log:
         selection = arguments.filters(access, given)
         log_id, head = access.log.head()

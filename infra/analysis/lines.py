@@ -1,7 +1,6 @@
 """Events as lines: for people on a terminal, and as JSON for programs."""
 
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -20,9 +19,6 @@ class Place(NamedTuple):
 
     partition: int
     offset: int
-
-
-Printer = Callable[[StoredRecord, Place | None], None]
 
 
 def print_json(event: StoredRecord, place: Place | None = None) -> None:

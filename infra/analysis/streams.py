@@ -56,6 +56,7 @@ def batches(
 
 
 def _batches(settings: Settings, selection: Selection, decrypt: bool) -> Iterator[pa.RecordBatch]:
+    settings.require("postgres_url")
     with Access(settings) as access, arrow.open_arrow(settings.postgres_url) as log:
         opener = access.opener(decrypt=decrypt)
         last = min(selection.last, access.log.head()[1])
