@@ -1,6 +1,7 @@
 # Needs Python 3.11 or newer with pip, and make; `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help install run demo check fix test bench bench-journey bench-api bench-export clean
+.PHONY: help install run demo check fix test test-long bench bench-journey bench-append bench-api \
+	bench-export clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -36,10 +37,16 @@ test: .venv/developed .atelier/anny/prepared ## unit, integration and acceptance
 	$(BIN)/python -m pytest tests/unit tests/integration --numprocesses 4 --dist loadfile
 	$(BIN)/python -m pytest tests/acceptance
 
-bench: bench-journey bench-api bench-export ## all benchmarks
+test-long: .venv/developed .atelier/anny/prepared ## what takes minutes: a hundred kills and the like
+	$(BIN)/python -m pytest tests -m long
+
+bench: bench-journey bench-append bench-api bench-export ## all benchmarks
 
 bench-journey: .venv/developed ## how long people wait for a start and for a picture
 	@$(BIN)/python -m tests.bench.journey
+
+bench-append: .venv/developed ## events stored a second, against the stock recorder and a plain INSERT
+	@$(BIN)/python -m tests.bench.append
 
 bench-api: .venv/benchmarked ## requests a second, against FastAPI and asyncpg (needs wrk)
 	@$(BIN)/python -m tests.bench.api

@@ -62,7 +62,7 @@ def create_app(settings: Settings) -> Litestar:
     """The application; it connects to nothing before it is started."""
     settings.require(*services.NEEDED)
     private = Router(
-        "/", route_handlers=PRIVATE, guards=[auth.signed_in], security=[{auth.SCHEME: []}]
+        "/", route_handlers=PRIVATE, middleware=[auth.signed_in], security=[{auth.SCHEME: []}]
     )
     return Litestar(
         [*OPEN, private],

@@ -4,8 +4,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from litestar import Request
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
+from litestar.datastructures import Headers
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from api.services import Services
 from infra.tokens import Unauthorized
@@ -15,18 +15,25 @@ SCHEME: Final = "token"
 SignedIn = Request[UUID, Any, Any]  # its user is the account
 
 
-async def signed_in(
-    connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
-) -> None:
-    """Let only those in who show a valid token, and note whose it is as the request's user.
+def signed_in(app: ASGIApp) -> ASGIApp:
+    """Middleware that lets only those in who show a valid token, and notes whose it is.
 
-    Clients send `Bearer <token>`, or the bare token, since their contract names no scheme.
+    Clients send `Bearer <token>`, or the bare token, since their contract names no scheme. A guard
+    would do the same, but Litestar copies the whole route handler for each call of one.
     """
-    header = connection.headers.get("Authorization", "").strip()
+
+    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["user"] = _account(scope)
+        await app(scope, receive, send)
+
+    return checked
+
+
+def _account(scope: Scope) -> UUID:
+    header = Headers.from_scope(scope).get("Authorization", "").strip()
     scheme, _, rest = header.partition(" ")
     token = rest.strip() if scheme.lower() == "bearer" else header
     if not token:
         raise Unauthorized("log in first, and send the token as Authorization: Bearer <token>")
-    services: Services = connection.app.state.services
-    account: UUID = services.tokens.account(token)
-    connection.scope["user"] = account
+    services: Services = scope["litestar_app"].state.services
+    return services.tokens.account(token)

@@ -28,6 +28,7 @@ STATUSES: Final[dict[str, int]] = {
     "malformed_json": 400,
     "not_claimable": 409,
     "not_found": 404,
+    "overloaded": 503,
     "position_beyond_log": 400,
     "read_model_behind": 503,
     "stale_attempt": 409,

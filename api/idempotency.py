@@ -1,7 +1,7 @@
 """The Idempotency-Key header: the same request sent again is the same task, for ever."""
 
 from typing import Annotated, Final, NamedTuple
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid5
 
 import msgspec
 from litestar.di import NamedDependency
@@ -10,6 +10,7 @@ from litestar.params import HeaderParameter
 from api.auth import SignedIn
 from api.errors import Refused, Violation
 from api.services import Provided
+from domain.ids import new_id
 from infra.keys import request_hash
 
 HEADER: Final = "Idempotency-Key"
@@ -21,6 +22,11 @@ class Order(NamedTuple):
 
     task: UUID
     request_hash: str | None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nobody can have made this task before."""
+        return self.request_hash is None
 
 
 async def provide_order(
@@ -37,7 +43,7 @@ async def provide_order(
 ) -> Order:
     """The task's id, derived from account, endpoint and key, or a new one without a key."""
     if key is None:
-        return Order(uuid4(), None)
+        return Order(new_id(), None)
     if not (0 < len(key) <= LONGEST and key.isascii() and key.isprintable()):
         expected = f"must be 1 to {LONGEST} printable ASCII characters"
         violation = Violation(field=HEADER, message=expected)

@@ -1,7 +1,7 @@
 """Which request it is, who sent it, and the headers that every answer carries."""
 
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from litestar import Request
 from litestar.datastructures import Headers
@@ -9,6 +9,7 @@ from litestar.types import Message, Scope
 
 from api import docs
 from commands import Origin
+from domain.ids import new_id
 
 REQUEST_ID: Final = "X-Request-Id"
 KNOWN_AS: Final = "atelier_request_id"
@@ -28,7 +29,7 @@ def request_id(scope: Scope) -> UUID:
     """The id that the client gave the request, if it is a UUID, else one of our own."""
     state: dict[str, Any] = scope["state"]
     if KNOWN_AS not in state:
-        state[KNOWN_AS] = _as_uuid(Headers.from_scope(scope).get(REQUEST_ID, "")) or uuid4()
+        state[KNOWN_AS] = _as_uuid(Headers.from_scope(scope).get(REQUEST_ID, "")) or new_id()
     known: UUID = state[KNOWN_AS]
     return known
 

@@ -10,11 +10,10 @@ from litestar.params import JSONBody
 from api import origin
 from api.auth import SignedIn
 from api.errors import documented
-from api.idempotency import Order, Ordered
+from api.idempotency import Ordered
 from api.positions import written
-from api.services import Provided, Services
+from api.services import Provided
 from api.wire import StrictRequest
-from commands import Origin, Outcome, carry_out
 from commands.render import RequestRender
 from domain.picture import ApparelDetails, ImageOptions, RenderMode, TaskOptions, UserDetails
 
@@ -49,31 +48,23 @@ async def generate(
     order: Ordered,
 ) -> Response[TaskCreated]:
     """Ask for a picture."""
-    outcome = await services.in_thread(
-        _request_picture, order, request.user, data, services, origin.of(request)
-    )
-    return written(TaskCreated(task_id=order.task), outcome)
-
-
-def _request_picture(
-    order: Order, account: UUID, data: PictureRequest, services: Services, by: Origin
-) -> Outcome:
-    most = services.settings.task_limit
+    account, most = request.user, services.settings.task_limit
     command = RequestRender(
         aggregate_id=order.task,
         request_hash=order.request_hash,
         account=account,
         kind="image",
-        account_number=services.account_number(account),
+        account_number=await services.account_number(account),
         user_details=data.user_details,
         apparel_details=data.apparel_details,
         image_options=data.image_options,
         render_mode=data.render_mode,
-        garment=services.worn(data.apparel_details),
+        garment=await services.worn(data.apparel_details),
         vip=data.task_options.vip,
         limit=min(data.task_options.limit or most, most),
     )
-    return carry_out(command, services.store, by, fresh=order.request_hash is None)
+    outcome = await services.carry_out(command, origin.of(request), fresh=order.is_new)
+    return written(TaskCreated(task_id=order.task), outcome)
 
 
 PRIVATE: Final = [generate]

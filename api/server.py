@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from functools import partial
@@ -26,6 +27,7 @@ log = structlog.get_logger("atelier.api")
 STOP_S: Final = 2  # for answers that are under way
 PORT_S: Final = 3.0  # a worker whose parent was killed holds the port a moment longer
 LOOK_AGAIN_S: Final = 0.1
+SWITCH_S: Final = 0.0005  # until a busy event loop lets the appender go on
 
 # Granian's own lines go where ours go; it writes no line per request.
 LOGGING: Final = {
@@ -63,6 +65,7 @@ def run(settings: Settings) -> None:
 def make(settings: Settings) -> Litestar:
     """The application, in granian's worker process."""
     logs.configure("api", settings.log)
+    sys.setswitchinterval(SWITCH_S)
     threading.Thread(target=_die_with_parent, name="parent watch", daemon=True).start()
     return create_app(settings)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
+from typing import Final, NamedTuple, ParamSpec, TypeVar
 from uuid import UUID
 
 import structlog
@@ -14,6 +14,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 
+from commands import Command, Origin, Outcome, carry_out_async
 from domain import account as account_domain
 from domain import garment as garment_domain
 from domain.account import Account
@@ -21,6 +22,7 @@ from domain.errors import Unavailable
 from domain.events import fold
 from domain.garment import WornGarment, garment_id, worn
 from domain.picture import ApparelDetails
+from infra.async_event_store import AsyncEventStore
 from infra.event_store import EventStore
 from infra.keys import REMEMBER_MOST, REMEMBER_S, KeyRing
 from infra.limits import Limits
@@ -67,6 +69,7 @@ class Services:
     ) -> None:
         self.settings = settings
         self.store = store
+        self.async_store = AsyncEventStore(store, threads)
         self.reader = reader
         self.pace = PaceMeter(reader)
         self.bell = Bell(settings.postgres_url)
@@ -93,14 +96,15 @@ class Services:
         return await self.in_time(loop.run_in_executor(self._threads, call))
 
     async def in_time(self, work: Awaitable[Result], seconds: float = ANSWER_S) -> Result:
-        """Await the work; raises `Unavailable` when it takes too long."""
-        task = asyncio.ensure_future(work)
-        task.add_done_callback(_take_note)
-        done, _ = await asyncio.wait([task], timeout=seconds)
-        if not done:
-            task.cancel()  # giving up a query can take ten seconds by itself: nobody waits for that
-            raise Unavailable("Postgres does not answer; try again in a moment")
-        return task.result()
+        """Await the work; raises `Unavailable` when it takes too long.
+
+        The work must let go at once when it is cancelled, as a future does and a query does not.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                return await work
+        except TimeoutError as error:
+            raise Unavailable("Postgres does not answer; try again in a moment") from error
 
     def later(self, work: Callable[[], None]) -> None:
         """Have a mail sent beside everything else; whoever asks for it does not wait."""
@@ -118,14 +122,19 @@ class Services:
             raise Unauthorized("there is no such account; log in again")
         return state
 
-    def worn(self, apparel: ApparelDetails) -> WornGarment | None:
+    async def carry_out(self, command: Command, by: Origin, *, fresh: bool = False) -> Outcome:
+        """Carry a command out on the event loop; raises what `commands.carry_out` does."""
+        return await self.in_time(carry_out_async(command, self.async_store, by, fresh=fresh))
+
+    async def worn(self, apparel: ApparelDetails) -> WornGarment | None:
         """What the catalogue says of a garment that somebody wants to wear, by the log."""
         if not apparel.item_id.strip():
             return None
-        history = self.store.load(garment_id(apparel.brand, apparel.item_id))
+        wanted = garment_id(apparel.brand, apparel.item_id)
+        history = await self.in_time(self.async_store.load(wanted))
         return worn(fold(garment_domain.evolve, garment_domain.initial, history), apparel)
 
-    def account_number(self, account: UUID) -> int:
+    async def account_number(self, account: UUID) -> int:
         """The account's number, which never changes; raises `Unauthorized` as `account` does.
 
         What another process erases is noticed here as soon as the account's key is forgotten.
@@ -133,11 +142,11 @@ class Services:
         known = self._numbers.get(account)
         if known and time.monotonic() - known.at < REMEMBER_S:
             return known.number
-        found = _Known(time.monotonic(), self.account(account).number)
+        state = await self.in_thread(self.account, account)
         if len(self._numbers) >= REMEMBER_MOST:
             self._numbers.clear()
-        self._numbers[account] = found
-        return found.number
+        self._numbers[account] = _Known(time.monotonic(), state.number)
+        return state.number
 
 
 class _Known(NamedTuple):
@@ -154,12 +163,6 @@ def _logged(work: Callable[[], None]) -> None:
         log.error("mail not sent", why=type(error).__name__)
 
 
-def _take_note(task: asyncio.Future[Any]) -> None:
-    """Else asyncio complains of an error that nobody has looked at."""
-    if not task.cancelled():
-        task.exception()
-
-
 @asynccontextmanager
 async def opened(app: Litestar, settings: Settings) -> AsyncIterator[None]:
     """Hold the services while the server runs; nothing of them must answer yet."""
@@ -173,6 +176,7 @@ async def opened(app: Litestar, settings: Settings) -> AsyncIterator[None]:
         yield
     finally:
         services.close()
+        await asyncio.to_thread(store.close, CLOSE_S)
         threads.shutdown(wait=False, cancel_futures=True)
         await app.state.services.bell.close()
         await readers.close(CLOSE_S)

@@ -158,9 +158,16 @@ async def generate_video(
     data: JSONBody[VideoRequest], request: SignedIn, services: Provided, order: Ordered
 ) -> Response[TaskCreated]:
     """Ask for a picture, and for a video of the person turning once around."""
-    outcome = await services.in_thread(
-        _request_video, order, request.user, data, services, origin.of(request)
+    number = await services.account_number(request.user)
+    command = RequestVideo(
+        **_asked(order, request.user, number, data.task_options, services),
+        user_details=data.user_details,
+        apparel_details=data.apparel_details,
+        video_options=data.video_options,
+        render_mode=data.render_mode,
+        garment=await services.worn(data.apparel_details),
     )
+    outcome = await services.carry_out(command, origin.of(request), fresh=order.is_new)
     return written(TaskCreated(task_id=order.task), outcome)
 
 
@@ -200,26 +207,12 @@ async def image_to_video(
     return written(TaskCreated(task_id=order.task), outcome)
 
 
-def _request_video(
-    order: Order, account: UUID, data: VideoRequest, services: Services, by: Origin
-) -> Outcome:
-    command = RequestVideo(
-        **_asked(order, account, services.account(account), data.task_options, services),
-        user_details=data.user_details,
-        apparel_details=data.apparel_details,
-        video_options=data.video_options,
-        render_mode=data.render_mode,
-        garment=services.worn(data.apparel_details),
-    )
-    return carry_out(command, services.store, by)
-
-
 def _request_upscale(
     order: Order, account: UUID, data: UpscaleRequest, services: Services, by: Origin
 ) -> Outcome:
     person = services.account(account)
     command = RequestUpscale(
-        **_asked(order, account, person, data.task_options, services),
+        **_asked(order, account, person.number, data.task_options, services),
         source_key=_checked(_own_key(data.video_url), order, account, person, services),
     )
     return carry_out(command, services.store, by)
@@ -233,7 +226,7 @@ def _request_image_to_video(
     if key is None:
         return _request_with_data(order, account, person, data, services, by)
     command = RequestImageToVideo(
-        **_asked(order, account, person, data.task_options, services),
+        **_asked(order, account, person.number, data.task_options, services),
         source_key=_checked(key, order, account, person, services),
         video_options=data.video_options,
     )
@@ -253,7 +246,7 @@ def _request_with_data(
     digest = hashlib.sha256(picture).hexdigest()[:16]
     key = f"{person.number}/{render.UPLOADS}/{order.task}_{digest}.png"
     command = RequestImageToVideo(
-        **_asked(order, account, person, data.task_options, services),
+        **_asked(order, account, person.number, data.task_options, services),
         source_key=key,
         video_options=data.video_options,
     )
@@ -276,13 +269,13 @@ def _carried_out_or_cleared(
 
 
 def _asked(
-    order: Order, account: UUID, person: Account, options: TaskOptions, services: Services
+    order: Order, account: UUID, number: int, options: TaskOptions, services: Services
 ) -> Asked:
     most = services.settings.task_limit
     return Asked(
         aggregate_id=order.task,
         account=account,
-        account_number=person.number,
+        account_number=number,
         request_hash=order.request_hash,
         vip=options.vip,
         limit=min(options.limit or most, most),

@@ -1,5 +1,6 @@
 """Strict reading of JSON bodies: every violation at once, each with its field's path."""
 
+import contextlib
 import functools
 import types
 import typing
@@ -60,11 +61,67 @@ def decode(body: bytes, kind: type[Body]) -> Body:
         members = msgspec.json.decode(body)
     except (ValueError, RecursionError) as error:
         raise MalformedJson(f"the body cannot be read as JSON: {_reason(error)}") from error
+    if _is_faultless(members, kind, _is_plain_throughout(body)):
+        with contextlib.suppress(msgspec.ValidationError):
+            return msgspec.convert(members, kind)
     violations: list[Violation] = []
     value = _struct(members, kind, "", violations)
     if violations:
         raise Invalid(_summary(violations), violations[:MOST_DETAILS])
     return cast(Body, value)
+
+
+def _is_faultless(members: object, kind: type[msgspec.Struct], plain: bool) -> bool:
+    """Whether what msgspec does not check is in order, and the whole can be read at once.
+
+    That is five times as fast as field by field, which is needed to tell all that is wrong.
+    """
+    if not isinstance(members, dict):
+        return False
+    names, structs, others = _rules(kind, plain)
+    return (
+        members.keys() <= names
+        and all(
+            _is_faultless(members[name], struct, plain)
+            for name, struct in structs
+            if name in members
+        )
+        and all(_holds(members[field.name], field) for field in others if field.name in members)
+    )
+
+
+def _holds(raw: object, field: "_Field") -> bool:
+    try:
+        return not _unmet(msgspec.convert(raw, field.annotation), field)
+    except msgspec.ValidationError:
+        return False
+
+
+def _is_plain_throughout(body: bytes) -> bool:
+    """Whether no text in the JSON can hold a control character: it would have to be escaped."""
+    return b"\\" not in body and b"\x7f" not in body and body.isascii()
+
+
+class _Rules(NamedTuple):
+    """The members that a struct may have, those that are structs, those that msgspec cannot check.
+
+    What is said with a `Check` is looked at in any case, other texts unless all are known to be
+    plain.
+    """
+
+    names: frozenset[str]
+    structs: tuple[tuple[str, type[msgspec.Struct]], ...]
+    others: "tuple[_Field, ...]"
+
+
+@functools.cache
+def _rules(kind: type[msgspec.Struct], plain: bool) -> _Rules:
+    fields = _fields(kind)
+    return _Rules(
+        names=frozenset(field.name for field in fields),
+        structs=tuple((field.name, field.struct) for field in fields if field.struct),
+        others=tuple(field for field in fields if not field.struct and (field.checks or not plain)),
+    )
 
 
 class _Field(NamedTuple):
@@ -112,11 +169,16 @@ def _member(raw: object, field: _Field, path: str, violations: list[Violation]) 
     except msgspec.ValidationError:
         violations.append(_violation(path, f"must be {_expected(field.annotation)}"))
         return None
+    violations += [_violation(path, f"must be {each}") for each in _unmet(value, field)]
+    return value
+
+
+def _unmet(value: object, field: _Field) -> list[str]:
+    """What the value should be besides of the right type, and is not."""
     expected = [check.expected for check in field.checks if not check.holds(value)]
     if isinstance(value, str) and not field.opaque and not _is_plain(value):
         expected.append("text without control characters")
-    violations += [_violation(path, f"must be {each}") for each in expected]
-    return value
+    return expected
 
 
 @functools.cache

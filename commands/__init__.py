@@ -5,16 +5,18 @@ from typing import Any
 
 from commands import account, garment, render
 from commands.handling import (
+    AtOnce,
     Command,
     Handler,
     Origin,
     Outcome,
     Outcomes,
+    at_once,
     foresee_all,
     handle,
     handle_all,
 )
-from commands.ports import BulkStore, EventStore
+from commands.ports import AsyncEventStore, BulkStore, EventStore
 from domain import account as account_domain
 from domain import garment as garment_domain
 from domain import render as render_domain
@@ -28,6 +30,7 @@ __all__ = [
     "Outcomes",
     "carry_out",
     "carry_out_all",
+    "carry_out_async",
     "foresee",
 ]
 
@@ -64,7 +67,14 @@ def carry_out(
     command: Command, store: EventStore, origin: Origin, *, fresh: bool = False
 ) -> Outcome:
     """Carry a command out by its handler; `fresh` spares a look for what cannot be there."""
-    return handle(HANDLERS[type(command)], command, store, origin, fresh=fresh)
+    return at_once(carry_out_async(command, AtOnce(store), origin, fresh=fresh))
+
+
+async def carry_out_async(
+    command: Command, store: AsyncEventStore, origin: Origin, *, fresh: bool = False
+) -> Outcome:
+    """The same in an event loop."""
+    return await handle(HANDLERS[type(command)], command, store, origin, fresh=fresh)
 
 
 def carry_out_all(commands: Sequence[Command], store: BulkStore, origin: Origin) -> Outcomes:

@@ -1,16 +1,19 @@
 """Load, decide, append; once more when another writer was first."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
-from uuid import UUID, uuid4
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
 
 import msgspec
 
-from commands.ports import BulkStore, EventStore
+from commands.ports import AsyncEventStore, BulkStore, EventStore
 from domain.errors import VersionConflict
 from domain.events import Event, NewEvent, Recorded, fold
+from domain.ids import new_id
 
 MAX_TRIES = 20
+
+Result = TypeVar("Result")
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,28 +57,58 @@ class Handler(msgspec.Struct, frozen=True):
     initial: Any
 
 
-def handle(
-    handler: Handler, command: Command, store: EventStore, origin: Origin, *, fresh: bool = False
+async def handle(
+    handler: Handler,
+    command: Command,
+    store: AsyncEventStore,
+    origin: Origin,
+    *,
+    fresh: bool = False,
 ) -> Outcome:
     """Carry a command out. Raises what `decide` and the store raise; then nothing has happened.
 
     `fresh` says that the aggregate's id was made just now, so that there is nothing to load.
     """
     for n in range(MAX_TRIES):
-        history = [] if fresh and n == 0 else store.load(command.aggregate_id)
+        history = [] if fresh and n == 0 else await store.load(command.aggregate_id)
         state = fold(handler.evolve, handler.initial, history)
         decided = tuple(handler.decide(command, state))
         if not decided:
             position = history[-1].position if history else 0
             return Outcome(events=(), position=position, state=state)
         try:
-            position = store.append(_enveloped(decided, command, origin, history))
+            position = await store.append(_enveloped(decided, command, origin, history))
         except VersionConflict:
             continue
         for event in decided:
             state = handler.evolve(state, event)
         return Outcome(events=decided, position=position, state=state)
     raise VersionConflict("the aggregate is too busy; try again in a moment")
+
+
+class AtOnce:
+    """A blocking store for `handle`: nothing that it is asked has to be waited for."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+
+    async def load(self, aggregate_id: UUID) -> list[Recorded]:
+        """An aggregate's history, oldest first."""
+        return self._store.load(aggregate_id)
+
+    async def append(self, events: Sequence[NewEvent]) -> int:
+        """Append the events as one save and give the position of the last."""
+        return self._store.append(events)
+
+
+def at_once(work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of a coroutine that waits for nothing, without an event loop."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: Result = done.value
+        return result
+    raise RuntimeError("a coroutine that should wait for nothing does")
 
 
 def handle_all(
@@ -118,7 +151,7 @@ def _enveloped(
     return [
         NewEvent(
             event=event,
-            event_id=uuid4(),
+            event_id=new_id(),
             aggregate_id=command.aggregate_id,
             version=version + n,
             actor=origin.actor,

@@ -17,6 +17,16 @@ class EventStore(Protocol):
         """Append the events as one save and give the position of the last."""
 
 
+class AsyncEventStore(Protocol):
+    """The same for an event loop."""
+
+    async def load(self, aggregate_id: UUID) -> list[Recorded]:
+        """An aggregate's history, oldest first."""
+
+    async def append(self, events: Sequence[NewEvent]) -> int:
+        """Append the events as one save and give the position of the last."""
+
+
 class BulkStore(Protocol):
     """The same for many aggregates at once."""
 

@@ -86,3 +86,10 @@ class Unavailable(AtelierError):
 
     code = "unavailable"
     retriable = True
+
+
+class Overloaded(AtelierError):
+    """More is waiting than can be done in time."""
+
+    code = "overloaded"
+    retriable = True

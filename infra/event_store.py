@@ -3,17 +3,15 @@
 This is the one module that imports the library. Why not its stock recorder: see docs/why.md.
 """
 
+import contextlib
 import itertools
-import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
 import msgspec
-import psycopg
 from cryptography.exceptions import InvalidTag
 from eventsourcing.persistence import (
     ApplicationRecorder,
@@ -38,12 +36,12 @@ from domain.errors import (
 )
 from domain.events import Event, NewEvent, Recorded, Unreadable
 from domain.reservations import EMAIL, Guard, guards
-from infra.appender import Appender, Save
+from infra.appender import Appender, Result, Save
 from infra.keys import KeyRing, email_key
-from infra.postgres import CHANNEL, Listener, Pool, answered, connect, open_pool
+from infra.notifier import Notifier
+from infra.postgres import Listener, Pool, answered, open_pool
 
 STATE_LIMIT_BYTES = 262_144  # the table refuses more, too
-NOTIFY_EVERY_S = 0.005  # a NOTIFY takes a lock of the whole cluster at commit: seldom, and apart
 PERSONAL = "personal"
 
 ROWS: LiteralString = """SELECT position, aggregate_id, aggregate_version, type, state, event_id,
@@ -59,6 +57,10 @@ OF_AGGREGATES: LiteralString = """WHERE aggregate_id = ANY(%s)
 AFTER: LiteralString = """WHERE position > %s AND position <= coalesce(%s, 9223372036854775807)
    AND (%s::text[] IS NULL OR type = ANY(%s::text[]))
  ORDER BY position LIMIT %s"""
+
+
+TYPES: LiteralString = """-- Which events come after a position?
+SELECT position, type FROM atelier_events WHERE position > %s ORDER BY position LIMIT %s"""
 
 
 class Reserved(IntegrityError):
@@ -97,7 +99,7 @@ class LogRecorder(ApplicationRecorder):
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._appender = Appender(pool)
+        self._appender = Appender(pool, Notifier(self.url).wake)
 
     @property
     def url(self) -> str:
@@ -110,12 +112,21 @@ class LogRecorder(ApplicationRecorder):
         """Append the events as one save and give their positions.
 
         Raises `IntegrityError` on a version conflict, `Reserved` or `OverLimit` when a guard
-        refuses, `DataError` on bad data, `Unavailable` when Postgres does not answer.
+        refuses, `DataError` on bad data, `Overloaded` when too many saves wait, `Unavailable`
+        when Postgres does not answer.
         """
-        outcome, last, reason = self._appender.append(_save(stored_events, guards))
-        if outcome in REFUSALS:
-            raise REFUSALS[outcome](reason)
-        return range(last - len(stored_events) + 1, last + 1)
+        return _positions(self._appender.append(_save(stored_events, guards)), len(stored_events))
+
+    async def insert_events_async(
+        self, stored_events: Sequence[StoredEvent], *, guards: Sequence[Guard] = ()
+    ) -> Sequence[int]:
+        """The same in an event loop."""
+        result = await self._appender.append_async(_save(stored_events, guards))
+        return _positions(result, len(stored_events))
+
+    def close(self, timeout: float) -> bool:
+        """Take no more events, and tell whether all that wait were written within `timeout` s."""
+        return self._appender.close(timeout)
 
     def select_events(
         self,
@@ -147,6 +158,11 @@ class LogRecorder(ApplicationRecorder):
         after = (start or 0) - 1 if inclusive_of_start else (start or 0)
         wanted = list(topics) or None
         return self._records(ROWS + AFTER, [after, stop, wanted, wanted, limit])
+
+    def select_types(self, after: int, limit: int) -> list[tuple[int, str]]:
+        """Position and type of up to `limit` events after a position, in order."""
+        with answered(), self._pool.connection() as connection:
+            return connection.execute(TYPES, [after, limit]).fetchall()
 
     def max_notification_id(self) -> int | None:
         """The newest position, or None in an empty log."""
@@ -240,20 +256,23 @@ class EventMapper(Mapper[UUID]):
         Raises `UnknownEvent` for a type that this build does not know.
         """
         assert isinstance(stored_event, StoredRecord)
-        return self._enveloped(stored_event, self._opened(stored_event))
+        return self._enveloped(stored_event, self._opened(stored_event, personal=True))
 
-    def readable(self, stored: StoredRecord) -> Recorded:
-        """The event of a row, or `Unreadable` in its envelope."""
+    def readable(self, stored: StoredRecord, *, personal: bool = True) -> Recorded:
+        """The event of a row, or `Unreadable` in its envelope; personal fields only if asked."""
         try:
-            return self.to_domain_event(stored)
+            return self._enveloped(stored, self._opened(stored, personal=personal))
         except MapperDeserialisationError as error:
             return self._enveloped(stored, Unreadable(error=str(error)))
 
-    def members(self, kind: type[Event], stored: StoredRecord) -> dict[str, Any]:
-        """What the row's state holds, with what was sealed in it opened, and no upcasting."""
+    def members(
+        self, kind: type[Event], stored: StoredRecord, *, personal: bool = True
+    ) -> dict[str, Any]:
+        """What the row's state holds; without `personal`, what is sealed in it is None."""
         members: dict[str, Any] = msgspec.json.decode(stored.state)
         if kind.personal:
-            members |= self._private(kind, stored, members.pop(PERSONAL))
+            sealed, nothing = members.pop(PERSONAL), dict.fromkeys(kind.personal)
+            members |= self._private(kind, stored, sealed) if personal else nothing
         return members
 
     def _sealed(self, new: NewEvent) -> dict[str, Any]:
@@ -280,12 +299,12 @@ class EventMapper(Mapper[UUID]):
             recorded_at=stored.recorded_at,
         )
 
-    def _opened(self, stored: StoredRecord) -> Event:
+    def _opened(self, stored: StoredRecord, *, personal: bool) -> Event:
         kind = CATALOGUE.get(stored.topic)
         if kind is None:
             raise unknown(stored.id, stored.topic)
         try:
-            return msgspec.convert(self.members(kind, stored), kind)
+            return msgspec.convert(self.members(kind, stored, personal=personal), kind)
         except (InvalidTag, ValueError, KeyError, TypeError) as error:
             raise MapperDeserialisationError(
                 f"position {stored.id} ({stored.topic}) cannot be decoded: {error!r}"
@@ -298,28 +317,11 @@ class EventMapper(Mapper[UUID]):
         return dict.fromkeys(kind.personal) if plain is None else msgspec.json.decode(plain)
 
 
-class Notifier:
-    """Tells the log's readers that it has grown, on a connection of its own, at most each 5 ms."""
+class Passage(NamedTuple):
+    """Events of a part of the log, and the position up to which it was read."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._grown = threading.Event()
-        threading.Thread(target=self._run, name="notifier", daemon=True).start()
-
-    def wake(self) -> None:
-        """Send a notice soon; it may get lost, so readers look by themselves as well."""
-        self._grown.set()
-
-    def _run(self) -> None:
-        connection: psycopg.Connection[tuple[Any, ...]] | None = None
-        while self._grown.wait():
-            self._grown.clear()
-            try:
-                connection = connection or connect(self._url)
-                connection.execute(f"NOTIFY {CHANNEL}")
-            except psycopg.Error:
-                connection = None
-            time.sleep(NOTIFY_EVERY_S)
+    events: list[Recorded]
+    position: int
 
 
 class EventLog:
@@ -350,7 +352,6 @@ class EventStore:
         self._recorder = LogRecorder(pool)
         self._mapper = EventMapper(keys)
         self._email_secret = email_secret
-        self._notifier = Notifier(self._recorder.url)
         self.keys = keys
 
     def load(self, aggregate_id: UUID) -> list[Recorded]:
@@ -374,28 +375,59 @@ class EventStore:
         known = list(itertools.takewhile(lambda row: row.topic in CATALOGUE, rows))
         return [self._mapper.readable(row) for row in known or rows[:1]]
 
+    def read_some(
+        self, after: int, limit: int, types: Collection[str], *, personal: bool
+    ) -> Passage:
+        """Of the next up to `limit` events those of some types; the others are not decoded.
+
+        Without `personal`, what is sealed stays so: its fields are None. Otherwise as `read`.
+        """
+        following = self._recorder.select_types(after, limit)
+        known = list(itertools.takewhile(lambda row: row[1] in CATALOGUE, following))
+        if following and not known:
+            raise unknown(*following[0])
+        last = known[-1][0] if known else after
+        if not any(kind in types for _, kind in known):
+            return Passage([], last)
+        rows = self._recorder.select_notifications(
+            after, limit, last, list(types), inclusive_of_start=False
+        )
+        return Passage([self._mapper.readable(row, personal=personal) for row in rows], last)
+
     def append(self, events: Sequence[NewEvent]) -> int:
         """Append the events as one save and give the position of the last.
 
-        Raises `VersionConflict`, `EmailTaken`, `TooManyTasks`, `StateTooLarge`, `AccountErased`
-        or `Unavailable`; then nothing of the save is stored.
+        Raises `VersionConflict`, `EmailTaken`, `TooManyTasks`, `StateTooLarge`, `AccountErased`,
+        `Overloaded` or `Unavailable`; then nothing of the save is stored.
         """
         for new in events:
-            if new.version == 1 and new.aggregate_id == new.account:
-                self.keys.create(new.aggregate_id)  # an account's first event is sealed as well
+            if _opens_account(new):
+                self.keys.create(new.aggregate_id)  # its first event is sealed as well
+        stored, wanted = self._prepared(events)
+        with _refusals(wanted):
+            return self._recorder.insert_events(stored, guards=wanted)[-1]
+
+    async def append_async(self, events: Sequence[NewEvent]) -> int:
+        """The same in an event loop, for events that `can_seal_at_once` allows."""
+        stored, wanted = self._prepared(events)
+        with _refusals(wanted):
+            return (await self._recorder.insert_events_async(stored, guards=wanted))[-1]
+
+    def can_seal_at_once(self, events: Sequence[NewEvent]) -> bool:
+        """Whether the events' keys are at hand, so that nothing is asked of Postgres before."""
+        return not any(
+            _opens_account(new)
+            or (new.event.personal and new.account and not self.keys.at_hand(new.account))
+            for new in events
+        )
+
+    def close(self, timeout: float) -> bool:
+        """Take no more events, and tell whether all that wait were written within `timeout` s."""
+        return self._recorder.close(timeout)
+
+    def _prepared(self, events: Sequence[NewEvent]) -> tuple[list[StoredEnvelope], list[Guard]]:
         stored = [self._mapper.to_stored_event(new) for new in events]
-        wanted = [guard for new in events for guard in guards(new, self.email_key)]
-        try:
-            positions = self._recorder.insert_events(stored, guards=wanted)
-        except OverLimit as error:
-            raise TooManyTasks(str(error)) from error
-        except IntegrityError as error:
-            # A task's place is its own: taken, it tells that another writer requested the task.
-            wanted_email = any(guard.scope == EMAIL for guard in wanted)
-            taken = isinstance(error, Reserved) and wanted_email
-            raise (EmailTaken if taken else VersionConflict)(str(error)) from error
-        self._notifier.wake()
-        return positions[-1]
+        return stored, [guard for new in events for guard in guards(new, self.email_key)]
 
     def next_account_number(self) -> int:
         """A number that no account has had; gaps are fine."""
@@ -435,10 +467,34 @@ REFUSALS: dict[str, Callable[[str], Exception]] = {
 }
 
 
-def unknown(position: int, name: str) -> UnknownEvent:
-    """The error for a stored name that this build does not know."""
+@contextlib.contextmanager
+def _refusals(wanted: Sequence[Guard]) -> Iterator[None]:
+    """Turn what the library calls an integrity error into what it means for a command."""
+    try:
+        yield
+    except OverLimit as error:
+        raise TooManyTasks(str(error)) from error
+    except IntegrityError as error:
+        # A task's place is its own: taken, it tells that another writer requested the task.
+        wanted_email = any(guard.scope == EMAIL for guard in wanted)
+        taken = isinstance(error, Reserved) and wanted_email
+        raise (EmailTaken if taken else VersionConflict)(str(error)) from error
+
+
+def _positions(result: Result, events: int) -> Sequence[int]:
+    if result.outcome in REFUSALS:
+        raise REFUSALS[result.outcome](result.reason)
+    return range(result.last_position - events + 1, result.last_position + 1)
+
+
+def _opens_account(new: NewEvent) -> bool:
+    return new.version == 1 and new.aggregate_id == new.account
+
+
+def unknown(position: int, kind: str) -> UnknownEvent:
+    """Word of an event that a newer build has stored."""
     return UnknownEvent(
-        f"position {position} holds {name}, which this build does not know:"
+        f"position {position} holds {kind}, which this build does not know:"
         " upgrade it before you go on"
     )
 

@@ -17,6 +17,7 @@ from infra.postgres import Pool, answered
 NONCE_BYTES = 12
 REMEMBER_S = 60  # how long a process may still read what another one has erased
 REMEMBER_MOST = 10_000
+AT_HAND_S = 1.0
 
 
 class KeyRing:
@@ -65,6 +66,11 @@ class KeyRing:
             return None
         data = base64.b64decode(sealed)
         return key.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], bound_to)
+
+    def at_hand(self, account: UUID) -> bool:
+        """Whether the account's key is remembered, and for a moment longer."""
+        known = self._known.get(account)
+        return known is not None and time.monotonic() - known[0] < REMEMBER_S - AT_HAND_S
 
     def _key(self, account: UUID) -> AESGCM | None:
         now = time.monotonic()

@@ -63,6 +63,10 @@ class Leadership:
                 return False
             return True
 
+    def held_lately(self) -> bool:
+        """Whether the lock was still ours when Postgres was last asked, a second ago at most."""
+        return self._ours
+
     def release(self) -> None:
         """Give the lock up."""
         with self._guard:

@@ -117,7 +117,13 @@ def _utf8(text: str | None) -> bytes | None:
 
 OPAQUE = ("body_dimensions", "real_world_measurements")
 
-PROJECTION = Projection(name="accounts", tables=TABLES, apply=apply)
+PROJECTION = Projection(
+    name="accounts",
+    tables=TABLES,
+    uses=(AccountRegistered, AccountInfoUpdated, AccountDetailsUpdated, AvatarUploaded),
+    personal=True,
+    apply=apply,
+)
 
 ACCOUNT = Question(
     models=("accounts",),

@@ -78,7 +78,12 @@ def _entries(recorded: Recorded, event: RenderCompleted) -> list[Statement]:
     ]
 
 
-PROJECTION = Projection(name="gallery", tables=TABLES, apply=apply)
+PROJECTION = Projection(
+    name="gallery",
+    tables=TABLES,
+    uses=(RenderCompleted, RenderFileRemoved),
+    apply=apply,
+)
 
 # recorded_at never goes back, so (position, file_index) orders as (last_modified, …) does.
 PAGE = Question(

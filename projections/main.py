@@ -3,12 +3,10 @@
 import functools
 import signal
 import threading
-from collections.abc import Callable
 
 import structlog
 
-from domain.events import Recorded
-from infra.event_store import open_store
+from infra.event_store import EventStore, open_store
 from infra.leader import Leadership
 from infra.migrate import migrate as migrate_schema
 from infra.postgres import Listener, answered, connect
@@ -56,7 +54,7 @@ def start(settings: Settings, stop: threading.Event) -> list[threading.Thread]:
     threads = [
         threading.Thread(
             target=_keep,
-            args=(projection, settings.postgres_url, store.read, stop),
+            args=(projection, settings.postgres_url, store, stop),
             name=projection.name,
             daemon=True,
         )
@@ -70,11 +68,11 @@ def start(settings: Settings, stop: threading.Event) -> list[threading.Thread]:
 def _keep(
     projection: Projection,
     url: str,
-    read: Callable[[int, int], list[Recorded]],
+    store: EventStore,
     stop: threading.Event,
 ) -> None:
     listener = Listener(url)
-    runner = Runner(projection, functools.partial(connect, url), read)
+    runner = Runner(projection, functools.partial(connect, url), store.read_some)
     with Leadership(url, f"atelier.projection.{projection.name}") as leader:
         runner.run(leader, listener.wait, stop)
     listener.close()

@@ -80,7 +80,12 @@ def apply(recorded: Recorded) -> list[Statement]:
             return []
 
 
-PROJECTION = Projection(name="queue", tables=TABLES, apply=apply)
+PROJECTION = Projection(
+    name="queue",
+    tables=TABLES,
+    uses=(Requested, RenderStarted, RenderRequeued, RenderCompleted, RenderFailed, RenderCancelled),
+    apply=apply,
+)
 
 
 def claimable(connection: psycopg.Connection[Any], *, limit: int) -> list[Claimable]:

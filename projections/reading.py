@@ -3,7 +3,7 @@
 import asyncio
 import functools
 from collections.abc import Mapping
-from typing import Any, Generic, LiteralString, NamedTuple, TypeVar
+from typing import Any, Final, Generic, LiteralString, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -117,7 +117,7 @@ class Reader:
     async def migrated(self) -> bool:
         """Whether the read models are there to be asked."""
         try:
-            return bool(await self._fetch("SELECT 1 FROM atelier_projections WHERE live", {}))
+            return bool(await self._in_turn(LIVE, {}))
         except psycopg.errors.UndefinedTable:
             return False
 
@@ -179,6 +179,15 @@ class _Statement(NamedTuple):
         arrays = {name: [ask.values[name] for ask in asks] for name in self.columns}
         alone = {} if self.shared else asks[0].values
         return {**alone, **arrays, "models": list(self.models)}
+
+
+LIVE: Final = _Statement(
+    """-- Is there a live read model?
+SELECT 1 AS n FROM atelier_projections WHERE live LIMIT 1""",
+    models=(),
+    columns=(),
+    shared=False,
+)
 
 
 @functools.cache

@@ -1,8 +1,10 @@
 """Follows the log and keeps one read model: rows and position in one transaction."""
 
+import functools
 import threading
-from collections.abc import Callable
-from typing import Any, LiteralString, Protocol
+import time
+from collections.abc import Callable, Collection
+from typing import Any, LiteralString, NamedTuple, Protocol
 
 import psycopg
 import structlog
@@ -15,15 +17,19 @@ log = structlog.get_logger("atelier.projector")
 
 BATCH = 500
 RETRY_S = 1.0
+GATHER_S = 0.02  # between two batches while the log grows; the first after a pause comes at once
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-LIVE: LiteralString = """-- Which generation is live, and where does it stand?
-SELECT generation, position FROM atelier_projections WHERE projection = %s AND live"""
+LIVE: LiteralString = """-- Which generation is live, where does it stand, and is anything parked?
+SELECT p.generation, p.position,
+       EXISTS (SELECT FROM atelier_parked k
+                WHERE k.projection = p.projection AND k.generation = p.generation)
+  FROM atelier_projections p WHERE p.projection = %s AND p.live"""
 
 ADVANCE: LiteralString = """-- Advance, unless another projector has: then this one lost its lock.
 UPDATE atelier_projections SET position = %s
- WHERE projection = %s AND generation = %s AND position = %s"""
+ WHERE projection = %s AND generation = %s AND position = %s RETURNING position"""
 
 REGISTER: LiteralString = """-- The first generation of a read model.
 INSERT INTO atelier_projections (projection, generation, live, fingerprint)
@@ -56,8 +62,37 @@ class Leader(Protocol):
     def acquire(self, stop: threading.Event) -> bool:
         """Wait until the lock is ours; False when `stop` is set first."""
 
-    def held(self) -> bool:
-        """Whether it still is."""
+    def held_lately(self) -> bool:
+        """Whether it still was, a moment ago."""
+
+
+class Passage(Protocol):
+    """The events that a read model uses of a part of the log, and where that part ends."""
+
+    @property
+    def events(self) -> list[Recorded]:
+        """In the log's order."""
+
+    @property
+    def position(self) -> int:
+        """Of the part's last event, used or not."""
+
+
+class Reading(Protocol):
+    """Reads some types of the events after a position, as `EventStore.read_some` does."""
+
+    def __call__(
+        self, after: int, limit: int, types: Collection[str], *, personal: bool
+    ) -> Passage:
+        """What follows."""
+
+
+class Standing(NamedTuple):
+    """The live generation, its position, and whether anything of it is parked."""
+
+    generation: int
+    position: int
+    parked: bool
 
 
 def make(connection: Connection, projection: Projection) -> None:
@@ -78,7 +113,7 @@ class Runner:
         self,
         projection: Projection,
         connect: Callable[[], Connection],
-        read: Callable[[int, int], list[Recorded]],
+        read: Reading,
     ) -> None:
         self._projection = projection
         self._connect = connect
@@ -101,14 +136,15 @@ class Runner:
 
     def catch_up(self, connection: Connection) -> int:
         """Apply one batch of what the read model lacks, and give how many events that was."""
-        row = connection.execute(LIVE, [self._projection.name]).fetchone()
+        projection = self._projection
+        row = connection.execute(LIVE, [projection.name]).fetchone()
         if row is None:
             raise Unavailable("the read models are not there yet: run `atelier migrate`")
-        generation, position = row
-        batch = self._read(position, BATCH)
-        if batch:
-            self._apply_batch(connection, generation, position, batch)
-        return len(batch)
+        at = Standing(*row)
+        passage = self._read(at.position, BATCH, projection.types, personal=projection.personal)
+        if passage.position > at.position:
+            self._apply_batch(connection, at, passage)
+        return passage.position - at.position
 
     def _follow(
         self,
@@ -117,40 +153,47 @@ class Runner:
         wait: Callable[[], object],
         stop: threading.Event,
     ) -> None:
-        while not stop.is_set() and leader.held():
-            if not self.catch_up(connection):
+        while not stop.is_set() and leader.held_lately():
+            begun = time.monotonic()
+            applied = self.catch_up(connection)
+            if not applied:
                 wait()
+            elif applied < BATCH:  # the log grows all the time: let something gather
+                stop.wait(max(0.0, begun + GATHER_S - time.monotonic()))
 
-    def _apply_batch(
-        self, connection: Connection, generation: int, position: int, batch: list[Recorded]
-    ) -> None:
+    def _apply_batch(self, connection: Connection, at: Standing, passage: Passage) -> None:
+        if not passage.events:
+            return self._advance(connection, at, passage.position)
         try:
-            self._transact(connection, generation, position, batch, self._apply_plainly)
+            with connection.pipeline():
+                self._transact(connection, at, passage, self._apply_plainly)
         except NOT_THE_EVENTS_FAULT:
             raise
         except Exception:  # one bad event must not stop the rest: find it, event by event
-            self._transact(connection, generation, position, batch, self._apply_or_park)
+            self._transact(connection, at, passage, self._apply_or_park)
 
     def _transact(
         self,
         connection: Connection,
-        generation: int,
-        position: int,
-        batch: list[Recorded],
+        at: Standing,
+        passage: Passage,
         apply: Callable[[Connection, int, Recorded], None],
     ) -> None:
         with connection.transaction():
-            parked = self._parked_among(connection, generation, batch)
-            for recorded in batch:
+            generation = at.generation
+            parked = self._parked_among(connection, generation, passage.events) if at.parked else ()
+            for recorded in passage.events:
                 if recorded.aggregate_id in parked:
                     self._park(connection, generation, recorded, None)
                 else:
                     apply(connection, generation, recorded)
-            moved = connection.execute(
-                ADVANCE, [batch[-1].position, self._projection.name, generation, position]
-            )
-            if moved.rowcount != 1:
-                raise LostLock(f"another projector keeps {self._projection.name}")
+            self._advance(connection, at, passage.position)
+
+    def _advance(self, connection: Connection, at: Standing, position: int) -> None:
+        name = self._projection.name
+        moved = connection.execute(ADVANCE, [position, name, at.generation, at.position])
+        if moved.fetchone() is None:
+            raise LostLock(f"another projector keeps {name}")
 
     def _apply_plainly(self, connection: Connection, generation: int, recorded: Recorded) -> None:
         if isinstance(recorded.event, Unreadable):
@@ -199,5 +242,6 @@ class Runner:
         )
 
 
+@functools.cache
 def _sql(text: LiteralString, table: str) -> LiteralString:
     return text.replace("{table}", table)

@@ -122,7 +122,20 @@ def apply(recorded: Recorded) -> list[Statement]:
             return []
 
 
-PROJECTION = Projection(name="tasks", tables=TABLES, apply=apply)
+PROJECTION = Projection(
+    name="tasks",
+    tables=TABLES,
+    uses=(
+        Requested,
+        RenderStarted,
+        RenderRequeued,
+        RenderCompleted,
+        RenderFailed,
+        RenderCancelled,
+        RenderFileRemoved,
+    ),
+    apply=apply,
+)
 
 # A started task whose lease has run out is pending again: somebody will claim it anew.
 WAITING: LiteralString = """(

@@ -74,7 +74,12 @@ def _columns(recorded: Recorded, details: GarmentDetails) -> dict[str, Any]:
     return msgspec.structs.asdict(details) | lists | keys | place
 
 
-PROJECTION = Projection(name="wardrobe", tables=TABLES, apply=apply)
+PROJECTION = Projection(
+    name="wardrobe",
+    tables=TABLES,
+    uses=(GarmentListed, GarmentRevised),
+    apply=apply,
+)
 
 GARMENT = Question(
     models=("wardrobe",),

@@ -42,6 +42,7 @@ RUNS = 3
 SECONDS = os.environ.get("BENCH_SECONDS", "5")
 CONNECTIONS = 64
 ACCOUNTS = 128
+ASKING = 512  # accounts that ask for pictures: some tens each
 FINISHED = 12  # of each account: a page of the gallery and two more
 FOLDER = Path(__file__).parent
 EXAMPLE = FOLDER.parents[1] / "api" / "demo_request.json"
@@ -150,7 +151,10 @@ def _seeded(settings: Settings) -> list[Case]:
         finished, waiting = _life(store, account)
         gallery.append(f"GET /get_gallery?limit=10 {token}")
         tasks += [f"GET /generate/{finished} {token}", f"GET /generate/{waiting} {token}"]
-        posts.append(f"POST /generate {token}")
+    for _ in range(ASKING):
+        account = uuid4()
+        Story(store).register(account)
+        posts.append(f"POST /generate {tokens.issue(account)}")
     with connect(settings.postgres_url, statement_timeout=0) as connection:
         newest = "SELECT position FROM atelier_head"
         behind = f"SELECT FROM atelier_projections WHERE live AND position < ({newest})"

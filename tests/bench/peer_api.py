@@ -27,8 +27,8 @@ CONNECTIONS = 8
 
 TABLES = """
 CREATE TABLE peer_accounts AS
-    SELECT account AS id, count(*) FILTER (WHERE status IN ('PENDING', 'STARTED')) AS unfinished
-      FROM atelier_tasks GROUP BY account;
+    SELECT a.account AS id, count(t) FILTER (WHERE status IN ('PENDING', 'STARTED')) AS unfinished
+      FROM atelier_accounts a LEFT JOIN atelier_tasks t USING (account) GROUP BY a.account;
 ALTER TABLE peer_accounts ADD PRIMARY KEY (id);
 CREATE TABLE peer_tasks AS
     SELECT task, account, place, vip, status, engine, error_code, error_message, files, ignored,
@@ -139,6 +139,8 @@ class TaskStatus(BaseModel):
     status: str
     type: str
     position: int
+    progress: float
+    eta_seconds: float | None
     error: TaskError | None
     files: list[TaskFile]
     ignored: list[str]
@@ -218,6 +220,8 @@ async def get_task(request: Request, account: Account, task_id: UUID) -> TaskSta
         status=row["status"],
         type="vip" if row["vip"] else "normal",
         position=row["position"],
+        progress=1.0 if row["status"] == "SUCCESS" else 0.0,
+        eta_seconds=None if row["position"] else 0.0,
         error=TaskError(code=row["error_code"], message=row["error_message"]) if failed else None,
         files=_files(row["files"]),
         ignored=row["ignored"],

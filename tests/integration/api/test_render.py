@@ -9,6 +9,7 @@ from api.demo import example
 from commands import Origin, carry_out
 from commands.render import CompleteRender, FailAttempt, StartRender
 from domain.render import MAX_ATTEMPTS, MediaFile
+from infra import appender
 from infra.event_store import EventStore
 from tests.integration.api.conftest import Client, new_email
 
@@ -180,4 +181,15 @@ def test_a_refused_request_leaves_no_task(ada: Client):
         "render_mode",
         "user_details.skin_tone",
     }
+    assert ada.get("/get_tasks").json()["tasks"] == []
+
+
+def test_when_too_many_changes_wait_a_client_is_asked_to_come_again(
+    ada: Client, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(appender, "MOST_WAITING", 0)
+    answer = ada.post("/generate", {})
+    assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+    assert int(answer.headers["Retry-After"]) >= 1
+    monkeypatch.undo()
     assert ada.get("/get_tasks").json()["tasks"] == []

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from domain.errors import Unavailable, UnknownEvent
+from domain.events import Event
 from infra.appender import APPEND
 from infra.leader import Leadership
 from infra.postgres import Listener, connect
@@ -33,7 +34,13 @@ def apply(recorded):
     return [note, note]
 
 
-NOTES = Projection(name="notes", tables="CREATE TABLE {table} (n bigint)", apply=apply)
+NOTES = Projection(
+    name="notes",
+    tables="CREATE TABLE {table} (n bigint)",
+    uses=(Event,),
+    personal=True,
+    apply=apply,
+)
 
 
 @pytest.fixture
@@ -160,8 +167,8 @@ def test_a_type_that_this_build_does_not_know_stops_at_exactly_that_place(models
 def test_of_two_runners_the_one_that_is_overtaken_changes_nothing(models, story, notes):
     story.request()
 
-    def read(after, limit):
-        batch = story.store.read(after, limit)
+    def read(*what, **how):
+        batch = story.store.read_some(*what, **how)
         models.catch_up(NOTES)  # meanwhile the other one
         return batch
 
@@ -175,8 +182,8 @@ def test_of_two_runners_the_one_that_is_overtaken_changes_nothing(models, story,
 def test_the_one_that_is_overtaken_parks_nothing_either(models, story, notes):
     broken.add(f"sql {story.request()}")
 
-    def read(after, limit):
-        batch = story.store.read(after, limit)
+    def read(*what, **how):
+        batch = story.store.read_some(*what, **how)
         models.catch_up(NOTES)
         return batch
 

@@ -119,7 +119,7 @@ class Studio:
         """The queue, followed up to now."""
         with answered(), self._projecting, self.pool.connection() as connection:
             runner = Runner(
-                queue.PROJECTION, functools.partial(connect, self.url), self.story.store.read
+                queue.PROJECTION, functools.partial(connect, self.url), self.story.store.read_some
             )
             while runner.catch_up(connection):
                 pass

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api import wire
 from api.account import InfoUpdate, Registration
 from api.demo import example
 from api.errors import Invalid, MalformedJson
@@ -193,3 +194,33 @@ def test_any_person_is_either_read_or_refused_by_name(body: Any):
 def test_any_bytes_are_either_read_or_refused_by_name(body: bytes):
     with contextlib.suppress(Invalid, MalformedJson):
         decode(body, PictureRequest)
+
+
+def outcome(body: bytes, kind: type[msgspec.Struct]) -> object:
+    """What a body is read as, or all that is wrong with it."""
+    try:
+        return decode(body, kind)
+    except Invalid as refused:
+        return refused.details
+    except MalformedJson as refused:
+        return str(refused)
+
+
+EXAMPLE = json.loads(example())
+LEAVES = st.sampled_from([0, 1, 180, 90.5, True, None, "", "Red", "Ada\x7f", "ü", "a\nb", "\x00"])
+CHANGES = st.dictionaries(st.sampled_from([*MEMBERS, *EXAMPLE["user_details"], "extra"]), LEAVES)
+
+
+@given(CHANGES, st.sampled_from([None, *MEMBERS]))
+def test_what_is_read_at_once_is_what_is_read_field_by_field(
+    changes: dict[str, Any], where: str | None
+):
+    body = json.loads(example())
+    part = body[where] if where else body
+    if isinstance(part, dict):
+        part.update(changes)
+    sent = json.dumps(body, ensure_ascii=False).encode()
+    at_once = outcome(sent, PictureRequest)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire, "_is_faultless", lambda *_: False)
+        assert outcome(sent, PictureRequest) == at_once
