@@ -43,7 +43,8 @@ class Told(NamedTuple):
 
     def erase(self, account: UUID) -> None:
         """What erasing does to the past."""
-        self.store.keys.discard(account)
+        with connect(self.settings.postgres_url) as connection:
+            connection.execute("DELETE FROM atelier_keys WHERE account = %s", [account])
 
 
 @pytest.fixture(scope="module")
