@@ -125,14 +125,6 @@ COMMANDS: Final[dict[str, Command]] = {
         "ATELIER_POSTGRES_URL=postgresql://user:password@host/atelier atelier migrate",
         ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
     ),
-    "demo": Command(
-        "api.demo:run",
-        "order a picture and watch it being made",
-        "Registers a made-up person, asks for a picture and shows the task until the picture is\n"
-        "there. It uses the Atelier that answers at ATELIER_PORT, or starts one for the while.",
-        "atelier demo",
-        ("ATELIER_DATA", "ATELIER_HOST", "ATELIER_PORT"),
-    ),
     "events tail": Command(
         "infra.analysis.commands:tail",
         "follow the events as they happen",
@@ -215,6 +207,14 @@ COMMANDS: Final[dict[str, Command]] = {
                 help="write the JSON Schema of each event into a folder instead",
             ),
         ),
+    ),
+    "demo": Command(
+        "api.demo:run",
+        "order a picture and watch it being made",
+        "Registers a made-up person, asks for a picture and shows the task until the picture is\n"
+        "there. It uses the Atelier that answers at ATELIER_PORT, or starts one for the while.",
+        "atelier demo",
+        ("ATELIER_DATA", "ATELIER_HOST", "ATELIER_PORT"),
     ),
 }
 
