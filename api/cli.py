@@ -65,6 +65,10 @@ class _Parsers:
         self._words: dict[str, Any] = {}
         self._known = {"": root}
 
+    def add_group(self, name: str, summary: str) -> None:
+        if name not in self._known:
+            self.add(name, summary, description=summary)
+
     def add(self, name: str, summary: str, **more: Any) -> argparse.ArgumentParser:
         group, _, word = name.rpartition(" ")
         if group not in self._words:
@@ -90,9 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     version = f"atelier {metadata.version('atelier')}"
     root.add_argument("--version", action="version", version=version)
     parsers = _Parsers(root)
-    for name, summary in GROUPS.items():
-        parsers.add(name, summary, description=summary)
     for name, command in COMMANDS.items():
+        group = name.rpartition(" ")[0]
+        if group in GROUPS:
+            parsers.add_group(group, GROUPS[group])
         parser = parsers.add(
             name, command.summary, description=command.about, epilog=_epilog(command)
         )

@@ -33,6 +33,39 @@ class Command(NamedTuple):
 
 STORES: Final = ("ATELIER_POSTGRES_URL", "ATELIER_MASTER_KEY", "ATELIER_HASH_KEY")
 
+EVENT_FILTERS: Final = (
+    option(
+        "--type",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only events of this type, such as render.completed.v1, render.completed or"
+        " 'render.*'; may be given several times",
+    ),
+    option("--aggregate", metavar="ID", help="only events of this aggregate"),
+    option("--user", metavar="USER", help="only events of this account: id, number or email"),
+    option("--decrypt", action="store_true", help="open what is personal (ATELIER_MASTER_KEY)"),
+)
+FROM: Final = option(
+    "--from",
+    dest="first",
+    metavar="PLACE",
+    help="start at a position (1200), a time (2026-11-22, 2026-11-22T10:30:00; in UTC unless it"
+    " ends in an offset) or so long ago (90s, 15m, 2h, 3d)",
+)
+TO: Final = option(
+    "--to", dest="last", metavar="PLACE", help="end with a position, or before a time"
+)
+EVENT_LINES: Final = (
+    option("--json", action="store_true", help="one JSON object a line"),
+    option(
+        "--kafka",
+        action="store_true",
+        help="read the topic instead of Postgres, in no consumer group; numbers are offsets then",
+    ),
+    option("--partition", type=int, metavar="N", help="with --kafka: only this partition"),
+)
+
 COMMANDS: Final[dict[str, Command]] = {
     "up": Command(
         "infra.supervisor:run",
@@ -93,6 +126,89 @@ COMMANDS: Final[dict[str, Command]] = {
         "ATELIER_POSTGRES_URL=postgresql://user:password@host/atelier atelier migrate",
         ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
     ),
+    "events tail": Command(
+        "infra.analysis.commands:tail",
+        "follow the events as they happen",
+        "Prints the newest events and then each new one at once, until Ctrl-C.",
+        "atelier events tail --type 'render.*' --json | jq .state",
+        (*STORES, "ATELIER_KAFKA_"),
+        (
+            FROM,
+            option(
+                *("-n", "--last"),
+                dest="newest",
+                type=int,
+                default=10,
+                metavar="N",
+                help="start with the newest N positions of the log (default: 10)",
+            ),
+            *EVENT_FILTERS,
+            *EVENT_LINES,
+        ),
+    ),
+    "events replay": Command(
+        "infra.analysis.commands:replay",
+        "print the events of a span",
+        "Prints the events from one place of the log to another, in their order; from Kafka each\n"
+        "aggregate's in order. Personal members stay sealed.",
+        "atelier events replay --from 2026-11-01 --to 2026-12-01 --type render.completed --json",
+        (*STORES, "ATELIER_KAFKA_"),
+        (FROM, TO, *EVENT_FILTERS, *EVENT_LINES),
+    ),
+    "events show": Command(
+        "infra.analysis.commands:show_aggregate",
+        "show an aggregate as it is, or as it was",
+        "Shows the state of an account, a render or a garment, and the events that led to it.",
+        "atelier events show 8f14e45f-ceea-467f-a3c1-d7e4f5b6a789 --at 2026-11-22T10:30:00",
+        STORES,
+        (
+            option("id", metavar="AGGREGATE", help="its id, as `atelier events tail` shows it"),
+            option("--at", metavar="PLACE", help="as it was at a position, a time, or so long ago"),
+            option("--json", action="store_true", help="one JSON object"),
+            EVENT_FILTERS[-1],
+        ),
+    ),
+    "events export": Command(
+        "infra.analysis.commands:export",
+        "write events to Parquet, CSV or JSON lines",
+        "Writes the events into a folder of files, each of 100,000 positions, with a manifest.\n"
+        "Run again it goes on where it was stopped, and adds what has happened since.\n"
+        "Personal members stay sealed.",
+        "atelier events export events/ --from 2026-01-01 --type 'render.*' --typed",
+        STORES,
+        (
+            option("folder", metavar="FOLDER", help="where the files go"),
+            option(
+                "--format",
+                choices=("parquet", "csv", "jsonl"),
+                default="parquet",
+                help="(default: parquet)",
+            ),
+            option(
+                "--typed",
+                action="store_true",
+                help="a Parquet table for each event type, with a column for each member",
+            ),
+            FROM,
+            TO,
+            *EVENT_FILTERS,
+        ),
+    ),
+    "events catalog": Command(
+        "infra.analysis.catalogue:run",
+        "describe every event: AsyncAPI, JSON Schema",
+        "Prints the AsyncAPI 3 document of the topic atelier.events, made from this build's code.",
+        "atelier events catalog > atelier-events.json",
+        ("ATELIER_DATA",),
+        (
+            option("--names", action="store_true", help="the events' names instead, one a line"),
+            option(
+                "--schemas",
+                metavar="FOLDER",
+                help="write the JSON Schema of each event into a folder instead",
+            ),
+        ),
+    ),
     "demo": Command(
         "api.demo:run",
         "order a picture and watch it being made",
@@ -128,4 +244,5 @@ COMMANDS: Final[dict[str, Command]] = {
 # Words that other commands begin with and that are none by themselves.
 GROUPS: Final[dict[str, str]] = {
     "accounts": "look after people's accounts",
+    "events": "follow, replay, show, export and describe the events",
 }

@@ -24,6 +24,7 @@ from eventsourcing.persistence import (
     StoredEvent,
     Subscription,
 )
+from psycopg import sql
 
 from domain.catalogue import CATALOGUE
 from domain.errors import (
@@ -184,7 +185,13 @@ class LogRecorder(ApplicationRecorder):
         """An endless iterator over the log after `gt`."""
         return LogSubscription(self, gt, topics)
 
-    def _records(self, query: LiteralString, arguments: list[Any]) -> list[StoredRecord]:
+    def select_rows(self, query: sql.Composed) -> list[StoredRecord]:
+        """The rows of a query for the columns of `ROWS`."""
+        return self._records(query, [])
+
+    def _records(
+        self, query: LiteralString | sql.Composed, arguments: list[Any]
+    ) -> list[StoredRecord]:
         with answered(), self._pool.connection() as connection:
             return [_record(row) for row in connection.execute(query, arguments)]
 
@@ -262,6 +269,16 @@ class EventMapper(Mapper[UUID]):
         except MapperDeserialisationError as error:
             return self._enveloped(stored, Unreadable(error=str(error)))
 
+    def members(
+        self, kind: type[Event], stored: StoredRecord, *, personal: bool = True
+    ) -> dict[str, Any]:
+        """What the row's state holds; without `personal`, what is sealed in it is None."""
+        members: dict[str, Any] = msgspec.json.decode(stored.state)
+        if kind.personal:
+            sealed, nothing = members.pop(PERSONAL), dict.fromkeys(kind.personal)
+            members |= self._private(kind, stored, sealed) if personal else nothing
+        return members
+
     def _sealed(self, new: NewEvent) -> dict[str, Any]:
         members: dict[str, Any] = msgspec.to_builtins(new.event)
         if new.event.personal:
@@ -291,12 +308,7 @@ class EventMapper(Mapper[UUID]):
         if kind is None:
             raise unknown(stored.id, stored.topic)
         try:
-            members = msgspec.json.decode(stored.state)
-            if kind.personal:
-                sealed = members.pop(PERSONAL)
-                nothing = dict.fromkeys(kind.personal)
-                members |= self._private(kind, stored, sealed) if personal else nothing
-            return msgspec.convert(members, kind)
+            return msgspec.convert(self.members(kind, stored, personal=personal), kind)
         except (InvalidTag, ValueError, KeyError, TypeError) as error:
             raise MapperDeserialisationError(
                 f"position {stored.id} ({stored.topic}) cannot be decoded: {error!r}"
@@ -325,6 +337,11 @@ class EventLog:
     def read_stored(self, after: int, limit: int) -> list[StoredRecord]:
         """Up to `limit` rows after a position, in order."""
         return list(self._recorder.select_notifications(after, limit, inclusive_of_start=False))
+
+    def read_where(self, condition: sql.Composable, limit: int) -> list[StoredRecord]:
+        """The first rows, in order, for which a condition on the log's columns holds."""
+        order = sql.SQL("WHERE {} ORDER BY position LIMIT {}").format(condition, limit)
+        return self._recorder.select_rows(sql.SQL(ROWS) + order)
 
     def head(self) -> tuple[UUID, int]:
         """The log's id and its newest position (0 when empty)."""

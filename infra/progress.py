@@ -8,6 +8,7 @@ from typing import Final, Self
 
 import rich.console
 import rich.progress
+import rich.text
 
 PLAIN_EVERY_SECONDS: Final = 5.0
 
@@ -59,6 +60,66 @@ def _spinner() -> rich.progress.Progress:
         rich.progress.SpinnerColumn(),
         rich.progress.TextColumn("{task.description}"),
         rich.progress.TimeElapsedColumn(),
+        console=rich.console.Console(stderr=True),
+        transient=True,
+    )
+
+
+class Bar:
+    """How much of a known amount is done, with rate and time left; without a terminal plain lines.
+
+    ``unit`` is what is counted, in the plural.
+    """
+
+    def __init__(self, text: str, total: int, unit: str) -> None:
+        self._text, self._total, self._unit = text, total, unit
+        self._done = 0
+        self._began = self._told = time.monotonic()
+        self._bar = _bar(unit) if sys.stderr.isatty() else None
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.add_task(self._text, total=self._total)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self, amount: int) -> None:
+        """So much more is done."""
+        self._done += amount
+        if self._bar is not None:
+            self._bar.advance(rich.progress.TaskID(0), amount)
+        elif time.monotonic() - self._told >= PLAIN_EVERY_SECONDS:
+            self._told = time.monotonic()
+            print(self._line(), file=sys.stderr, flush=True)
+
+    def _line(self) -> str:
+        rate = self._done / (time.monotonic() - self._began)
+        left = (self._total - self._done) / rate if rate else 0
+        return (
+            f"{self._text}: {self._done:,} of {self._total:,} {self._unit},"
+            f" {rate:,.0f}/s, {left:.0f} s left"
+        )
+
+
+class _Rate(rich.progress.ProgressColumn):
+    """How much a second is done."""
+
+    def render(self, task: rich.progress.Task) -> rich.text.Text:
+        speed = task.finished_speed or task.speed
+        return rich.text.Text(f"{speed:,.0f}/s" if speed else "")
+
+
+def _bar(unit: str) -> rich.progress.Progress:
+    return rich.progress.Progress(
+        rich.progress.TextColumn("{task.description}"),
+        rich.progress.BarColumn(bar_width=20),
+        rich.progress.TextColumn("{task.completed:,} of {task.total:,} " + unit),
+        _Rate(),
+        rich.progress.TimeRemainingColumn(),
         console=rich.console.Console(stderr=True),
         transient=True,
     )

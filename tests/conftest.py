@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+import hypothesis
 import pytest
 from kafka.errors import UnknownTopicOrPartitionError
 from psycopg import sql
@@ -36,6 +37,16 @@ TEMPLATE = "atelier_template"
 
 # The body model is prepared once for all processes of the tests, and kept for the next time.
 os.environ.setdefault("ANNY_CACHE_DIR", str(Path(__file__).parents[1] / ".atelier" / "anny"))
+
+# The same examples each time and no time limits: a busy machine must not fail a test.
+hypothesis.settings.register_profile(
+    "atelier",
+    database=None,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("atelier")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -72,6 +83,13 @@ def template(postgres: Server) -> str:
 @pytest.fixture
 def postgres_url(postgres: Server, template: str) -> Iterator[str]:
     """A migrated database of the test's own, with a log id of its own."""
+    with own_database(postgres, template) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def own_database(postgres: Server, template: str) -> Iterator[str]:
+    """The same for as long as somebody wants it."""
     postgres.restart()
     name = f"test_{secrets.token_hex(6)}"
     database = sql.Identifier(name)

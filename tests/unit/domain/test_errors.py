@@ -15,4 +15,4 @@ def test_every_refusal_has_a_code_of_its_own():
 
 def test_only_what_passes_by_itself_is_retriable():
     retriable = {refusal.__name__ for refusal in REFUSALS if refusal.retriable}
-    assert retriable == {"Unavailable", "VersionConflict"}
+    assert retriable == {"Overloaded", "Unavailable", "VersionConflict"}

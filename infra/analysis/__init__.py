@@ -1,0 +1,1 @@
+"""The event log for analysts: followed, replayed, shown, exported and described."""

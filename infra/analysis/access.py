@@ -1,0 +1,77 @@
+"""What the commands open, once they need it: an analyst may have Kafka alone."""
+
+import contextlib
+import functools
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg import sql
+
+from domain.errors import AtelierError
+from infra.analysis.personal import NoKeys, Opener
+from infra.event_store import EventLog, EventMapper
+from infra.keys import KeyRing
+from infra.postgres import Pool, answered, connect, open_pool
+from infra.settings import Settings
+
+
+class NoLog(AtelierError):
+    """The database has no event log."""
+
+    code = "no_log"
+
+
+class Access:
+    """The log and the keys, by the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._closing = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closing.close()
+        if isinstance(error, psycopg.errors.UndefinedTable):
+            raise NoLog("the database has no event log yet: run `atelier migrate`") from error
+
+    @functools.cached_property
+    def log(self) -> EventLog:
+        """The log in Postgres."""
+        return EventLog(self._pool)
+
+    def first(self, query: sql.Composed) -> tuple[Any, ...] | None:
+        """The first row that a query gives, however long it takes."""
+        self.settings.require("postgres_url")
+        url = self.settings.postgres_url
+        with answered(), connect(url, statement_timeout=0) as connection:
+            return connection.execute(query).fetchone()
+
+    def keys(self, *, decrypt: bool) -> KeyRing:
+        """All accounts' keys, or none of them. Raises `SettingsError` without a master key."""
+        if not decrypt:
+            return NoKeys()
+        self.settings.require("master_key")
+        return KeyRing(self._pool, self.settings.master_key)
+
+    def opener(self, *, decrypt: bool) -> Opener | None:
+        """What opens personal members, or None where they shall stay sealed."""
+        return Opener(self.keys(decrypt=True)) if decrypt else None
+
+    def mapper(self, *, decrypt: bool) -> EventMapper:
+        """What makes domain events of stored ones."""
+        return EventMapper(self.keys(decrypt=decrypt))
+
+    @functools.cached_property
+    def _pool(self) -> Pool:
+        self.settings.require("postgres_url")
+        pool = open_pool(self.settings.postgres_url, 1)
+        self._closing.callback(pool.close)
+        return pool

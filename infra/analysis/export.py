@@ -1,0 +1,111 @@
+"""Writes the selected events into a folder of files, which a later run completes or extends."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from infra.analysis import arrow, manifest
+from infra.analysis.arrow import ArrowLog
+from infra.analysis.files import UNFINISHED, Unfinished
+from infra.analysis.manifest import Block, Manifest, What
+from infra.analysis.personal import Opener
+from infra.analysis.selection import Selection
+from infra.analysis.typed import typed
+
+OPEN: Final = "open"
+SEALED: Final = "sealed"
+
+
+class Export:
+    """One export into one folder. ``opener`` opens what is personal; without it that is sealed."""
+
+    def __init__(
+        self, folder: Path, log: ArrowLog, what: What, last: int, opener: Opener | None = None
+    ) -> None:
+        self._folder = folder
+        self._log = log
+        self._what = what
+        self._last = last
+        self._opener = opener
+        self._selection = Selection(
+            first=what.first,
+            last=last,
+            types=what.types,
+            aggregate=what.aggregate,
+            account=what.account,
+        )
+
+    def run(self, advance: Callable[[int], None]) -> Manifest:
+        """Write what is missing; `advance` is told of each number of positions that are done.
+
+        Raises `OtherExport` when the folder holds the files of something else.
+        """
+        before = manifest.load(self._folder, self._what, self._last)
+        # What is opened is for nobody else on this machine.
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700 if self._opener else 0o777)
+        spans = list(arrow.blocks(self._what.first, self._last))
+        found = before.blocks if before else ()
+        blocks = {
+            (block.first, block.last): block
+            for block in found
+            if (block.first, block.last) in spans and manifest.is_whole(self._folder, block)
+        }
+        self._clear(block for block in found if block not in blocks.values())
+        for span in spans:
+            if span not in blocks:
+                blocks[span] = self._write(*span)
+                self._save(blocks, complete=False)
+            advance(span[1] - span[0] + 1)
+        return self._save(blocks, complete=True)
+
+    def _clear(self, dropped: Iterable[Block]) -> None:
+        """Remove what no manifest will name any more: a later reader takes every file there is."""
+        for file in itertools.chain.from_iterable(block.files for block in dropped):
+            (self._folder / file.name).unlink(missing_ok=True)
+        for left in self._folder.rglob(f"*{UNFINISHED}"):
+            left.unlink()
+
+    def _save(self, blocks: Mapping[tuple[int, int], Block], *, complete: bool) -> Manifest:
+        made = Manifest(
+            what=self._what,
+            last=self._last,
+            complete=complete,
+            events=sum(file.events for block in blocks.values() for file in block.files),
+            blocks=tuple(blocks[span] for span in sorted(blocks)),
+        )
+        manifest.save(self._folder, made)
+        return made
+
+    def _write(self, first: int, last: int) -> Block:
+        files: dict[str, Unfinished] = {}
+        unreadable: list[int] = []
+        for batch in self._batches(first, last):
+            for name, part, bad in self._parts(batch):
+                if name not in files:
+                    path = f"{name}{first:012}-{last:012}.{self._what.format}"
+                    files[name] = Unfinished(self._folder, path, self._what.format, part.schema)
+                files[name].write(part)
+                unreadable += bad
+        return Block(
+            first=first,
+            last=last,
+            files=tuple(files[name].finish() for name in sorted(files)),
+            unreadable=tuple(sorted(unreadable)),
+            written_by=manifest.versions(),
+        )
+
+    def _batches(self, first: int, last: int) -> Iterator[pa.RecordBatch]:
+        for batch in self._log.batches(self._selection.between(first, last)):
+            yield arrow.opened(batch, self._opener.open) if self._opener else batch
+
+    def _parts(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch, list[int]]]:
+        """What of a batch goes into which files: a prefix of their names, and the rows."""
+        if not self._what.typed:
+            yield "events-", batch, []
+            return
+        for name in sorted(pc.unique(batch["type"]).to_pylist()):
+            yield f"{name}/", *typed(batch, name, opened=self._opener is not None)

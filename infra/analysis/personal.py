@@ -1,0 +1,57 @@
+"""Personal members: opened for those who hold the keys, sealed for everybody else."""
+
+import dataclasses
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+
+from domain.catalogue import CATALOGUE
+from domain.errors import AtelierError
+from domain.events import Event
+from infra.event_store import EventMapper, StoredRecord, unknown
+from infra.keys import KeyRing
+
+
+class WrongKey(AtelierError):
+    """The master key is not the one under which the accounts' keys were wrapped."""
+
+    code = "wrong_key"
+
+
+class NoKeys(KeyRing):
+    """The ring of those who hold no keys: what is personal reads as None."""
+
+    def __init__(self) -> None:
+        pass  # needs neither a pool nor a master key
+
+    def open(self, *_: object) -> None:
+        """Nothing."""
+
+
+class Opener:
+    """Opens the personal members of events that stay in their stored form."""
+
+    def __init__(self, keys: KeyRing) -> None:
+        self._mapper = EventMapper(keys)
+
+    def open(self, stored: StoredRecord) -> StoredRecord:
+        """The event with its personal members in the open; those of somebody erased are null.
+
+        Raises `UnknownEvent` for a type that this build does not know, and `WrongKey`.
+        """
+        kind = CATALOGUE.get(stored.topic)
+        if kind is None:
+            raise unknown(stored.id, stored.topic)
+        if not kind.personal:
+            return stored
+        return dataclasses.replace(stored, state=self._opened(kind, stored))
+
+    def _opened(self, kind: type[Event], stored: StoredRecord) -> bytes:
+        try:
+            return msgspec.json.encode(self._mapper.members(kind, stored))
+        except InvalidTag as error:
+            raise WrongKey(
+                f"position {stored.id} does not open: is ATELIER_MASTER_KEY the key of this log?"
+            ) from error
+        except (ValueError, KeyError, TypeError):
+            return stored.state  # it cannot be read, so it is handed on as it is

@@ -1,0 +1,179 @@
+import base64
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from typing import IO, Any, NamedTuple
+
+import pytest
+
+from api.cli import _parser
+from api.command_table import COMMANDS
+from domain.errors import NotFound
+from domain.render import RenderFileRemoved
+from infra.analysis.access import NoLog
+from infra.analysis.arguments import BadArgument
+from infra.analysis.personal import WrongKey
+from infra.analysis.reading import stored
+from infra.analysis.selection import Selection
+from infra.settings import Settings, SettingsError
+from tests.integration.infra.analysis.conftest import BEA, GARMENT, OTHER
+from tests.support.scenario import ACCOUNT, TASK, removed, started
+
+
+def atelier(settings, *words):
+    """Run a command in this process."""
+    given = _parser().parse_args([str(word) for word in words])
+    module, _, function = COMMANDS[given.name].entry.partition(":")
+    getattr(import_module(module), function)(settings, given)
+
+
+class Running(NamedTuple):
+    """A command under way, and what it says."""
+
+    process: subprocess.Popen[str]
+    stdout: IO[str]
+    stderr: IO[str]
+
+    def lines(self, count: int) -> list[dict[str, Any]]:
+        """So many JSON lines, as they come."""
+        return [json.loads(self.stdout.readline()) for _ in range(count)]
+
+
+@contextlib.contextmanager
+def process(settings: Settings, *words: str) -> Iterator[Running]:
+    """Run a command as people do."""
+    environ = {
+        "PATH": os.defpath,
+        "ATELIER_POSTGRES_URL": settings.postgres_url,
+        "ATELIER_MASTER_KEY": base64.b64encode(settings.master_key).decode(),
+    }
+    command = [sys.executable, "-m", "api", *words]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environ, text=True, stdout=pipe, stderr=pipe) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        try:
+            yield Running(running, running.stdout, running.stderr)
+        finally:
+            running.kill()
+
+
+def test_replay_prints_a_span(told, capsys):
+    events = list(stored(told.log, Selection()))
+    atelier(told.settings, "events", "replay", "--from", "2", "--to", "4", "--json")
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["position"] for line in printed] == [2, 3, 4]
+    assert [line["state"] for line in printed] == [json.loads(e.state) for e in events[1:4]]
+    since = events[6].recorded_at.isoformat()
+    atelier(told.settings, "events", "replay", "--from", since, "--user", "34", "--json")
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_what_is_personal_is_opened_for_those_who_hold_the_keys(told, capsys):
+    words = ("events", "replay", "--type", "account.registered", "--json")
+    atelier(told.settings, *words)
+    assert "Ada" not in capsys.readouterr().out
+    atelier(told.settings, *words, "--decrypt")
+    assert "Ada Lovelace" in capsys.readouterr().out
+    with pytest.raises(SettingsError, match="ATELIER_MASTER_KEY"):
+        atelier(Settings(postgres_url=told.settings.postgres_url), *words, "--decrypt")
+    other = Settings(postgres_url=told.settings.postgres_url, master_key=bytes(32))
+    with pytest.raises(WrongKey, match="is ATELIER_MASTER_KEY the key of this log"):
+        atelier(other, *words, "--decrypt")
+
+
+def test_an_aggregate_is_shown_as_it_was(told, capsys):
+    events = list(stored(told.log, Selection()))
+    for at, status in [("2", "pending"), ("3", "started"), ("4", "completed"), (None, "completed")]:
+        words = ["--at", at] if at else []
+        atelier(told.settings, "events", "show", TASK, *words, "--json")
+        shown = json.loads(capsys.readouterr().out)
+        assert (shown["kind"], shown["state"]["status"]) == ("render", status)
+        assert len(shown["events"]) == shown["version"]
+    at_that_moment = events[2].recorded_at.isoformat()
+    atelier(told.settings, "events", "show", TASK, "--at", at_that_moment, "--json")
+    same = [e for e in events if e.originator_id == TASK and e.recorded_at <= events[2].recorded_at]
+    assert json.loads(capsys.readouterr().out)["version"] == len(same)
+
+
+def test_a_persons_state_is_sealed_open_or_gone(own, capsys):
+    def shown(*words):
+        atelier(own.settings, "events", "show", ACCOUNT, *words)
+        return capsys.readouterr().out
+
+    assert "info.full_name                   sealed" in shown()
+    assert "personal=sealed" in shown()
+    assert "Ada" not in shown() + shown("--json")
+    assert 'info.full_name                   "Ada King"' in shown("--decrypt")
+    assert 'info.full_name                   "Ada Lovelace"' in shown("--decrypt", "--at", "1")
+    own.erase(ACCOUNT)
+    assert "info.full_name                   null" in shown("--decrypt")
+    assert json.loads(shown("--decrypt", "--json"))["state"]["info"]["email"] is None
+
+
+def test_garments_are_shown_as_well(told, capsys):
+    atelier(told.settings, "events", "show", GARMENT)
+    assert "details.name         Cloth1" in capsys.readouterr().out
+
+
+def test_an_aggregate_that_was_not_there_yet_is_told(told):
+    with pytest.raises(NotFound, match=f"no event of {OTHER} up to position 7"):
+        atelier(told.settings, "events", "show", OTHER, "--at", "7")
+
+
+def test_an_export_says_what_it_made(told, tmp_path, capsys):
+    folder = tmp_path / "events"
+    atelier(told.settings, "events", "export", folder, "--user", BEA, "--typed")
+    assert "3 events of positions 1 to 9 in 3 files" in capsys.readouterr().err
+    assert (folder / "manifest.json").exists()
+    with pytest.raises(BadArgument, match="--typed makes Parquet files only"):
+        atelier(told.settings, "events", "export", folder, "--typed", "--format", "csv")
+
+
+def test_a_database_without_a_log_is_told(postgres, tmp_path):
+    settings = Settings(postgres_url=postgres.url)
+    for words in (["replay"], ["show", str(TASK)], ["export", str(tmp_path)]):
+        with pytest.raises(NoLog, match="atelier migrate"):
+            atelier(settings, "events", *words)
+
+
+def test_a_partition_belongs_to_kafka(told):
+    for command in ("tail", "replay"):
+        with pytest.raises(BadArgument, match="--partition belongs to --kafka"):
+            atelier(told.settings, "events", command, "--partition", "3")
+
+
+def test_tail_shows_the_newest_and_then_each_new_event_at_once(own):
+    with process(own.settings, "events", "tail", "-n", "2", "--json") as running:
+        assert [line["position"] for line in running.lines(2)] == [8, 9]
+        for attempt in (2, 3):
+            position = own.story.tell(TASK, started(attempt))
+            (line,) = running.lines(1)
+            assert (line["position"], line["state"]["attempt"]) == (position, attempt)
+
+
+def test_tail_follows_only_what_is_chosen(own):
+    chosen = ("--from", "5", "--type", RenderFileRemoved.stored_name, "--type", "garment.*")
+    with process(own.settings, "events", "tail", *chosen, "--json") as running:
+        assert [line["position"] for line in running.lines(1)] == [6]
+        own.story.tell(TASK, started(2), removed())
+        assert [line["position"] for line in running.lines(1)] == [11]
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback(told):
+    with process(told.settings, "events", "replay", "--json") as running:
+        running.stdout.close()
+        assert running.process.wait(30) == 0
+        assert running.stderr.read() == ""
+
+
+def test_a_bad_argument_ends_with_one_line(told):
+    with process(told.settings, "events", "replay", "--from", "yesterday") as running:
+        assert running.process.wait(30) == 1
+        told_of = running.stderr.read()
+    assert told_of.startswith("atelier events replay: --from yesterday is neither a position")
+    assert told_of.count("\n") == 1
