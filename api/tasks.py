@@ -7,12 +7,12 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, delete, get
-from litestar.params import FromPath, QueryParameter
+from litestar.params import PathParameter, QueryParameter
 
 from api import origin
 from api.account import Message
 from api.auth import SignedIn
-from api.errors import documented
+from api.errors import OF_COMMAND, OF_READ, OF_TOKEN, documented
 from api.gallery import LARGEST_CURSOR, Pagination
 from api.positions import Seen, shown, written
 from api.services import Provided, Services
@@ -29,6 +29,7 @@ LOOK_S: Final = 1.0  # notices may get lost, and a task's progress gives none
 CALM_S: Final = 0.2  # between two looks, however often the log grows
 PAGE: Final = 10
 
+TaskId = Annotated[str, PathParameter(description="The task_id that asking for the task gave")]
 Wait = Annotated[
     float,
     QueryParameter(
@@ -107,10 +108,10 @@ class TaskList(msgspec.Struct, frozen=True, kw_only=True):
 @get(
     "/generate/{task_id:str}",
     tags=["Generate"],
-    responses=documented(400, 401, 404, 422, 503),
+    responses=documented(*OF_TOKEN, *OF_READ, "not_found", "invalid"),
 )
 async def get_task(
-    task_id: FromPath[str],
+    task_id: TaskId,
     request: SignedIn,
     services: Provided,
     seen: Seen,
@@ -126,11 +127,9 @@ async def get_task(
     "/generate/{task_id:str}",
     status_code=200,
     tags=["Generate"],
-    responses=documented(400, 401, 404, 409, 503),
+    responses=documented(*OF_TOKEN, "malformed", "not_found", "task_ended", *OF_COMMAND),
 )
-async def cancel_task(
-    task_id: FromPath[str], request: SignedIn, services: Provided
-) -> Response[Message]:
+async def cancel_task(task_id: TaskId, request: SignedIn, services: Provided) -> Response[Message]:
     """Cancel a task: it fails with the code `cancelled`. Cancelling it again changes nothing."""
     outcome = await services.in_thread(
         _cancel, as_task(task_id), request.user, services, origin.of(request)
@@ -141,7 +140,7 @@ async def cancel_task(
 @get(
     "/get_tasks",
     tags=["Task"],
-    responses=documented(400, 401, 422, 503),
+    responses=documented(*OF_TOKEN, *OF_READ, "invalid"),
 )
 async def get_tasks(
     request: SignedIn,

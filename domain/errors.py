@@ -25,11 +25,19 @@ class EmailTaken(AtelierError):
 
     code = "email_taken"
 
+    def __init__(self) -> None:
+        super().__init__("this email address has an account already")
+
 
 class TooManyTasks(AtelierError):
     """The user has as many unfinished tasks as allowed."""
 
     code = "too_many_tasks"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "you have as many unfinished tasks as you may have; wait for one to end, or cancel one"
+        )
 
 
 class NotClaimable(AtelierError):
