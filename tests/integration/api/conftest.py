@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import msgspec
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
@@ -16,6 +17,7 @@ from psycopg import sql
 from api.app import create_app
 from infra.event_store import EventStore
 from infra.keys import KeyRing
+from infra.media import MediaStore
 from infra.postgres import connect, open_pool
 from infra.settings import Settings
 from projections import main as projector
@@ -109,6 +111,21 @@ def client(server: TestClient[Litestar]) -> Client:
 def ada(client: Client) -> Client:
     """Ada, registered and logged in."""
     return client.joined_by(new_email())
+
+
+@pytest.fixture
+def eve(
+    shared: Settings,
+    server: TestClient[Litestar],
+    media: MediaStore,
+    media_environ: dict[str, str],
+) -> Iterator[Client]:
+    """Eve, on a server with a media store; `server` has the projector."""
+    there = Settings.load(media_environ)
+    names = ("s3_url", "s3_access_key", "s3_secret_key", "s3_region", "s3_bucket")
+    settings = msgspec.structs.replace(shared, **{name: getattr(there, name) for name in names})
+    with TestClient(create_app(settings), raise_server_exceptions=False) as http:
+        yield Client(http).joined_by(new_email())
 
 
 @pytest.fixture
