@@ -135,7 +135,7 @@ class _Stream:
         yield ServerSentEventMessage(data=None, retry=RETRY_MS)
         for message in missed:
             yield message
-        while not self.over and clock() < end:
+        while not (self.over or self._watch.over) and clock() < end:
             for message in await self._news():
                 beat = clock() + BEAT_S
                 yield message

@@ -69,6 +69,7 @@ class Services:
         self.store = store
         self.reader = reader
         self.pace = PaceMeter(reader)
+        self._loop = asyncio.get_running_loop()
         self.bell = Bell(settings.postgres_url)
         self.media = MediaStore(settings)
         self.tokens = Tokens(
@@ -105,6 +106,10 @@ class Services:
     def later(self, work: Callable[[], None]) -> None:
         """Have a mail sent beside everything else; whoever asks for it does not wait."""
         self._mails.submit(_logged, work)
+
+    def end_waits(self) -> None:
+        """Answer all who wait for something to happen: the server stops. Any thread may say so."""
+        self._loop.call_soon_threadsafe(self.bell.end)
 
     def close(self) -> None:
         """Send no more mail."""

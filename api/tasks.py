@@ -211,6 +211,11 @@ class Watch:
         self._looked = asyncio.get_running_loop().time()
         return await self.look(seen)
 
+    @property
+    def over(self) -> bool:
+        """Whether the server stops, so that nothing more is to be waited for."""
+        return self._services.bell.over
+
     async def watch_on(self, seconds: float = LOOK_S) -> Answer[TaskRow]:
         """Where the task stands when the log has grown, or after so long."""
         with contextlib.suppress(TimeoutError):
@@ -225,7 +230,7 @@ class Watch:
         first = answer = await self.watch(seen)
         while mark(answer.rows[0]) == mark(first.rows[0]) and not ended(answer.rows[0]):
             left = end - asyncio.get_running_loop().time()
-            if left <= 0:
+            if left <= 0 or self.over:
                 break
             answer = await self.watch_on(min(left, LOOK_S))
         return answer

@@ -15,6 +15,7 @@ from litestar.testing import TestClient
 from psycopg import sql
 
 from api.app import create_app
+from api.tasks import Watch
 from infra.event_store import EventStore
 from infra.keys import KeyRing
 from infra.media import MediaStore
@@ -99,6 +100,41 @@ def store(shared: Settings) -> Iterator[EventStore]:
     pool = open_pool(shared.postgres_url, 1)
     yield EventStore(pool, KeyRing(pool, shared.master_key), shared.hash_key)
     pool.close()
+
+
+class Held:
+    """Tells of those who are held: each look that finds no news is followed by a wait."""
+
+    def __init__(self) -> None:
+        self._waits = threading.Semaphore(0)
+
+    def another_waits(self, times: int = 1) -> None:
+        """Return when so many more waits have begun."""
+        for _ in range(times):
+            assert self._waits.acquire(timeout=30)
+
+    def has_looked_again(self) -> None:
+        """Return when the only one who is held has looked, from now on, and waits again."""
+        while self._waits.acquire(blocking=False):
+            pass
+        self.another_waits(2)  # the look before the first may have begun earlier
+
+    def begin(self) -> None:
+        """A wait begins."""
+        self._waits.release()
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Held:
+    """Hears of every wait for news of a task, and keeps it short."""
+    told, watch_on = Held(), Watch.watch_on
+
+    async def heard(watch: Watch, *_: float):
+        told.begin()
+        return await watch_on(watch, 0.1)
+
+    monkeypatch.setattr(Watch, "watch_on", heard)
+    return told
 
 
 @pytest.fixture
