@@ -30,8 +30,8 @@ from infra.media import MediaStore
 from infra.postgres import Bell, Pool, make_async_pool, open_pool
 from infra.settings import Settings
 from infra.tokens import Tokens, Unauthorized
+from projections.pace import PaceMeter
 from projections.reading import Reader
-from projections.tasks import PaceMeter
 
 log = structlog.get_logger("atelier.api")
 

@@ -22,7 +22,7 @@ from domain.errors import NotFound
 from infra.media import MediaStore
 from projections import tasks
 from projections.reading import Answer
-from projections.tasks import Pace, TaskRow
+from projections.tasks import TaskRow
 
 LONGEST_WAIT_S: Final = 60.0
 LOOK_S: Final = 1.0  # notices may get lost, and a task's progress gives none
@@ -74,9 +74,9 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Where a task stands.
 
     ``position`` is 0 while it is processed and after its end, else its place in the queue.
-    ``progress`` goes from 0 to 1. ``eta_seconds`` is an estimate from the tasks that finished
-    last: 0 after the end, null while nothing is known. ``ignored`` names the options that could
-    not be drawn as asked.
+    ``progress`` goes from 0 to 1. ``eta_seconds`` is an estimate from the tasks of its kind that
+    finished last: 0 after the end, null while nothing is known. ``ignored`` names the options that
+    could not be drawn as asked.
     """
 
     status: str
@@ -237,8 +237,11 @@ class Watch:
 
     async def status(self, row: TaskRow) -> TaskStatus:
         """A row as the contract shows it."""
-        pace = await self._services.in_time(self._services.pace.now(self._account))
-        return _status(row, self._services.media, pace)
+        eta: float | None = 0.0
+        if not ended(row):
+            asked = self._services.pace.eta(self._account, row.task, row.position, row.progress)
+            eta = await self._services.in_time(asked)
+        return _status(row, self._services.media, eta)
 
 
 def mark(row: TaskRow) -> tuple[object, ...]:
@@ -258,7 +261,7 @@ def _cancel(task: UUID, account: UUID, services: Services, by: Origin) -> Outcom
     return carry_out(CancelRender(aggregate_id=task, account=account), services.store, by)
 
 
-def _status(row: TaskRow, media: MediaStore, pace: Pace) -> TaskStatus:
+def _status(row: TaskRow, media: MediaStore, eta: float | None) -> TaskStatus:
     error = None
     if row.error_code is not None:
         error = TaskError(code=row.error_code, message=row.error_message or "")
@@ -267,23 +270,12 @@ def _status(row: TaskRow, media: MediaStore, pace: Pace) -> TaskStatus:
         type="vip" if row.vip else "normal",
         position=row.position,
         progress=round(row.progress, 2),
-        eta_seconds=_eta(row, pace),
+        eta_seconds=eta,
         error=error,
         files=_files(row.files, media),
         ignored=row.ignored,
         engine=row.engine,
     )
-
-
-def _eta(row: TaskRow, pace: Pace) -> float | None:
-    """Seconds: the rest of a task being rendered; a waiting one's own time and that ahead of it."""
-    if ended(row):
-        return 0.0
-    if pace.mean_seconds is None:
-        return None
-    ahead = row.position / pace.rendering if pace.rendering else row.position - 1
-    shares = 1 + ahead if row.position else 1 - row.progress
-    return round(pace.mean_seconds * shares, 1)
 
 
 def _files(files: list[dict[str, Any]], media: MediaStore) -> list[TaskFile]:
