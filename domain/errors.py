@@ -25,8 +25,8 @@ class EmailTaken(AtelierError):
 
     code = "email_taken"
 
-    def __init__(self) -> None:
-        super().__init__("this email address has an account already")
+    def __str__(self) -> str:
+        return "this email address has an account already"
 
 
 class TooManyTasks(AtelierError):
@@ -34,8 +34,8 @@ class TooManyTasks(AtelierError):
 
     code = "too_many_tasks"
 
-    def __init__(self) -> None:
-        super().__init__(
+    def __str__(self) -> str:
+        return (
             "you have as many unfinished tasks as you may have; wait for one to end, or cancel one"
         )
 

@@ -375,13 +375,12 @@ class EventStore:
         try:
             positions = self._recorder.insert_events(stored, guards=wanted)
         except OverLimit as error:
-            raise TooManyTasks from error  # its words are for the user, not the database's
+            raise TooManyTasks(str(error)) from error
         except IntegrityError as error:
             # A task's place is its own: taken, it tells that another writer requested the task.
             wanted_email = any(guard.scope == EMAIL for guard in wanted)
-            if isinstance(error, Reserved) and wanted_email:
-                raise EmailTaken from error
-            raise VersionConflict(str(error)) from error
+            taken = isinstance(error, Reserved) and wanted_email
+            raise (EmailTaken if taken else VersionConflict)(str(error)) from error
         self._notifier.wake()
         return positions[-1]
 
