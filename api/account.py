@@ -11,7 +11,7 @@ from litestar.params import JSONBody
 
 from api import limits, origin
 from api.auth import SignedIn
-from api.errors import documented
+from api.errors import OF_COMMAND, OF_JSON, OF_READ, OF_TOKEN, documented
 from api.positions import Seen, shown, written
 from api.services import BY_CODE, Provided, Services
 from api.wire import Check, StrictRequest
@@ -113,7 +113,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     tags=["Account"],
     guards=[limits.registrations],
     request_class=StrictRequest,
-    responses=documented(400, 409, 413, 415, 422, 429, 503),
+    responses=documented(*OF_JSON, "email_taken", "too_many_requests", *OF_COMMAND),
 )
 async def register(
     data: JSONBody[Registration],
@@ -133,7 +133,7 @@ async def register(
     tags=["Account"],
     guards=[limits.logins],
     request_class=StrictRequest,
-    responses=documented(400, 401, 413, 415, 422, 429, 503),
+    responses=documented(*OF_JSON, "unauthorized", "too_many_requests", "unavailable"),
 )
 async def login(
     data: JSONBody[Credentials], request: Request[Any, Any, Any], services: Provided
@@ -153,7 +153,7 @@ async def login(
 @get(
     "/get_user_info",
     tags=["Account"],
-    responses=documented(400, 401, 503),
+    responses=documented(*OF_TOKEN, *OF_READ),
 )
 async def get_user_info(request: SignedIn, services: Provided, seen: Seen) -> Response[Info]:
     """What the person has told."""
@@ -168,7 +168,7 @@ async def get_user_info(request: SignedIn, services: Provided, seen: Seen) -> Re
     status_code=200,
     tags=["Account"],
     request_class=StrictRequest,
-    responses=documented(400, 401, 413, 415, 422, 503),
+    responses=documented(*OF_TOKEN, *OF_JSON, *OF_COMMAND),
 )
 async def update_user_info(
     data: JSONBody[InfoUpdate], request: SignedIn, services: Provided
@@ -186,7 +186,7 @@ async def update_user_info(
     "/account",
     status_code=200,
     tags=["Account"],
-    responses=documented(400, 401, 503),
+    responses=documented(*OF_TOKEN, "malformed", *OF_COMMAND),
 )
 async def erase_account(request: SignedIn, services: Provided) -> Response[Message]:
     """Erase the account for good: everything that was told or made, and the token with it.

@@ -6,17 +6,14 @@ from typing import Final
 from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
 
 from api import (
     account,
     auth,
     avatar,
     clothes,
+    description,
     details,
-    docs,
     errors,
     events,
     gallery,
@@ -64,7 +61,7 @@ def create_app(settings: Settings) -> Litestar:
     private = Router(
         "/", route_handlers=PRIVATE, middleware=[auth.signed_in], security=[{auth.SCHEME: []}]
     )
-    return Litestar(
+    app = Litestar(
         [*OPEN, private],
         lifespan=[partial(services.opened, settings=settings)],
         dependencies={
@@ -75,23 +72,12 @@ def create_app(settings: Settings) -> Litestar:
         exception_handlers=errors.HANDLERS,
         before_send=[origin.add_headers, limits.add_headers],
         request_max_body_size=LARGEST_BODY,
-        openapi_config=_openapi(),
+        openapi_config=description.config(),
         cors_config=_cors(settings),
         logging_config=None,  # errors.answer logs what is unexpected, without bodies
     )
-
-
-def _openapi() -> OpenAPIConfig:
-    token = SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")
-    return OpenAPIConfig(
-        title="Atelier",
-        version="1",
-        path="/schema",
-        use_handler_docstrings=True,
-        description="Renders made-to-measure avatars in catalogue clothes.",
-        render_plugins=[JsonRenderPlugin(), docs.PageRenderPlugin()],
-        components=Components(security_schemes={auth.SCHEME: token}),
-    )
+    description.complete(app, [*OPEN, *PRIVATE])
+    return app
 
 
 def _cors(settings: Settings) -> CORSConfig | None:

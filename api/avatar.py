@@ -12,7 +12,7 @@ from litestar.openapi.spec import Operation
 
 from api import limits, origin, uploads
 from api.auth import SignedIn
-from api.errors import documented
+from api.errors import OF_COMMAND, OF_READ, OF_TOKEN, documented
 from api.positions import Seen, shown, written
 from api.services import Provided, Services
 from commands import Origin, Outcome, carry_out
@@ -47,7 +47,7 @@ class TakesPicture(Operation):
 @get(
     "/get_avatar",
     tags=["Account"],
-    responses=documented(400, 401, 404, 503),
+    responses=documented(*OF_TOKEN, *OF_READ, "not_found"),
 )
 async def get_avatar(request: SignedIn, services: Provided, seen: Seen) -> Response[AvatarUrls]:
     """Where the person's avatar is."""
@@ -65,7 +65,16 @@ async def get_avatar(request: SignedIn, services: Provided, seen: Seen) -> Respo
     guards=[limits.uploads],
     operation_class=TakesPicture,
     request_max_body_size=LARGEST_BODY,
-    responses=documented(400, 401, 413, 415, 422, 429, 503),
+    responses=documented(
+        *OF_TOKEN,
+        "malformed",
+        "too_large",
+        "image_too_large",
+        "unsupported_media_type",
+        "damaged_image",
+        "too_many_requests",
+        *OF_COMMAND,
+    ),
 )
 async def upload_avatar(request: SignedIn, services: Provided) -> Response[AvatarUrls]:
     """Show the person by another picture."""

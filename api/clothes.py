@@ -11,11 +11,11 @@ from litestar import Request, Response, post
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.spec import Operation
-from litestar.params import FromQuery, JSONBody
+from litestar.params import JSONBody, QueryParameter
 
 from api import limits, origin, uploads
 from api.account import Message
-from api.errors import Invalid, documented
+from api.errors import OF_COMMAND, OF_JSON, OF_READ, Invalid, documented
 from api.garment_rows import LONGEST_URL, read_garments
 from api.positions import WRITTEN, Seen, shown
 from api.services import Provided, Services
@@ -39,6 +39,7 @@ WORKBOOKS: Final = (
 )
 KEY: Final = "X-Catalog-Key"
 
+DryRun = Annotated[bool, QueryParameter(description="Store nothing, only report")]
 Url = Annotated[str, msgspec.Meta(max_length=LONGEST_URL)]
 
 
@@ -102,15 +103,27 @@ async def may_change_catalogue(
     guards=[limits.uploads, may_change_catalogue],  # so that guesses at the key count, too
     operation_class=TakesWorkbook,
     request_max_body_size=LARGEST_FILE,
-    responses=documented(400, 401, 413, 415, 422, 429, 503),
+    responses=documented(
+        "malformed",
+        "unauthorized",
+        "too_large",
+        "workbook_too_large",
+        "unsupported_workbook",
+        "unreadable_workbook",
+        "invalid",
+        "too_many_requests",
+        *OF_COMMAND,
+    ),
 )
 async def upload_clothes(
-    request: Request[Any, Any, Any], services: Provided, dry_run: FromQuery[bool] = False
+    request: Request[Any, Any, Any], services: Provided, dry_run: DryRun = False
 ) -> Response[Upload]:
     """Bring the garments of an Excel file (.xlsx or .xls) into the catalogue.
 
-    The file is the body itself, or the one file of a multipart form. Nothing is stored unless all
-    rows are good; `dry_run` only reports.
+    The file is the body itself, or the one file of a multipart form. Its first row names the
+    columns URL, Brand, Gender, Name, Render Mode, Colors, Colors Hex and Sizes, in any order.
+    Nothing is stored unless all rows are good. Where the catalogue has a key, it comes in the
+    header `X-Catalog-Key`.
     """
     data = await uploads.read(request)
     return await services.in_time(
@@ -123,7 +136,7 @@ async def upload_clothes(
     status_code=200,
     tags=["Clothes"],
     request_class=StrictRequest,
-    responses=documented(400, 404, 413, 415, 422, 503),
+    responses=documented(*OF_JSON, *OF_READ, "not_found"),
 )
 async def get_clothes(
     data: JSONBody[GarmentQuery], services: Provided, seen: Seen

@@ -209,6 +209,23 @@ COMMANDS: Final[dict[str, Command]] = {
             ),
         ),
     ),
+    "media check": Command(
+        "infra.media_check:run",
+        "compare the media store with the log",
+        "Reads the log and lists the media store: files that an event names and that are missing\n"
+        "or of another size, and files that no event names, such as those of an upload whose\n"
+        "event could not be stored. The exit code is 1 when they differ.",
+        "atelier media check --json | jq .missing",
+        (*STORES, "ATELIER_S3_", "ATELIER_LOG"),
+        (
+            option(
+                "--delete-orphans",
+                action="store_true",
+                help="delete the files that no event names, if they are older than an hour",
+            ),
+            option("--json", action="store_true", help="print the whole report as JSON"),
+        ),
+    ),
     "demo": Command(
         "api.demo:run",
         "order a picture and watch it being made",
@@ -245,4 +262,5 @@ COMMANDS: Final[dict[str, Command]] = {
 GROUPS: Final[dict[str, str]] = {
     "accounts": "look after people's accounts",
     "events": "follow, replay, show, export and describe the events",
+    "media": "look after pictures and videos",
 }

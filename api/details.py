@@ -9,7 +9,7 @@ from litestar.params import JSONBody
 from api import origin
 from api.account import Message
 from api.auth import SignedIn
-from api.errors import documented
+from api.errors import OF_COMMAND, OF_JSON, OF_READ, OF_TOKEN, documented
 from api.positions import Seen, shown, written
 from api.services import Provided, Services
 from api.wire import Check, Opaque, StrictRequest
@@ -60,7 +60,7 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
 @get(
     "/get_user_details",
     tags=["User Detail"],
-    responses=documented(400, 401, 503),
+    responses=documented(*OF_TOKEN, *OF_READ),
 )
 async def get_user_details(request: SignedIn, services: Provided, seen: Seen) -> Response[Details]:
     """How the person looks."""
@@ -76,7 +76,7 @@ async def get_user_details(request: SignedIn, services: Provided, seen: Seen) ->
     tags=["User Detail"],
     request_class=StrictRequest,
     request_max_body_size=LARGEST_BODY,
-    responses=documented(400, 401, 413, 415, 422, 503),
+    responses=documented(*OF_TOKEN, *OF_JSON, *OF_COMMAND),
 )
 async def update_user_details(
     data: JSONBody[DetailsUpdate], request: SignedIn, services: Provided

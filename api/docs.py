@@ -3,30 +3,16 @@
 import base64
 import hashlib
 import html
+import re
+from collections.abc import Mapping
+from importlib import resources
 from typing import Any, Final
 
 import msgspec
 from litestar import Request
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 
-STYLE: Final = """
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 62rem; padding: 1rem 1.5rem;
-  color: #1d2433; background: #fff }
-h1 { margin-bottom: 0 } h2 { margin: 2rem 0 .5rem; border-bottom: 1px solid #d5dae3 }
-h3 { margin: 1rem 0 .25rem; font-size: 1rem }
-details { border: 1px solid #d5dae3; border-radius: .4rem; margin: .5rem 0; padding: .4rem .8rem }
-summary { cursor: pointer }
-code, pre { font: 14px/1.45 ui-monospace, monospace }
-pre { background: #f4f6fa; padding: .6rem .8rem; overflow-x: auto; border-radius: .3rem }
-.method { display: inline-block; min-width: 4.2rem; font-weight: 700; color: #24539c }
-.path { font-weight: 600 } .quiet { color: #5b6475 }
-table { border-collapse: collapse; width: 100% }
-td { padding: .2rem .8rem .2rem 0; vertical-align: top; border-top: 1px solid #e8ebf1 }
-td:first-child { width: 17rem }
-@media (prefers-color-scheme: dark) {
-  body { background: #14181f; color: #e3e7ee } pre { background: #1e242e }
-  details, h2, td { border-color: #38414f } .method { color: #8db8f5 } .quiet { color: #9aa4b5 } }
-"""
+STYLE: Final = (resources.files("api") / "docs.css").read_text()
 HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY: Final = f"default-src 'none'; style-src 'sha256-{HASH}'; frame-ancestors 'none'"
 
@@ -44,98 +30,182 @@ class PageRenderPlugin(OpenAPIRenderPlugin):
 
 def page(document: dict[str, Any]) -> str:
     """The page of an OpenAPI document."""
-    by_tag: dict[str, list[str]] = {}
-    for path, item in document["paths"].items():
-        for method, operation in item.items():
-            tag = (operation.get("tags") or ["Other"])[0]
-            by_tag.setdefault(tag, []).append(_operation(method, path, operation))
-    sections = [f"<h2>{html.escape(tag)}</h2>{''.join(each)}" for tag, each in by_tag.items()]
-    schemas = document.get("components", {}).get("schemas", {})
-    described = [_schema(name, schema) for name, schema in sorted(schemas.items())]
-    title = html.escape(document["info"]["title"])
+    info, schemas = document["info"], document["components"]["schemas"]
+    title = html.escape(info["title"])
+    described = "".join(_schema(name, each) for name, each in sorted(schemas.items()))
+    links = [*(tag["name"] for tag in document["tags"]), "Schemas"]
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{title}</title>'
-        f"<style>{STYLE}</style></head><body><h1>{title}</h1>"
-        f"<p>{html.escape(document['info'].get('description') or '')}</p>"
+        f"<style>{STYLE}</style></head><body><header><h1>{title}</h1>{_prose(info['description'])}"
         '<p class="quiet">The same for programs: '
-        '<a href="/schema/openapi.json">/schema/openapi.json</a></p>'
-        f"{''.join(sections)}<h2>Schemas</h2>{''.join(described)}</body></html>"
+        '<a href="/schema/openapi.json">/schema/openapi.json</a></p></header>'
+        f"<nav>{''.join(_link(name) for name in links)}</nav>"
+        f"{''.join(_section(tag, document['paths']) for tag in document['tags'])}"
+        f'<section><h2 id="schemas">Schemas</h2>{described}</section></body></html>'
     )
+
+
+def _link(name: str) -> str:
+    return f'<a href="#{_anchor(name)}">{html.escape(name)}</a>'
+
+
+def _anchor(name: str) -> str:
+    return name.lower().replace(" ", "-")
+
+
+def _section(tag: dict[str, Any], paths: dict[str, Any]) -> str:
+    operations = [
+        _operation(method, path, operation)
+        for path, item in paths.items()
+        for method, operation in item.items()
+        if operation["tags"] == [tag["name"]]
+    ]
+    head = f'<h2 id="{_anchor(tag["name"])}">{html.escape(tag["name"])}</h2>'
+    return f"<section>{head}{_prose(tag['description'])}{''.join(operations)}</section>"
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
-    about = operation.get("description") or operation.get("summary") or ""
-    parameters = [
-        (f"{each['name']} ({each['in']})", each.get("description") or _kind(each.get("schema", {})))
-        for each in operation.get("parameters", [])
-    ]
-    answers = [
-        (status, f"{answer.get('description', '')} {_names(answer.get('content', {}))}")
-        for status, answer in sorted(operation["responses"].items())
-    ]
-    body = operation.get("requestBody", {}).get("content", {})
+    needs = '<p class="quiet">Needs a token.</p>' if operation.get("security") else ""
+    about = operation["description"].partition("\n\n")[2]
     return (
-        f'<details><summary><span class="method">{method.upper()}</span> '
-        f'<code class="path">{html.escape(path)}</code> '
-        f'<span class="quiet">{html.escape(about.partition(chr(10))[0])}</span></summary>'
-        f"<p>{html.escape(about)}</p>"
-        f"{_table('Parameters', parameters)}"
-        f"{_table('Body', [(kind, _names({kind: each})) for kind, each in body.items()])}"
-        f"{''.join(_examples(each) for each in body.values())}"
-        f"{_table('Answers', answers)}</details>"
+        f'<details><summary><span class="method {method}">{method.upper()}</span>'
+        f'<code class="path">{html.escape(path)}</code>'
+        f'<span class="quiet">{_inline(operation["summary"])}</span></summary>'
+        f"{_prose(about)}{needs}{_table('Parameters', _parameters(operation))}"
+        f"{_body(operation)}{_answers(operation['responses'])}</details>"
     )
 
 
+def _parameters(operation: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (
+            f'<code>{html.escape(each["name"])}</code> <span class="quiet">{each["in"]}</span>',
+            f"{_inline(each['description'])}. {_kind(each['schema'])}",
+        )
+        for each in operation.get("parameters", [])
+    ]
+
+
+def _body(operation: dict[str, Any]) -> str:
+    content = operation.get("requestBody", {}).get("content", {})
+    if not content:
+        return ""
+    kinds = " or ".join(f"<code>{html.escape(kind)}</code>" for kind in content)
+    media = next(iter(content.values()))
+    return f"<h3>Body</h3><p>{_kind(media['schema'])} {kinds}</p>{_examples(media)}"
+
+
+def _answers(responses: dict[str, Any]) -> str:
+    """The good ones with their examples, the refusals as a table with theirs folded in."""
+    good = "".join(_answer(status, each) for status, each in responses.items() if status < "300")
+    refusals = [
+        (f"<code>{status}</code>", f"{_inline(each['description'])}{_folded(each)}")
+        for status, each in sorted(responses.items())
+        if status >= "300"
+    ]
+    return f"{good}{_table('Refusals', refusals)}"
+
+
+def _answer(status: str, response: dict[str, Any]) -> str:
+    media: dict[str, Any] = next(iter(response.get("content", {}).values()), {})
+    kind = _kind(media["schema"]) if media else ""
+    about = _prose(response["description"])
+    return f"<h3>Answer {status} {kind}</h3>{about}{_headers(response)}{_examples(media)}"
+
+
+def _headers(response: dict[str, Any]) -> str:
+    names = ", ".join(f"<code>{html.escape(name)}</code>" for name in response.get("headers", {}))
+    return f'<p class="quiet">With the headers {names}.</p>' if names else ""
+
+
+def _folded(response: dict[str, Any]) -> str:
+    shown = "".join(_examples(media) for media in response.get("content", {}).values())
+    return f"<details><summary>Example</summary>{shown}</details>" if shown else ""
+
+
+def _examples(media: Mapping[str, Any]) -> str:
+    return "".join(
+        f'<p class="quiet example">{html.escape(each["summary"])}</p>'
+        f"<pre>{html.escape(_json(each['value']))}</pre>"
+        for each in media.get("examples", {}).values()
+    )
+
+
+def _json(value: object) -> str:
+    text = msgspec.json.format(msgspec.json.encode(value)).decode()
+    return text if text[0] in "{[" else text.strip('"')
+
+
 def _schema(name: str, schema: dict[str, Any]) -> str:
+    required = schema.get("required", [])
     rows = [
-        (member, f"{_kind(each)} {each.get('description') or ''}")
+        (f"<code>{html.escape(member)}</code>", _member(each, required=member in required))
         for member, each in schema.get("properties", {}).items()
     ]
-    about = html.escape(schema.get("description") or "")
-    head = f"<summary><code>{html.escape(name)}</code></summary><p>{about}</p>"
-    return f"<details>{head}{_table('Members', rows)}</details>"
+    head = f'<summary><code class="path" id="{name}">{html.escape(name)}</code></summary>'
+    return f"<details>{head}{_prose(schema['description'])}{_table('Members', rows)}</details>"
+
+
+def _member(schema: dict[str, Any], *, required: bool) -> str:
+    parts = [_kind(schema)]
+    if not required and schema.get("default") is not None:
+        default = _json(schema["default"]) or "empty"
+        parts.append(f"by default <code>{html.escape(default)}</code>")
+    if schema.get("description"):
+        parts.append(_inline(schema["description"]))
+    return ", ".join(parts)
 
 
 def _table(title: str, rows: list[tuple[str, str]]) -> str:
     if not rows:
         return ""
-    cells = "".join(
-        f"<tr><td><code>{html.escape(name)}</code></td><td>{html.escape(text)}</td></tr>"
-        for name, text in rows
-    )
+    cells = "".join(f"<tr><td>{name}</td><td>{text}</td></tr>" for name, text in rows)
     return f"<h3>{title}</h3><table>{cells}</table>"
 
 
-def _examples(media: dict[str, Any]) -> str:
-    values = [each["value"] for each in media.get("examples", {}).values() if "value" in each]
-    shown = [msgspec.json.format(msgspec.json.encode(value)).decode() for value in values[:1]]
-    return "".join(f"<h3>Example</h3><pre>{html.escape(text)}</pre>" for text in shown)
-
-
-def _names(content: dict[str, Any]) -> str:
-    return ", ".join(_kind(media.get("schema", {})) for media in content.values())
-
-
 def _kind(schema: dict[str, Any]) -> str:
-    """A schema in a few words."""
+    """A schema in a few words, linked to where it is described."""
     if "$ref" in schema:
-        return str(schema["$ref"]).rpartition("/")[2]
+        name = str(schema["$ref"]).rpartition("/")[2]
+        return f'<a href="#{name}">{name}</a>'
     options = schema.get("oneOf") or schema.get("anyOf")
     if options:
-        return " or ".join(_kind(each) for each in options)
-    if "enum" in schema:
-        return "one of " + ", ".join(str(each) for each in schema["enum"])
-    kind = schema.get("type", "")
-    if kind == "array":
+        kind = " or ".join(_kind(each) for each in options)
+    elif "enum" in schema:
+        return "one of " + ", ".join(f"<code>{html.escape(str(e))}</code>" for e in schema["enum"])
+    elif schema.get("type") == "array":
         return f"list of {_kind(schema.get('items', {}))}"
-    limits = [f"{word} {schema[key]}" for key, word in LIMITS.items() if key in schema]
-    return " ".join([" or ".join(kind) if isinstance(kind, list) else kind, *limits])
+    else:
+        kind = "a file" if schema.get("format") == "binary" else str(schema.get("type", ""))
+    return kind + _limits(schema)
 
 
-LIMITS: Final = {
-    "minimum": "from",
-    "maximum": "to",
-    "minLength": "at least",
-    "maxLength": "at most",
-}
+def _limits(schema: dict[str, Any]) -> str:
+    for least, most, unit in (
+        ("minimum", "maximum", ""),
+        ("minLength", "maxLength", " characters"),
+    ):
+        match schema.get(least), schema.get(most):
+            case None, None:
+                continue
+            case low, None:
+                return f" of at least {low:.10g}{unit}"
+            case None, high:
+                return f" of at most {high:.10g}{unit}"
+            case low, high:
+                return f" from {low:.10g} to {high:.10g}{unit}"
+    return ""
+
+
+def _prose(text: str) -> str:
+    """Paragraphs; one that is indented is shown as it is."""
+    return "".join(
+        f"<pre>{html.escape(part)}</pre>" if part.startswith("    ") else f"<p>{_inline(part)}</p>"
+        for part in text.split("\n\n")
+        if part.strip()
+    )
+
+
+def _inline(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))

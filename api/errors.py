@@ -9,9 +9,11 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import ResponseSpec
+from litestar.openapi.spec import Example
 from litestar.types import ExceptionHandlersMap
 
 from api import origin
+from api.examples import ERRORS
 from domain.errors import AtelierError
 
 log = structlog.get_logger("atelier.api")
@@ -54,6 +56,7 @@ CODES: Final[dict[int, str]] = {
     413: "too_large",
     415: "unsupported_media_type",
 }
+STATUS_OF: Final = {code: status for status, code in CODES.items()} | STATUSES
 RETRY_AFTER_S: Final = {429: 2, 503: 1}
 
 
@@ -116,15 +119,35 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorB
 
 HANDLERS: Final[ExceptionHandlersMap] = {Exception: answer}
 
-DOCUMENTED: Final = {
-    status: ResponseSpec(ErrorBody, description=HTTPStatus(status).phrase, generate_examples=False)
-    for status in (400, 401, 404, 409, 413, 415, 422, 429, 503)
-}
+# What endpoints of a kind may answer.
+OF_TOKEN: Final = ("unauthorized", "account_erased")
+OF_JSON: Final = ("malformed_json", "too_large", "unsupported_media_type", "invalid")
+OF_READ: Final = ("malformed", "position_beyond_log", "read_model_behind", "unavailable")
+OF_COMMAND: Final = ("unavailable", "overloaded", "version_conflict")
+OF_TASK: Final = (
+    *OF_TOKEN,
+    *OF_JSON,
+    *("malformed", "idempotency_key_reused", "too_many_tasks"),
+    *OF_COMMAND,
+)
 
 
-def documented(*statuses: int) -> dict[int, ResponseSpec]:
-    """The errors that an endpoint may answer, for its OpenAPI description."""
-    return {status: DOCUMENTED[status] for status in statuses}
+def documented(*codes: str) -> dict[int, ResponseSpec]:
+    """The errors that an endpoint may answer, for its OpenAPI description, each with an example."""
+    by_status: dict[int, list[str]] = {}
+    for code in dict.fromkeys(codes):
+        by_status.setdefault(STATUS_OF[code], []).append(code)
+    return {status: _described(status, by_status[status]) for status in sorted(by_status)}
+
+
+def _described(status: int, codes: list[str]) -> ResponseSpec:
+    named = " or ".join(f"`{code}`" for code in codes)
+    return ResponseSpec(
+        ErrorBody,
+        description=f"{HTTPStatus(status).phrase}: {named}",
+        generate_examples=False,
+        examples=[Example(summary=code, value=ERRORS[code]) for code in codes],
+    )
 
 
 def _response(error: AtelierError) -> Response[ErrorBody]:

@@ -8,14 +8,14 @@ from uuid import UUID
 import msgspec
 from litestar import Response, get
 from litestar.openapi import ResponseSpec
-from litestar.params import FromPath, HeaderParameter
+from litestar.params import HeaderParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from api.auth import SignedIn
-from api.errors import Refused, Violation, documented
+from api.errors import OF_READ, OF_TOKEN, Refused, Violation, documented
 from api.positions import LARGEST, Seen
 from api.services import Provided, Services
-from api.tasks import TaskError, TaskFile, Watch, as_task, ended
+from api.tasks import TaskError, TaskFile, TaskId, Watch, as_task, ended
 from domain.errors import AccountErased, AtelierError
 from domain.events import Event, Recorded
 from domain.render import (
@@ -59,7 +59,7 @@ class TaskChange(msgspec.Struct, frozen=True, kw_only=True):
 @get(
     "/generate/{task_id:str}/events",
     tags=["Generate"],
-    responses=documented(400, 401, 404, 503)
+    responses=documented(*OF_TOKEN, *OF_READ, "not_found")
     | {
         200: ResponseSpec(
             TaskChange,
@@ -74,7 +74,7 @@ class TaskChange(msgspec.Struct, frozen=True, kw_only=True):
     },
 )
 async def task_events(
-    task_id: FromPath[str],
+    task_id: TaskId,
     request: SignedIn,
     services: Provided,
     seen: Seen,
@@ -87,7 +87,16 @@ async def task_events(
         ),
     ] = None,
 ) -> Response[None] | ServerSentEvent:
-    """Stream what happens to a task until it ends: first where it stands, or what was missed."""
+    """Stream what happens to a task until it ends: first where it stands, or what was missed.
+
+    Server-sent events, as a browser's EventSource reads them:
+
+        event: status
+        id: 1234
+        data: {"status": "STARTED", "type": "vip", "position": 0, …}
+
+    A stream that breaks off is resumed with `Last-Event-ID`, the id of the last event that came.
+    """
     after = _position(resume)
     stream = _Stream(as_task(task_id), request.user, services)
     missed = await stream.begin(max(seen, after or 0), after)
@@ -126,7 +135,7 @@ class _Stream:
         yield ServerSentEventMessage(data=None, retry=RETRY_MS)
         for message in missed:
             yield message
-        while not self.over and clock() < end:
+        while not (self.over or self._watch.over) and clock() < end:
             for message in await self._news():
                 beat = clock() + BEAT_S
                 yield message

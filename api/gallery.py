@@ -6,12 +6,12 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, delete, get
-from litestar.params import FromPath, QueryParameter
+from litestar.params import PathParameter, QueryParameter
 
 from api import origin
 from api.account import Message
 from api.auth import SignedIn
-from api.errors import documented
+from api.errors import OF_COMMAND, OF_READ, OF_TOKEN, documented
 from api.positions import Seen, shown, written
 from api.services import Provided, Services
 from commands import Origin, Outcome, carry_out
@@ -24,6 +24,9 @@ from projections.gallery import GalleryRow
 LARGEST_CURSOR: Final = 2**53  # what every JSON reader can hold
 TASK_OF: Final = re.compile(r"(?P<task>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})[._]")
 
+FileName = Annotated[
+    str, PathParameter(description="The last part of the path in the file's source_url")
+]
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="How many files at most")]
 Cursor = Annotated[
     int | None,
@@ -57,7 +60,7 @@ class Gallery(msgspec.Struct, frozen=True, kw_only=True):
 @get(
     "/get_gallery",
     tags=["Gallery"],
-    responses=documented(400, 401, 422, 503),
+    responses=documented(*OF_TOKEN, *OF_READ, "invalid"),
 )
 async def get_gallery(
     request: SignedIn,
@@ -81,10 +84,10 @@ async def get_gallery(
     "/remove_gallery_file/{file_name:str}",
     status_code=200,
     tags=["Gallery"],
-    responses=documented(400, 401, 404, 503),
+    responses=documented(*OF_TOKEN, "malformed", "not_found", *OF_COMMAND),
 )
 async def remove_gallery_file(
-    file_name: FromPath[str], request: SignedIn, services: Provided
+    file_name: FileName, request: SignedIn, services: Provided
 ) -> Response[Message]:
     """Take a file out of the gallery."""
     await services.account_number(request.user)  # an erased account has nothing any more

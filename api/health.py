@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 import msgspec
 from litestar import Response, get
+from litestar.openapi import ResponseSpec
 
 from api.services import Provided, Services
 from domain.errors import Unavailable
@@ -39,7 +40,13 @@ async def live() -> Live:
     return Live()
 
 
-@get("/health/ready", tags=["Health"])
+@get(
+    "/health/ready",
+    tags=["Health"],
+    responses={
+        503: ResponseSpec(Ready, description="Requests cannot be served", generate_examples=False)
+    },
+)
 async def ready(services: Provided) -> Response[Ready]:
     """Answer 200 when requests can be served, else 503."""
     postgres, kafka_answers, media_answers = await asyncio.gather(

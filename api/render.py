@@ -9,7 +9,7 @@ from litestar.params import JSONBody
 
 from api import origin
 from api.auth import SignedIn
-from api.errors import documented
+from api.errors import OF_TASK, documented
 from api.idempotency import Ordered
 from api.positions import written
 from api.services import Provided
@@ -39,7 +39,7 @@ class TaskCreated(msgspec.Struct, frozen=True, kw_only=True):
     status_code=200,
     tags=["Generate"],
     request_class=StrictRequest,
-    responses=documented(400, 401, 409, 413, 415, 422, 429, 503),
+    responses=documented(*OF_TASK),
 )
 async def generate(
     data: JSONBody[PictureRequest],

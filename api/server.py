@@ -1,5 +1,6 @@
 """The api process: granian with one worker that serves the application."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -8,12 +9,14 @@ import sys
 import threading
 import time
 from functools import partial
-from typing import Final
+from multiprocessing.synchronize import Event
+from typing import Any, Final
 
 import structlog
-from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
+from granian.server import MPServer
+from litestar import Litestar
 from litestar.types import ASGIApp
 
 from api import metrics
@@ -26,7 +29,7 @@ from infra.settings import Settings
 
 log = structlog.get_logger("atelier.api")
 
-STOP_S: Final = 2  # for answers that are under way
+STOP_S: Final = 5  # for answers that are under way; `atelier up` itself gives less
 PORT_S: Final = 3.0  # a worker whose parent was killed holds the port a moment longer
 LOOK_AGAIN_S: Final = 0.1
 SWITCH_S: Final = 0.0005  # until a busy event loop lets the appender go on
@@ -50,7 +53,9 @@ def run(settings: Settings) -> None:
     settings.require(*NEEDED)
     settings.check_exposure()
     _wait_for_port(settings.host, settings.port)
-    server = Granian(
+    stopping = multiprocessing.get_context("spawn").Event()
+    server = _Server(
+        stopping,
         "api.server:make",
         address=settings.host,
         port=settings.port,
@@ -61,16 +66,40 @@ def run(settings: Settings) -> None:
         workers_kill_timeout=STOP_S,
     )
     log.info("listening", host=settings.host, port=settings.port)
-    server.serve(target_loader=partial(make, settings), wrap_loader=False)
+    server.serve(target_loader=partial(make, settings, stopping), wrap_loader=False)
 
 
-def make(settings: Settings) -> ASGIApp:
+class _Server(MPServer):
+    """Tells its worker that it stops: granian itself waits for every answer that is under way."""
+
+    def __init__(self, stopping: Event, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._stopping = stopping
+
+    def shutdown(self, exit_code: int = 0) -> None:
+        """Stop the worker, then this process."""
+        self._stopping.set()
+        super().shutdown(exit_code)  # type: ignore[no-untyped-call]
+
+
+def make(settings: Settings, stopping: Event) -> ASGIApp:
     """The application, in granian's worker process."""
     logs.configure("api", settings.log)
     sys.setswitchinterval(SWITCH_S)
-    threading.Thread(target=_die_with_parent, name="parent watch", daemon=True).start()
     app = create_app(settings)
+    for name, watch in (
+        ("parent watch", _die_with_parent),
+        ("end watch", partial(_end_waits, app, stopping)),
+    ):
+        threading.Thread(target=watch, name=name, daemon=True).start()
     return Timed(app) if metrics.expose(settings) else app
+
+
+def _end_waits(app: Litestar, stopping: Event) -> None:
+    """Let nobody be held for up to a minute, or a stream for a quarter of an hour."""
+    stopping.wait()
+    with contextlib.suppress(AttributeError, RuntimeError):  # it never started, or has ended
+        app.state.services.end_waits()
 
 
 def _die_with_parent() -> None:

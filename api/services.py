@@ -32,8 +32,8 @@ from infra.media import MediaStore
 from infra.postgres import Bell, Pool, make_async_pool, open_pool
 from infra.settings import Settings
 from infra.tokens import Tokens, Unauthorized
+from projections.pace import PaceMeter
 from projections.reading import Reader
-from projections.tasks import PaceMeter
 
 log = structlog.get_logger("atelier.api")
 
@@ -72,6 +72,7 @@ class Services:
         self.async_store = AsyncEventStore(store, threads)
         self.reader = reader
         self.pace = PaceMeter(reader)
+        self._loop = asyncio.get_running_loop()
         self.bell = Bell(settings.postgres_url)
         self.media = MediaStore(settings)
         self.tokens = Tokens(
@@ -111,6 +112,10 @@ class Services:
     def later(self, work: Callable[[], None]) -> None:
         """Have a mail sent beside everything else; whoever asks for it does not wait."""
         self._mails.submit(_logged, work)
+
+    def end_waits(self) -> None:
+        """Answer all who wait for something to happen: the server stops. Any thread may say so."""
+        self._loop.call_soon_threadsafe(self.bell.end)
 
     def close(self) -> None:
         """Send no more mail, and hear of no more erasures."""

@@ -7,12 +7,12 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, delete, get
-from litestar.params import FromPath, QueryParameter
+from litestar.params import PathParameter, QueryParameter
 
 from api import origin
 from api.account import Message
 from api.auth import SignedIn
-from api.errors import documented
+from api.errors import OF_COMMAND, OF_READ, OF_TOKEN, documented
 from api.gallery import LARGEST_CURSOR, Pagination
 from api.positions import Seen, shown, written
 from api.services import Provided, Services
@@ -22,13 +22,14 @@ from domain.errors import NotFound
 from infra.media import MediaStore
 from projections import tasks
 from projections.reading import Answer
-from projections.tasks import Pace, TaskRow
+from projections.tasks import TaskRow
 
 LONGEST_WAIT_S: Final = 60.0
 LOOK_S: Final = 1.0  # notices may get lost, and a task's progress gives none
 CALM_S: Final = 0.2  # between two looks, however often the log grows
 PAGE: Final = 10
 
+TaskId = Annotated[str, PathParameter(description="The task_id that asking for the task gave")]
 Wait = Annotated[
     float,
     QueryParameter(
@@ -73,9 +74,9 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Where a task stands.
 
     ``position`` is 0 while it is processed and after its end, else its place in the queue.
-    ``progress`` goes from 0 to 1. ``eta_seconds`` is an estimate from the tasks that finished
-    last: 0 after the end, null while nothing is known. ``ignored`` names the options that could
-    not be drawn as asked.
+    ``progress`` goes from 0 to 1. ``eta_seconds`` is an estimate from the tasks of its kind that
+    finished last: 0 after the end, null while nothing is known. ``ignored`` names the options that
+    could not be drawn as asked.
     """
 
     status: str
@@ -107,10 +108,10 @@ class TaskList(msgspec.Struct, frozen=True, kw_only=True):
 @get(
     "/generate/{task_id:str}",
     tags=["Generate"],
-    responses=documented(400, 401, 404, 422, 503),
+    responses=documented(*OF_TOKEN, *OF_READ, "not_found", "invalid"),
 )
 async def get_task(
-    task_id: FromPath[str],
+    task_id: TaskId,
     request: SignedIn,
     services: Provided,
     seen: Seen,
@@ -126,11 +127,9 @@ async def get_task(
     "/generate/{task_id:str}",
     status_code=200,
     tags=["Generate"],
-    responses=documented(400, 401, 404, 409, 503),
+    responses=documented(*OF_TOKEN, "malformed", "not_found", "task_ended", *OF_COMMAND),
 )
-async def cancel_task(
-    task_id: FromPath[str], request: SignedIn, services: Provided
-) -> Response[Message]:
+async def cancel_task(task_id: TaskId, request: SignedIn, services: Provided) -> Response[Message]:
     """Cancel a task: it fails with the code `cancelled`. Cancelling it again changes nothing."""
     await services.account_number(request.user)  # an erased account has nothing any more
     outcome = await services.in_thread(
@@ -142,7 +141,7 @@ async def cancel_task(
 @get(
     "/get_tasks",
     tags=["Task"],
-    responses=documented(400, 401, 422, 503),
+    responses=documented(*OF_TOKEN, *OF_READ, "invalid"),
 )
 async def get_tasks(
     request: SignedIn,
@@ -213,6 +212,11 @@ class Watch:
         self._looked = asyncio.get_running_loop().time()
         return await self.look(seen)
 
+    @property
+    def over(self) -> bool:
+        """Whether the server stops, so that nothing more is to be waited for."""
+        return self._services.bell.over
+
     async def watch_on(self, seconds: float = LOOK_S) -> Answer[TaskRow]:
         """Where the task stands when the log has grown, or after so long."""
         with contextlib.suppress(TimeoutError):
@@ -227,15 +231,18 @@ class Watch:
         first = answer = await self.watch(seen)
         while mark(answer.rows[0]) == mark(first.rows[0]) and not ended(answer.rows[0]):
             left = end - asyncio.get_running_loop().time()
-            if left <= 0:
+            if left <= 0 or self.over:
                 break
             answer = await self.watch_on(min(left, LOOK_S))
         return answer
 
     async def status(self, row: TaskRow) -> TaskStatus:
         """A row as the contract shows it."""
-        pace = await self._services.in_time(self._services.pace.now(self._account))
-        return _status(row, self._services.media, pace)
+        eta: float | None = 0.0
+        if not ended(row):
+            asked = self._services.pace.eta(self._account, row.task, row.position, row.progress)
+            eta = await self._services.in_time(asked)
+        return _status(row, self._services.media, eta)
 
 
 def mark(row: TaskRow) -> tuple[object, ...]:
@@ -255,7 +262,7 @@ def _cancel(task: UUID, account: UUID, services: Services, by: Origin) -> Outcom
     return carry_out(CancelRender(aggregate_id=task, account=account), services.store, by)
 
 
-def _status(row: TaskRow, media: MediaStore, pace: Pace) -> TaskStatus:
+def _status(row: TaskRow, media: MediaStore, eta: float | None) -> TaskStatus:
     error = None
     if row.error_code is not None:
         error = TaskError(code=row.error_code, message=row.error_message or "")
@@ -264,23 +271,12 @@ def _status(row: TaskRow, media: MediaStore, pace: Pace) -> TaskStatus:
         type="vip" if row.vip else "normal",
         position=row.position,
         progress=round(row.progress, 2),
-        eta_seconds=_eta(row, pace),
+        eta_seconds=eta,
         error=error,
         files=_files(row.files, media),
         ignored=row.ignored,
         engine=row.engine,
     )
-
-
-def _eta(row: TaskRow, pace: Pace) -> float | None:
-    """Seconds: the rest of a task being rendered; a waiting one's own time and that ahead of it."""
-    if ended(row):
-        return 0.0
-    if pace.mean_seconds is None:
-        return None
-    ahead = row.position / pace.rendering if pace.rendering else row.position - 1
-    shares = 1 + ahead if row.position else 1 - row.progress
-    return round(pace.mean_seconds * shares, 1)
 
 
 def _files(files: list[dict[str, Any]], media: MediaStore) -> list[TaskFile]:

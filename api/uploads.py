@@ -14,6 +14,7 @@ FORM: Final = Schema(
     type=OpenAPIType.OBJECT,
     properties={"file": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)},
     required=["file"],
+    additional_properties=Schema(type=OpenAPIType.STRING),
 )
 
 

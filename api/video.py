@@ -17,7 +17,7 @@ from litestar.params import JSONBody
 
 from api import limits, origin
 from api.auth import SignedIn
-from api.errors import documented
+from api.errors import OF_TASK, documented
 from api.gallery import TASK_OF
 from api.idempotency import Order, Ordered
 from api.positions import written
@@ -152,7 +152,7 @@ async def large_bodies(
     status_code=200,
     tags=["Generate"],
     request_class=StrictRequest,
-    responses=documented(400, 401, 409, 413, 415, 422, 429, 503),
+    responses=documented(*OF_TASK),
 )
 async def generate_video(
     data: JSONBody[VideoRequest], request: SignedIn, services: Provided, order: Ordered
@@ -176,7 +176,7 @@ async def generate_video(
     status_code=200,
     tags=["Generate"],
     request_class=StrictRequest,
-    responses=documented(400, 401, 404, 409, 413, 415, 422, 429, 503),
+    responses=documented(*OF_TASK, "not_found"),
 )
 async def upscale(
     data: JSONBody[UpscaleRequest], request: SignedIn, services: Provided, order: Ordered
@@ -195,7 +195,9 @@ async def upscale(
     guards=[large_bodies],
     request_class=StrictRequest,
     request_max_body_size=LARGEST_BODY,
-    responses=documented(400, 401, 404, 409, 413, 415, 422, 429, 503),
+    responses=documented(
+        *OF_TASK, "not_found", "image_too_large", "damaged_image", "too_many_requests"
+    ),
 )
 async def image_to_video(
     data: JSONBody[ImageToVideoRequest], request: SignedIn, services: Provided, order: Ordered

@@ -25,11 +25,19 @@ class EmailTaken(AtelierError):
 
     code = "email_taken"
 
+    def __str__(self) -> str:
+        return "this email address has an account already"
+
 
 class TooManyTasks(AtelierError):
     """The user has as many unfinished tasks as allowed."""
 
     code = "too_many_tasks"
+
+    def __str__(self) -> str:
+        return (
+            "you have as many unfinished tasks as you may have; wait for one to end, or cancel one"
+        )
 
 
 class NotClaimable(AtelierError):

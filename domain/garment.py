@@ -92,6 +92,7 @@ class WornGarment(msgspec.Struct, frozen=True, kw_only=True):
     color_hex: str
     color_known: bool
     size_known: bool
+    size2_known: bool = True  # of events that are older than it, nothing is held against it
 
 
 def worn(garment: Garment, apparel: ApparelDetails) -> WornGarment | None:
@@ -100,10 +101,11 @@ def worn(garment: Garment, apparel: ApparelDetails) -> WornGarment | None:
     if details is None:
         return None
     codes = {spelling(c): h for c, h in zip(details.colors, details.colors_hex, strict=True)}
-    color, size = spelling(apparel.color), spelling(apparel.size)
+    color, sizes = spelling(apparel.color), {"", *map(spelling, details.sizes)}
     return WornGarment(
         name=details.name,
         color_hex="#" + codes.get(color, details.colors_hex[0]).removeprefix("#"),
         color_known=not color or color in codes,
-        size_known=not size or size in map(spelling, details.sizes),
+        size_known=spelling(apparel.size) in sizes,
+        size2_known=spelling(apparel.size2) in sizes,
     )

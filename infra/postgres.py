@@ -141,6 +141,7 @@ class Bell:
         self._url = url
         self._next = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
+        self.over = False
 
     def next(self) -> asyncio.Event:
         """The next ring. Take it, look, then wait for it: so none between is missed.
@@ -151,6 +152,11 @@ class Bell:
             self._listening = asyncio.create_task(self._listen())
         return self._next
 
+    def end(self) -> None:
+        """Ring for the last time: who waits shall go home. From now on waiting takes no time."""
+        self.over = True
+        self._next.set()
+
     async def close(self) -> None:
         """Stop listening."""
         if self._listening is not None:
@@ -158,8 +164,9 @@ class Bell:
             await asyncio.wait([self._listening])
 
     def _ring(self) -> None:
-        rung, self._next = self._next, asyncio.Event()
-        rung.set()
+        if not self.over:
+            rung, self._next = self._next, asyncio.Event()
+            rung.set()
 
     async def _listen(self) -> None:
         while True:

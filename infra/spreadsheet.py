@@ -6,6 +6,7 @@ package is counted by a streaming parser first. See docs/why.md for the figures.
 
 import contextlib
 import io
+import itertools
 import math
 import os
 import struct
@@ -16,12 +17,12 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any, Final, NamedTuple
 from xml.parsers import expat
 
-import openpyxl
 import xlrd
+from openpyxl.reader.excel import ExcelReader
 from openpyxl.utils import get_column_letter
 from xlrd.compdoc import CompDoc
 
-from domain.errors import AtelierError
+from domain.errors import AtelierError, Unavailable
 
 MOST_ROWS: Final = 20_000  # with something in them, the header included
 MOST_LINES: Final = 100_000  # blank rows included
@@ -29,6 +30,7 @@ MOST_COLUMNS: Final = 64  # what lies to the right is not looked at
 MOST_PARTS: Final = 1_000  # files in a package
 MOST_UNPACKED_BYTES: Final = 48 * 1024 * 1024  # of a whole package
 MOST_NODES: Final = 2_000_000  # elements and attributes of a package; 20,000 rows have 1,400,000
+MOST_CELLS: Final = 250_000  # and as many shared texts; 20,000 rows have 160,000
 MOST_HELD_NODES: Final = 100_000  # that openpyxl holds at a time
 MOST_DEPTH: Final = 100
 MOST_TAG_BYTES: Final = 128 * 1024  # about; a tag is parsed at once, with all its attributes
@@ -37,12 +39,14 @@ CHUNK_BYTES: Final = 64 * 1024
 PACKAGE: Final = b"PK\x03\x04"
 COMPOUND: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 MAIN: Final = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+COUNTED: Final = (f"{MAIN} c", f"{MAIN} si")
 LET_GO: Final = {f"{MAIN} worksheet": f"{MAIN} row", f"{MAIN} sst": f"{MAIN} si"}
 FORMULAS: Final = (0x0006, 0x0206, 0x0406)  # BIFF records
 BEGIN: Final = (0x0009, 0x0209, 0x0409, 0x0809)
 END: Final = 0x000A
 
 ONE_AT_A_TIME: Final = threading.Lock()  # so that the bound holds for the process, too
+WAIT_S: Final = 20.0
 
 
 class UnreadableWorkbook(AtelierError):
@@ -88,19 +92,24 @@ def column_letter(place: int) -> str:
 def read_sheet(data: bytes) -> list[Row]:
     """The rows of the first sheet that are not blank, the header included.
 
-    Raises `UnsupportedWorkbook`, `WorkbookTooLarge` or `UnreadableWorkbook`, and nothing else.
+    Raises `UnsupportedWorkbook`, `WorkbookTooLarge` or `UnreadableWorkbook`, `Unavailable` when
+    too many wait for their turn, and nothing else.
     """
     read = _read_package if data.startswith(PACKAGE) else _read_compound
     if not data.startswith((PACKAGE, COMPOUND)):
         raise UnsupportedWorkbook("the file is not an Excel workbook; send .xlsx or .xls")
+    if not ONE_AT_A_TIME.acquire(timeout=WAIT_S):
+        raise Unavailable("many workbooks are being read just now; try again in a moment")
     try:
-        with ONE_AT_A_TIME, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what openpyxl leaves out
             return list(_limited(read(data)))
     except AtelierError:
         raise
     except Exception as error:  # the readers raise all sorts of them on broken files
         raise UnreadableWorkbook("the file is broken: Excel could not have saved it so") from error
+    finally:
+        ONE_AT_A_TIME.release()
 
 
 def _limited(rows: Iterable[tuple[Cell, ...]]) -> Iterator[Row]:
@@ -132,7 +141,9 @@ def _read_package(data: bytes) -> Iterator[tuple[Cell, ...]]:
         raise WorkbookTooLarge("the file is a package of too many parts")
     with zipfile.ZipFile(io.BytesIO(data)) as package:
         _check_package(package)
-    book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, keep_links=False)
+    reader = _FirstSheet(io.BytesIO(data), read_only=True, keep_links=False)
+    reader.read()
+    book = reader.wb
     try:
         sheet = book.worksheets[0]
         sheet.reset_dimensions()  # they are only what the file says of itself
@@ -140,6 +151,16 @@ def _read_package(data: bytes) -> Iterator[tuple[Cell, ...]]:
             yield tuple(_xlsx_cell(cell.data_type, cell.value) for cell in row)
     finally:
         book.close()
+
+
+class _FirstSheet(ExcelReader):  # type: ignore[misc]  # it has no types
+    """Opens no other sheet: each costs a look through its whole part, and many may name one."""
+
+    def read_worksheets(self) -> None:
+        """Make the first sheet that has cells."""
+        found = (sheet for sheet, rel in self.parser.find_sheets() if "chartsheet" not in rel.Type)
+        self.parser.sheets = list(itertools.islice(found, 1))
+        super().read_worksheets()
 
 
 def _check_package(package: zipfile.ZipFile) -> None:
@@ -170,6 +191,7 @@ class _Counter:
 
     def __init__(self) -> None:
         self._all = 0
+        self._cells = dict.fromkeys(COUNTED, 0)
 
     def count(self, source: IO[bytes], name: str) -> None:
         """Raises when the part is too much, has a DTD, or is called XML and is none."""
@@ -200,6 +222,10 @@ class _Counter:
         self._depth += 1
         self._held += 1 + len(attributes)
         self._all += 1 + len(attributes)
+        if tag in self._cells:
+            self._cells[tag] += 1
+            if self._cells[tag] > MOST_CELLS:
+                raise WorkbookTooLarge(f"the workbook has more than {MOST_CELLS} cells; split it")
         if self._all > MOST_NODES or self._held > MOST_HELD_NODES or self._depth > MOST_DEPTH:
             raise WorkbookTooLarge("the workbook holds too much; keep only the catalogue in it")
 

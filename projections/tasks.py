@@ -1,6 +1,5 @@
 """What has become of my tasks?"""
 
-import asyncio
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -25,9 +24,6 @@ from projections.reading import Answer, Question, Reader
 NEWEST_ENDED = 100
 ENDED = ("SUCCESS", "FAILED")
 REST = 1  # in a cursor's place of a file: the unfinished tasks have been listed already
-RECENT_TASKS = 20  # whose mean duration tells how long the next ones will take
-PACE_FOR_S = 2.0
-RECENT_EVENTS = 2_000  # among which these are looked for
 
 TABLES: LiteralString = """
 CREATE TABLE {table} (
@@ -94,13 +90,6 @@ class ListedTask(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     place: int
     requested_at: int
-
-
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How long the newest finished tasks took, and how many are being rendered now."""
-
-    mean_seconds: float | None
-    rendering: int
 
 
 def apply(recorded: Recorded) -> list[Statement]:
@@ -209,21 +198,6 @@ SELECT task, place, requested_at, status
  LIMIT %(limit)s""".replace("{listed}", LISTED),
 )
 
-PACE = Question(
-    models=("tasks",),
-    row=Pace,
-    sql="""-- How long did the newest finished tasks take, and how many are being rendered?
-SELECT (SELECT extract(epoch FROM avg(done.recorded_at - begun.recorded_at))::float8
-          FROM (SELECT * FROM (SELECT * FROM atelier_events
-                                ORDER BY position DESC LIMIT %(events)s) newest
-                 WHERE type = %(completed)s ORDER BY position DESC LIMIT %(tasks)s) done
-               JOIN LATERAL (SELECT b.recorded_at FROM atelier_events b
-                              WHERE b.aggregate_id = done.aggregate_id AND b.type = %(started)s
-                              ORDER BY b.aggregate_version DESC LIMIT 1) begun ON true
-       ) AS mean_seconds,
-       (SELECT count(*) FROM atelier_leases WHERE expires_at > now()) AS rendering""",
-)
-
 
 async def task(reader: Reader, account: UUID, task: UUID, *, seen: int = 0) -> Answer[TaskRow]:
     """One task of the account, or no row."""
@@ -256,35 +230,6 @@ async def page(
         place=(cursor - ITEM) // FILES_PER_EVENT if by_item and cursor else None,
         limit=limit + 1,
     )
-
-
-class PaceMeter:
-    """How fast the queue moves, the same for whoever asks; measured every few seconds."""
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        self._measuring = asyncio.Lock()
-        self._measured: tuple[float, Pace] | None = None
-
-    async def now(self, account: UUID) -> Pace:
-        """The pace, asked for by an account whose writes the answer waits for."""
-        async with self._measuring:
-            time = asyncio.get_running_loop().time()
-            if self._measured is None or time - self._measured[0] > PACE_FOR_S:
-                self._measured = time, await _pace(self._reader, account)
-            return self._measured[1]
-
-
-async def _pace(reader: Reader, account: UUID) -> Pace:
-    answer = await reader.ask(
-        PACE,
-        account,
-        started=RenderStarted.stored_name,
-        completed=RenderCompleted.stored_name,
-        events=RECENT_EVENTS,
-        tasks=RECENT_TASKS,
-    )
-    return answer.rows[0]
 
 
 def of_the_rest(cursor: int | None) -> bool:

@@ -20,5 +20,9 @@ def not_in_catalogue(request: Dressed) -> tuple[str, ...]:
     if found is None:
         lacking = {"brand": bool(apparel.brand.strip()), "item_id": bool(apparel.item_id.strip())}
     else:
-        lacking = {"color": not found.color_known, "size": not found.size_known}
+        lacking = {
+            "color": not found.color_known,
+            "size": not found.size_known,
+            "size2": not found.size2_known,
+        }
     return tuple(f"apparel_details.{name}" for name, lacks in lacking.items() if lacks)

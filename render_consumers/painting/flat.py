@@ -13,21 +13,41 @@ from render_consumers.painting.scene import Material, Scene
 SHADE = (0.50, 0.45, 0.55)  # of a colour in the shade: a little cooler, as cartoonists paint it
 LINE = 0.10  # of a colour in the lines around it
 STEP = 0.022  # metres that one part must be behind another for a line between them
+BRUSH = 250  # rows of samples for each by which the brush that lays the tones is wide
 FINE_LINE = 600  # rows of samples for each sample that a line is wide
 # Parts that have no line between them: eyes and teeth are drawn by their own colours.
 PARTS = {Material.EYES: Material.SKIN, Material.TEETH: Material.SKIN}
 
 
 def shaded(surface: Surface, samples: Samples, lit: Tensor, _towards: Tensor) -> Tensor:
-    """Light (N, 3) in two tones with a soft rim between them; cloth has no texture here."""
+    """Colour and brightness (N, 4), both without texture; `drawn` makes light of them."""
     lamp = samples.normal.new_tensor(LAMPS[0][0])
     facing = (samples.normal @ lamp) / math.hypot(*LAMPS[0][0])
     bright = smooth(0.10, 0.16, facing) * smooth(0.42, 0.54, lit[:, 0])
-    tone = lit.new_tensor(SHADE)
-    return surface.albedo * (tone + (1 - tone) * bright[:, None])
+    return torch.cat([surface.albedo, bright[:, None]], dim=1)
 
 
-def outlined(colour: Tensor, visible: Visible, scene: Scene, size: tuple[int, int]) -> Tensor:
+def drawn(painted: Tensor, visible: Visible, scene: Scene, size: tuple[int, int]) -> Tensor:
+    """The light (N, 3) of the samples: two tones with a soft rim between them, and lines."""
+    is_cloth = scene.material[visible.face] >= int(Material.TOP)  # a face needs its fine shades
+    bright = torch.where(is_cloth, _rounded(painted[:, 3], visible, size), painted[:, 3])
+    tone = painted.new_tensor(SHADE)
+    light = painted[:, :3] * (tone + (1 - tone) * bright[:, None])
+    return _outlined(light, visible, scene, size)
+
+
+def _rounded(bright: Tensor, visible: Visible, size: tuple[int, int]) -> Tensor:
+    """The brightness (N,) with rounder edges, and without the specks that a crease leaves."""
+    reach = max(1, round(size[1] / BRUSH))
+    grids = torch.stack(
+        [_grid(each, visible, size, 0.0) for each in (bright, torch.ones_like(bright))]
+    )
+    around, there = torch.nn.functional.avg_pool2d(grids, 2 * reach + 1, 1, reach)
+    share = (around / there.clamp(min=1e-6)).flatten()[visible.sample]
+    return smooth(0.40, 0.60, share)
+
+
+def _outlined(colour: Tensor, visible: Visible, scene: Scene, size: tuple[int, int]) -> Tensor:
     """The light (N, 3) of the samples, with lines where one part of the picture ends."""
     part = _parts(colour.device)[scene.material[visible.face]].float()
     depth = visible.mix(scene.faces, scene.places[:, 1:2])[:, 0]

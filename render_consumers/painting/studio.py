@@ -72,9 +72,9 @@ def _drawn(
     for piece in visible.pieces(PIECE):
         pieces.append(_shaded(scene, order, piece, lit, fine, float(low[2])))
         go_on()
-    colour = torch.cat(pieces) if pieces else lit.new_zeros(0, 3)
+    colour = torch.cat(pieces) if pieces else lit.new_zeros(0, 4 if order.flat else 3)
     if order.flat:
-        colour = flat.outlined(colour, visible, scene, fine.size)
+        colour = flat.drawn(colour, visible, scene, fine.size)
     feet = shown[shown[:, 2] < low[2] + NEAR_GROUND][::7]
     dark = shade.contact_shadow(view, feet, float(low[2]))
     return shade.developed(colour, visible.sample, view, FINE, order.backdrop, dark)
@@ -83,12 +83,12 @@ def _drawn(
 def _shaded(
     scene: Scene, order: Order, visible: Visible, lit: Tensor, view: Camera, ground: float
 ) -> Tensor:
-    """Light (N, 3) from some of the samples."""
+    """Light (N, 3) from some of the samples, or what the flat look makes it of (N, 4)."""
     place, normal, template, lit_there, marks = scene.seen(visible, lit)
     towards = unit(place.new_tensor(view.eye()) - place)
     normal = _facing(unit(normal), towards)
     material = scene.material[visible.face]
-    out = torch.zeros_like(place)
+    out = place.new_zeros(len(place), 4 if order.flat else 3)
     for kind in Material:
         at = (material == kind).nonzero()[:, 0]
         if len(at):

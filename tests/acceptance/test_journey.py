@@ -4,8 +4,10 @@ import io
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
+import av
 import httpx
 from PIL import Image
 
@@ -46,6 +48,53 @@ def test_a_client_orders_a_picture_and_finds_it_in_the_gallery(
     assert f"/gallery/{task}_thumbnail.jpg" in item["thumbnail_url"]
 
     assert shows_a_dressed_person(picture)
+
+
+def test_a_client_orders_a_video_and_has_it_upscaled(client: httpx.Client) -> None:
+    ada = Person(client)
+    body = {name: value for name, value in example().items() if name != "image_options"}
+    turn = {"video_options": {"duration": 1}, "render_mode": "3D"}
+    task = ada.post("/generate_video", body | turn)["task_id"]
+    assert ada.wait_for(task)["status"] == "SUCCESS"
+    still, video = sorted(
+        (item["source_url"] for item in ada.get("/get_gallery")["gallery_urls"]), key=suffix
+    )
+    assert (suffix(still), suffix(video)) == (f"{task}.jpg", f"{task}.mp4")
+    moving = ada.post("/image_to_video", {"image": still, "video_options": {"duration": 1}})
+    larger = ada.post("/upscale", {"video_url": video})["task_id"]
+    for each in (moving["task_id"], larger):
+        assert ada.wait_for(each)["status"] == "SUCCESS"
+    newest = [item["source_url"] for item in ada.get("/get_gallery")["gallery_urls"]][:2]
+    shown = {suffix(url): film(url) for url in (video, *newest)}
+    for stream in shown.values():
+        assert (stream.frames, stream.rate, stream.format) == (24, 24, "yuv420p")
+    small, twice = shown[f"{task}.mp4"], shown[f"{larger}_upscale.mp4"]
+    assert (twice.width, twice.height) == (2 * small.width, 2 * small.height)
+
+
+class Film(NamedTuple):
+    """What a video says of itself."""
+
+    frames: int
+    rate: int
+    format: str
+    width: int
+    height: int
+
+
+def film(url: str) -> Film:
+    data = httpx.get(url).content
+    assert data.index(b"moov") < data.index(b"mdat")  # it plays while it is still being fetched
+    with av.open(io.BytesIO(data), "r") as opened:
+        video = opened.streams.video[0]
+        codec = video.codec_context
+        assert codec.name == "h264"
+        rate = int(video.average_rate or 0)
+        return Film(video.frames, rate, str(codec.pix_fmt), codec.width, codec.height)
+
+
+def suffix(url: str) -> str:
+    return urlsplit(url).path.rpartition("/")[2]
 
 
 def shows_a_dressed_person(picture: Image.Image) -> bool:

@@ -8,14 +8,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import msgspec
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 from psycopg import sql
 
 from api.app import create_app
+from api.tasks import Watch
 from infra.event_store import EventStore
 from infra.keys import KeyRing
+from infra.media import MediaStore
 from infra.postgres import connect, open_pool
 from infra.settings import Settings
 from projections import main as projector
@@ -99,6 +102,41 @@ def store(shared: Settings) -> Iterator[EventStore]:
     pool.close()
 
 
+class Held:
+    """Tells of those who are held: each look that finds no news is followed by a wait."""
+
+    def __init__(self) -> None:
+        self._waits = threading.Semaphore(0)
+
+    def another_waits(self, times: int = 1) -> None:
+        """Return when so many more waits have begun."""
+        for _ in range(times):
+            assert self._waits.acquire(timeout=30)
+
+    def has_looked_again(self) -> None:
+        """Return when the only one who is held has looked, from now on, and waits again."""
+        while self._waits.acquire(blocking=False):
+            pass
+        self.another_waits(2)  # the look before the first may have begun earlier
+
+    def begin(self) -> None:
+        """A wait begins."""
+        self._waits.release()
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Held:
+    """Hears of every wait for news of a task, and keeps it short."""
+    told, watch_on = Held(), Watch.watch_on
+
+    async def heard(watch: Watch, *_: float):
+        told.begin()
+        return await watch_on(watch, 0.1)
+
+    monkeypatch.setattr(Watch, "watch_on", heard)
+    return told
+
+
 @pytest.fixture
 def client(server: TestClient[Litestar]) -> Client:
     """Nobody yet."""
@@ -109,6 +147,21 @@ def client(server: TestClient[Litestar]) -> Client:
 def ada(client: Client) -> Client:
     """Ada, registered and logged in."""
     return client.joined_by(new_email())
+
+
+@pytest.fixture
+def eve(
+    shared: Settings,
+    server: TestClient[Litestar],
+    media: MediaStore,
+    media_environ: dict[str, str],
+) -> Iterator[Client]:
+    """Eve, on a server with a media store; `server` has the projector."""
+    there = Settings.load(media_environ)
+    names = ("s3_url", "s3_access_key", "s3_secret_key", "s3_region", "s3_bucket")
+    settings = msgspec.structs.replace(shared, **{name: getattr(there, name) for name in names})
+    with TestClient(create_app(settings), raise_server_exceptions=False) as http:
+        yield Client(http).joined_by(new_email())
 
 
 @pytest.fixture

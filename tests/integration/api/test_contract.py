@@ -8,9 +8,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from api.examples import OPERATIONS
 from infra.event_store import EventStore
 from tests.integration.api.conftest import PERSON, Client, new_email
 from tests.integration.api.test_render import complete
+from tests.integration.api.test_video import made, picture, text
 from tests.support.workbooks import CONTRACT, xlsx
 
 PAGE = Path(__file__).parents[2] / "contract" / "api.md"
@@ -144,6 +146,57 @@ def test_clothes_as_the_page_has_them(client: Client):
     assert_answers(sheet, "POST", "/upload_clothes")
     found = client.post("/get_clothes", OF["POST", "/get_clothes"].request)
     assert_answers(found, "POST", "/get_clothes")
+
+
+def test_an_avatar_as_the_page_has_it(eve: Client):
+    sent = picture(size=(60, 40), kind="JPEG")
+    headers = eve.headers | {"Content-Type": "image/jpeg"}
+    uploaded = eve.http.post("/upload_avatar", content=sent, headers=headers)
+    assert_answers(uploaded, "POST", "/upload_avatar")
+    shown = eve.get("/get_avatar")
+    assert_answers(shown, "GET", "/get_avatar")
+    for path, answer in (("/upload_avatar", uploaded), ("/get_avatar", shown)):
+        example = OF["POST" if answer is uploaded else "GET", path].answer
+        for name, url in answer.json().items():
+            assert named_as(url, example[name])
+
+
+def test_what_is_made_of_files_as_the_page_has_it(eve: Client, store: EventStore):
+    made(eve, store)
+    by_kind = {
+        urlsplit(item["source_url"]).path.rpartition(".")[2]: item["source_url"]
+        for item in eve.get("/get_gallery").json()["gallery_urls"]
+    }
+    upscale = OF["POST", "/upscale"].request | {"video_url": by_kind["mp4"]}
+    upscaled = eve.post("/upscale", upscale)
+    assert_answers(upscaled, "POST", "/upscale")
+    for image in (by_kind["jpg"], text(picture())):
+        moving = OF["POST", "/image_to_video"].request | {"image": image}
+        assert_answers(eve.post("/image_to_video", moving), "POST", "/image_to_video")
+
+
+def test_files_are_named_as_the_page_names_them(eve: Client, store: EventStore):
+    made(eve, store)
+    items = eve.get("/get_gallery").json()["gallery_urls"]
+    examples = OF["GET", "/get_gallery"].answer["gallery_urls"][1:]  # the first is upscaled
+    for item, example in zip(items, examples, strict=True):
+        assert named_as(item["source_url"], example["source_url"])
+        assert named_as(item["thumbnail_url"], example["thumbnail_url"])
+
+
+def named_as(url: str, example: str) -> bool:
+    """Whether the path ends as the example's, whatever the bucket, the numbers and the ids."""
+    digits = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", urlsplit(example).path)
+    pattern = re.sub(r"\d+", r"\\d+", re.escape(digits)).replace("ID", r"[0-9a-f-]{36}")
+    return bool(re.fullmatch(f".*{pattern}", urlsplit(url).path))
+
+
+@pytest.mark.parametrize("each", ENDPOINTS, ids=lambda e: f"{e.method} {e.path}")
+def test_the_first_examples_of_our_own_description_are_as_the_page_has_them(each: Endpoint):
+    shown = OPERATIONS[f"{each.method} {each.path}"]
+    assert_shaped(next(iter(shown.answer.values())), each.answer)
+    if each.request is not None:
+        assert_shaped(next(iter(shown.request.values())), each.request)
 
 
 def assert_answers(answer: Any, method: str, path: str) -> None:

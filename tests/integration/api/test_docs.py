@@ -61,3 +61,7 @@ def test_every_example_of_the_page_works(address: str):
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"full_name":"Ada Lovelace"' in done.stdout
     assert '"gallery_urls":[]' in done.stdout
+    assert "event: status" in done.stdout
+    assert '"code":"cancelled"' in done.stdout
+    assert done.stdout.count('"avatar_thumbnail_url"') == 2
+    assert '"face_shape":"long"' in done.stdout

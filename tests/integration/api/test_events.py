@@ -1,8 +1,8 @@
 import base64
 import json
-import time
+import subprocess
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -17,13 +17,12 @@ from infra.event_store import EventStore
 from infra.processes import Lifeline
 from infra.settings import Settings
 from render_consumers.leases import Leases
-from tests.integration.api.conftest import Client, new_email
+from tests.integration.api.conftest import Client, Held, new_email
 from tests.integration.api.test_render import complete, generate, start
 from tests.integration.api.test_server import lives
 from tests.integration.api.test_server import start as start_process
+from tests.integration.api.test_tasks import listening
 from tests.support.scenario import eventually, opened_pool
-
-LISTENING_S = 0.5  # for a stream to begin
 
 
 class Sent(NamedTuple):
@@ -69,21 +68,15 @@ def statuses(sent: list[Sent]) -> list[str]:
     return [each.data["status"] for each in sent if each.kind == "status"]
 
 
-def streaming(threads: ThreadPoolExecutor, client: Client, task: str) -> "Future[list[Sent]]":
-    future = threads.submit(stream, client, task)
-    time.sleep(LISTENING_S)
-    assert not future.done()
-    return future
-
-
 def test_a_stream_tells_where_the_task_stands_and_all_that_happens_until_it_ends(
-    ada: Client, store: EventStore, leases: Leases, threads: ThreadPoolExecutor
+    ada: Client, store: EventStore, leases: Leases, threads: ThreadPoolExecutor, held: Held
 ):
     task = generate(ada)
-    future = streaming(threads, ada, task)
+    future = threads.submit(stream, ada, task)
+    held.another_waits()
     leases.take(UUID(task))
     start(store, task)
-    time.sleep(LISTENING_S)
+    held.has_looked_again()
     complete(store, task)  # after another claim, whose lease holds too: else it is pending again
     sent = future.result()
     log = store.load(UUID(task))
@@ -118,13 +111,12 @@ def test_a_client_that_knows_of_the_end_need_not_come_again(ada: Client, store: 
 
 
 def test_a_client_that_comes_again_early_is_told_nothing_twice(
-    ada: Client, store: EventStore, threads: ThreadPoolExecutor
+    ada: Client, store: EventStore, threads: ThreadPoolExecutor, held: Held
 ):
     task = generate(ada)
     [requested] = (each.position for each in store.load(UUID(task)))
     future = threads.submit(stream, ada, task, **{"Last-Event-ID": str(requested)})
-    time.sleep(LISTENING_S)
-    assert not future.done()
+    held.another_waits()
     ada.delete(f"/generate/{task}")
     [sent] = future.result()
     assert (sent.kind, sent.data["status"]) == ("status", "FAILED")
@@ -133,14 +125,15 @@ def test_a_client_that_comes_again_early_is_told_nothing_twice(
 
 
 def test_a_stream_tells_the_progress_between_the_events(
-    ada: Client, store: EventStore, leases: Leases, threads: ThreadPoolExecutor
+    ada: Client, store: EventStore, leases: Leases, threads: ThreadPoolExecutor, held: Held
 ):
     task = generate(ada)
     leases.take(UUID(task))
     start(store, task)
-    future = streaming(threads, ada, task)
+    future = threads.submit(stream, ada, task)
+    held.another_waits()
     assert leases.renew(UUID(task), 0.5)
-    time.sleep(2 * LISTENING_S + 1)  # progress sends no notice: it is looked for each second
+    held.has_looked_again()
     ada.delete(f"/generate/{task}")
     sent = future.result()
     assert [(each.kind, each.id is None) for each in sent] == [
@@ -185,9 +178,16 @@ def test_an_id_that_no_event_can_have_is_refused(ada: Client, last: str, code: s
     assert (answer.status_code, answer.json()["code"]) == (400, code)
 
 
+class Process(NamedTuple):
+    """A server in a process of its own."""
+
+    address: str
+    popen: subprocess.Popen[bytes]
+
+
 @pytest.fixture
-def process(server: TestClient[Litestar], shared: Settings) -> Iterator[str]:
-    """The address of a server in a process of its own, over the log that `server` projects."""
+def process(server: TestClient[Litestar], shared: Settings) -> Iterator[Process]:
+    """Serves the log that `server` projects."""
     line, port = Lifeline(), free_port()
     keys = {
         "ATELIER_MASTER_KEY": shared.master_key,
@@ -195,14 +195,14 @@ def process(server: TestClient[Litestar], shared: Settings) -> Iterator[str]:
         "ATELIER_JWT_KEY": shared.jwt_key,
     }
     secrets = {name: base64.b64encode(key).decode() for name, key in keys.items()}
-    with start_process(line, port, ATELIER_POSTGRES_URL=shared.postgres_url, **secrets):
-        eventually(lambda: lives(port))
-        yield f"http://127.0.0.1:{port}"
+    with start_process(line, port, ATELIER_POSTGRES_URL=shared.postgres_url, **secrets) as popen:
+        eventually(lambda: lives(port), seconds=60)
+        yield Process(f"http://127.0.0.1:{port}", popen)
         line.close()
 
 
-def test_each_event_arrives_when_it_happens(process: str):
-    with httpx.Client(base_url=process, timeout=30) as http:
+def test_each_event_arrives_when_it_happens(process: Process):
+    with httpx.Client(base_url=process.address, timeout=30) as http:
         bob = Client(http).joined_by(new_email())
         task = generate(bob)
         with http.stream("GET", f"/generate/{task}/events", headers=bob.headers) as answer:
@@ -214,3 +214,22 @@ def test_each_event_arrives_when_it_happens(process: str):
             assert json.loads(next(lines)[6:])["status"] == "FAILED"
             assert list(lines) == []
         assert bob.get("/get_tasks").status_code == 200
+
+
+def test_a_server_that_stops_ends_its_streams_and_answers_all_who_wait(
+    process: Process, shared: Settings, threads: ThreadPoolExecutor
+):
+    with httpx.Client(base_url=process.address, timeout=60) as http:
+        bob = Client(http).joined_by(new_email())
+        task = generate(bob)
+        before = listening(shared)
+        answer = threads.submit(bob.get, f"/generate/{task}?wait=60")
+        eventually(lambda: listening(shared) > before)  # who waits first, listens
+        with http.stream("GET", f"/generate/{task}/events", headers=bob.headers) as streamed:
+            lines = (line for line in streamed.iter_lines() if line.startswith("data: "))
+            assert json.loads(next(lines)[6:])["status"] == "PENDING"
+            process.popen.terminate()
+            assert list(lines) == []
+        assert answer.result().json()["status"] == "PENDING"
+    output, _ = process.popen.communicate(timeout=60)
+    assert (process.popen.returncode, b"Killing" in output) == (0, False), output

@@ -156,6 +156,7 @@ def test_the_limit_of_unfinished_tasks_is_exact_under_concurrent_requests(ada: C
     assert sorted(answer.status_code for answer in answers) == [200] * 5 + [429] * 15
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert refused.json()["code"] == "too_many_tasks"
+    assert "unfinished tasks" in refused.json()["message"]
     assert int(refused.headers["Retry-After"]) > 0
     assert len(ada.get("/get_tasks").json()["tasks"]) == 5
 

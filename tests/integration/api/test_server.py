@@ -5,21 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from infra.embedded.server import free_port
 from infra.processes import Lifeline
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+from tests.support.scenario import eventually
 
 
 @pytest.fixture
@@ -68,9 +61,9 @@ def refuses_connections(port: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_success(lifeline: Lifeline, port: int, number: signal.Signals):
     process = start(lifeline, port)
-    until(lambda: lives(port))
+    eventually(lambda: lives(port), seconds=60)
     process.send_signal(number)
-    output, _ = process.communicate(timeout=5)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
     assert b"Traceback" not in output
     assert refuses_connections(port)
@@ -78,16 +71,16 @@ def test_a_signal_ends_it_with_success(lifeline: Lifeline, port: int, number: si
 
 def test_its_worker_ends_with_it_however_it_ends(lifeline: Lifeline, port: int):
     process = start(lifeline, port)
-    until(lambda: lives(port))
+    eventually(lambda: lives(port), seconds=60)
     process.kill()
-    process.communicate(timeout=10)  # to the end of the output, which the worker holds as well
+    process.communicate(timeout=60)  # to the end of the output, which the worker holds as well
     assert refuses_connections(port)
 
 
 def test_a_taken_port_is_told(lifeline: Lifeline, port: int):
     with socket.create_server(("127.0.0.1", port), reuse_port=True):
         process = start(lifeline, port)
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert b"ATELIER_PORT" in output
     assert b"Traceback" not in output
@@ -95,7 +88,7 @@ def test_a_taken_port_is_told(lifeline: Lifeline, port: int):
 
 def test_it_is_not_opened_to_others_without_the_safe_settings(lifeline: Lifeline, port: int):
     process = start(lifeline, port, ATELIER_HOST="0.0.0.0")  # noqa: S104 - it refuses to
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert b"ATELIER_LOGIN" in output
     assert b"ATELIER_CATALOG_KEY" in output
@@ -103,11 +96,11 @@ def test_it_is_not_opened_to_others_without_the_safe_settings(lifeline: Lifeline
 
 def test_its_log_tells_no_query_and_no_token(lifeline: Lifeline, port: int):
     process = start(lifeline, port)
-    until(lambda: lives(port))
+    eventually(lambda: lives(port), seconds=60)
     headers = {"Authorization": "Bearer hidden-token"}
     httpx.get(f"http://127.0.0.1:{port}/get_gallery?limit=77", headers=headers)
     process.terminate()
-    output, _ = process.communicate(timeout=5)
+    output, _ = process.communicate(timeout=60)
     assert b"listening" in output
     assert b"hidden-token" not in output
     assert b"limit=77" not in output

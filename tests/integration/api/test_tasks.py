@@ -10,14 +10,12 @@ from domain.render import RenderCancelled
 from infra.event_store import EventStore
 from infra.postgres import connect
 from infra.settings import Settings
-from projections import PROJECTIONS
+from projections import PROJECTIONS, pace
 from projections import tasks as read_model
 from render_consumers.leases import Leases
-from tests.integration.api.conftest import Client, new_email
+from tests.integration.api.conftest import Client, Held, new_email
 from tests.integration.api.test_render import complete, fail, generate, start
 from tests.support.scenario import eventually, opened_pool
-
-HELD_S = 0.5  # that something has not happened after so long tells that it is waited for
 
 
 @pytest.fixture
@@ -35,48 +33,53 @@ def taken(task: str, store: EventStore, leases: Leases) -> None:
 
 
 def test_the_answer_is_held_until_the_status_changes(
-    ada: Client, store: EventStore, leases: Leases
+    ada: Client, store: EventStore, leases: Leases, held: Held
 ):
     task = generate(ada)
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(ada.get, f"/generate/{task}?wait=60")
-        time.sleep(HELD_S)
-        assert not answer.done()
+        held.has_looked_again()
         taken(task, store, leases)
         assert answer.result().json()["status"] == "STARTED"
         answer = threads.submit(ada.get, f"/generate/{task}?wait=60")
-        time.sleep(HELD_S)
-        assert not answer.done()
+        held.has_looked_again()
         assert leases.renew(UUID(task), 0.5)  # no change in this sense
-        time.sleep(HELD_S)
-        assert not answer.done()
+        held.has_looked_again()
         ada.delete(f"/generate/{task}")
         assert answer.result().json()["status"] == "FAILED"
 
 
-def test_the_answer_is_held_until_the_position_changes(ada: Client):
+def test_the_answer_is_held_until_the_position_changes(ada: Client, held: Held):
     first, second = generate(ada), generate(ada)
     before = ada.get(f"/generate/{second}").json()["position"]
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(ada.get, f"/generate/{second}?wait=60")
-        time.sleep(HELD_S)
+        held.another_waits()
         ada.delete(f"/generate/{first}")
         assert answer.result().json()["position"] == before - 1
 
 
-def test_many_are_answered_over_one_connection_that_listens(ada: Client, shared: Settings):
+def test_many_are_answered_over_one_connection_that_listens(
+    ada: Client, shared: Settings, held: Held
+):
     task = generate(ada)
     with ThreadPoolExecutor(20) as threads:
         answers = [threads.submit(ada.get, f"/generate/{task}?wait=60") for _ in range(20)]
-        time.sleep(HELD_S)
-        with connect(shared.postgres_url) as connection:
-            listening = connection.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                " AND state = 'idle' AND query = 'LISTEN atelier_events'"
-            ).fetchone()
+        held.another_waits(20)
+        # Each projector has one as well.
+        eventually(lambda: listening(shared) == len(PROJECTIONS) + 1)
         ada.delete(f"/generate/{task}")
         assert {answer.result().json()["status"] for answer in answers} == {"FAILED"}
-    assert listening == (len(PROJECTIONS) + 1,)  # each projector has one as well
+
+
+def listening(settings: Settings) -> int:
+    with connect(settings.postgres_url) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND state = 'idle' AND query = 'LISTEN atelier_events'"
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def test_the_answer_comes_as_it_is_when_nothing_changes(ada: Client):
@@ -119,12 +122,16 @@ def test_progress_is_that_beside_the_lease(ada: Client, store: EventStore, lease
 def test_the_estimate_grows_with_the_position_once_something_has_finished(
     ada: Client, store: EventStore, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(read_model, "PACE_FOR_S", 0.0)
+    monkeypatch.setattr(pace, "PACE_FOR_S", 0.0)
     done = generate(ada)
     complete(store, done, seconds=0.3)
-    first, second = generate(ada), generate(ada)
-    near, far = (ada.get(f"/generate/{task}").json()["eta_seconds"] for task in (first, second))
-    assert 0 < near < far
+    near, far = (
+        ada.get(f"/generate/{task}").json()["eta_seconds"]
+        for task in (generate(ada), generate(ada))
+    )
+    assert 0 < near <= far
+    film = ada.post("/generate_video", {}).json()["task_id"]
+    assert ada.get(f"/generate/{film}").json()["eta_seconds"] is None  # of this kind none has ended
 
 
 # Cancelling.

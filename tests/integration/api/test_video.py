@@ -1,16 +1,12 @@
 import base64
 import io
 import json
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
-import msgspec
 import pytest
-from litestar.testing import TestClient
 from PIL import Image
 
-from api.app import create_app
 from api.demo import example
 from api.video import LARGEST_BODY
 from commands import Origin, carry_out
@@ -19,7 +15,6 @@ from domain.picture import VideoOptions
 from domain.render import ImageToVideoRequested, MediaFile, UpscaleRequested, VideoRequested
 from infra.event_store import EventStore
 from infra.media import MediaStore
-from infra.settings import Settings
 from tests.integration.api.conftest import Client, new_email
 
 BY = Origin(actor="consumer:test", correlation_id=uuid4())
@@ -79,16 +74,6 @@ def made(client: Client, store: EventStore) -> tuple[str, str, str]:
     complete = CompleteRender(**ids, attempt=1, engine="test", files=files, ignored=(), measured={})
     carry_out(complete, store, BY)
     return task, files[0].key, files[1].key
-
-
-@pytest.fixture
-def eve(shared: Settings, server: TestClient, media: MediaStore, media_environ) -> Iterator[Client]:
-    """Eve, on a server with a media store; `server` has the projector."""
-    there = Settings.load(media_environ)
-    names = ("s3_url", "s3_access_key", "s3_secret_key", "s3_region", "s3_bucket")
-    settings = msgspec.structs.replace(shared, **{name: getattr(there, name) for name in names})
-    with TestClient(create_app(settings), raise_server_exceptions=False) as http:
-        yield Client(http).joined_by(new_email())
 
 
 # /generate_video.

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from infra import postgres as module
-from infra.postgres import CHANNEL, Bell, connect
+from infra.postgres import CHANNEL, Bell, connect, make_async_pool, open_pool
 from tests.support.scenario import eventually
 
 SOON_S = 20.0  # a safety net, not a promise
@@ -100,3 +100,60 @@ def test_a_closed_bell_lets_go_of_its_connection(run, postgres_url):
 
     run(story)
     eventually(lambda: listening(postgres_url) == 0)
+
+
+def test_a_bell_that_has_ended_wakes_whoever_waits_and_lets_nobody_wait_again(run, postgres_url):
+    async def story(bell):
+        await eventually_listening(postgres_url, bell)
+        waiting = [asyncio.create_task(bell.next().wait()) for _ in range(3)]
+        bell.end()
+        await asyncio.wait_for(asyncio.gather(*waiting), SOON_S)
+        ring(postgres_url)
+        assert bell.next().is_set()
+
+    run(story)
+
+
+# Connections of a pool, which Postgres may have ended meanwhile.
+
+WHO = "SELECT pg_backend_pid()"
+
+
+def end(url, backend):
+    """End a connection as a restart of Postgres would, and return when it is gone."""
+    with connect(url) as connection:
+        connection.execute("SELECT pg_terminate_backend(%s)", backend)
+        gone = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %s)"
+        eventually(lambda: connection.execute(gone, backend).fetchone() == (True,))
+
+
+def test_a_pool_hands_no_connection_out_that_has_ended(postgres_url):
+    pool = open_pool(postgres_url, 1)
+    try:
+        with pool.connection() as connection:
+            backend = connection.execute(WHO).fetchone()
+        with pool.connection() as connection:
+            assert connection.execute(WHO).fetchone() == backend
+        end(postgres_url, backend)
+        with pool.connection() as connection:
+            assert connection.execute(WHO).fetchone() != backend
+    finally:
+        pool.close()
+
+
+def test_a_pool_of_an_event_loop_hands_none_out_either(postgres_url):
+    async def told():
+        async with make_async_pool(postgres_url, 1) as pool:
+            async with pool.connection() as connection:
+                backend = await (await connection.execute(WHO)).fetchone()
+            await asyncio.to_thread(end, postgres_url, backend)
+            async with pool.connection() as connection:
+                assert await (await connection.execute(WHO)).fetchone() != backend
+
+    asyncio.run(told())
+
+
+def test_an_idle_connection_has_heard_nothing_so_it_costs_no_round_trip(postgres_url):
+    with connect(postgres_url) as connection:
+        connection.execute(WHO)
+        assert not module._has_heard(connection.fileno())

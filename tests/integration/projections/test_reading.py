@@ -1,15 +1,28 @@
+import asyncio
 import threading
-from uuid import uuid4
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from domain.account import AccountInfoUpdated
-from domain.errors import Unavailable
+from domain.errors import AccountErased, Unavailable
 from infra.migrate import migrate
-from infra.postgres import connect
+from infra.postgres import connect, make_async_pool
 from projections import accounts, gallery, queue, tasks
-from projections.reading import Behind, BeyondLog, Reader
-from tests.support.scenario import ACCOUNT, completed, eventually_refused, make_read_models, started
+from projections.accounts import AccountRow
+from projections.reading import MOST_TOGETHER, Answer, Behind, BeyondLog, Question, Reader
+from tests.support.scenario import (
+    ACCOUNT,
+    completed,
+    eventually_refused,
+    make_read_models,
+    source,
+    started,
+    thumbnail,
+)
 
 
 @pytest.fixture
@@ -130,3 +143,154 @@ def test_making_the_read_models_again_changes_nothing(models, story):
 def test_a_postgres_that_is_away_is_told(models, postgres):
     postgres.kill()
     eventually_refused(Unavailable, lambda: models.ask(accounts.account, ACCOUNT))
+
+
+# Asks at the same moment.
+
+
+class Counting(Reader):
+    """Counts its statements."""
+
+    statements = 0
+
+    async def _fetch(self, *statement: Any) -> Any:
+        self.statements += 1
+        return await super()._fetch(*statement)
+
+
+@pytest.fixture
+def together(models):
+    """Tell a story with one reader in one event loop; gives the number of its statements."""
+
+    def told(story: Callable[[Reader], Awaitable[None]]) -> int:
+        async def tell() -> int:
+            async with make_async_pool(models.url, 2) as pool:
+                reader = Counting(pool)
+                await story(reader)
+                return reader.statements
+
+        return asyncio.run(tell())
+
+    return told
+
+
+def people(story, number: int) -> list[UUID]:
+    """Accounts that differ in their names."""
+    accounts = [uuid4() for _ in range(number)]
+    for n, account in enumerate(accounts):
+        story.register(account, full_name=f"Person {n}")
+    return accounts
+
+
+def test_askers_of_many_accounts_share_a_statement_and_each_gets_their_own_rows(
+    models, story, together
+):
+    everybody = people(story, 12)
+    expected = []
+    for n, account in enumerate(everybody):
+        tasks_of = [story.request(account) for _ in range(n % 3)]
+        for task in tasks_of:
+            files = source(f"{task}.jpg"), thumbnail(f"{task}_thumbnail.jpg")
+            story.tell(task, started(), completed(files=files), account=account)
+        expected.append([f"33/gallery/{task}.jpg" for task in reversed(tasks_of)])
+    models.catch_up()
+
+    async def ask(reader: Reader) -> None:
+        answers = await asyncio.gather(
+            *(gallery.page(reader, each, limit=10, cursor=None) for each in everybody)
+        )
+        assert [[row.source_key for row in answer.rows] for answer in answers] == expected
+
+    assert together(ask) == 1
+
+
+def test_more_askers_than_a_statement_takes_are_all_answered(models, story, together):
+    everybody = people(story, 3) * MOST_TOGETHER
+    models.catch_up()
+
+    async def ask(reader: Reader) -> None:
+        answers = await asyncio.gather(*(accounts.account(reader, each) for each in everybody))
+        assert [answer.rows[0].account for answer in answers] == everybody
+
+    assert together(ask) == 3
+
+
+def test_who_is_behind_waits_alone(models, story, together):
+    [ahead, behind] = people(story, 2)
+    models.catch_up()
+    story.tell(behind, AccountInfoUpdated(full_name="Ada King"), account=behind)
+
+    async def ask(reader: Reader) -> None:
+        waiting = asyncio.create_task(accounts.account(reader, behind))
+        answer = await accounts.account(reader, ahead)
+        assert answer.rows[0].full_name == "Person 0"
+        assert not waiting.done()
+        await asyncio.to_thread(models.catch_up)
+        assert (await waiting).rows[0].full_name == "Ada King"
+
+    together(ask)
+
+
+def test_of_all_who_ask_at_once_only_the_parked_one_is_told(models, story, together):
+    [whole, parked] = people(story, 2)
+    task = story.request(parked)
+    story.tell(task, started(), completed(), account=parked)
+    models.catch_up()
+    story.tell(task, completed(2), account=parked)  # violates the primary key of the gallery
+    models.catch_up()
+
+    async def ask(reader: Reader) -> None:
+        answers = await asyncio.gather(
+            *(gallery.page(reader, each, limit=10, cursor=None) for each in (whole, parked))
+        )
+        assert [answer.parked for answer in answers] == [False, True]
+
+    assert together(ask) == 1
+
+
+def test_an_unknown_account_is_refused_alone(models, story, together):
+    [known] = people(story, 1)
+    models.catch_up()
+
+    async def ask(reader: Reader) -> None:
+        nobody, somebody = await asyncio.gather(
+            *(accounts.account(reader, each) for each in (uuid4(), known)), return_exceptions=True
+        )
+        assert isinstance(nobody, AccountErased)
+        assert isinstance(somebody, Answer)
+        assert somebody.rows[0].account == known
+
+    assert together(ask) == 1
+
+
+def test_an_error_reaches_all_who_asked_at_once_and_the_next_are_answered(models, story, together):
+    everybody = people(story, 5)
+    models.catch_up()
+    broken = Question(models=("accounts",), row=AccountRow, sql="SELECT 1 / 0 AS number")
+
+    async def ask(reader: Reader) -> None:
+        errors = await asyncio.gather(
+            *(reader.ask(broken, each) for each in everybody), return_exceptions=True
+        )
+        assert [type(error) for error in errors] == [psycopg.errors.DivisionByZero] * 5
+        answers = await asyncio.gather(*(accounts.account(reader, each) for each in everybody))
+        assert len(answers) == 5
+
+    assert together(ask) == 2
+
+
+def test_who_goes_before_the_answer_comes_disturbs_nobody(models, story, together):
+    everybody = people(story, 3)
+    models.catch_up()
+
+    async def ask(reader: Reader) -> None:
+        asks = [asyncio.create_task(accounts.account(reader, each)) for each in everybody]
+        await asyncio.sleep(0)  # they have asked
+        asks[1].cancel()
+        first, gone, third = await asyncio.gather(*asks, return_exceptions=True)
+        assert isinstance(gone, asyncio.CancelledError)
+        assert isinstance(first, Answer)
+        assert isinstance(third, Answer)
+        assert [first.rows[0].account, third.rows[0].account] == everybody[::2]
+
+    together(ask)

@@ -5,7 +5,6 @@ import pytest
 from projections.tasks import (
     NEWEST_ENDED,
     PROJECTION,
-    PaceMeter,
     next_cursor,
     overview,
     page,
@@ -247,28 +246,3 @@ def test_pages_by_item_and_by_second_hold_every_task_once(story, models):
     rows = models.ask(page, ACCOUNT, status=None, limit=9, cursor=second + 3600).rows
     assert [row.task for row in rows] == names[::-1]
     assert next_cursor(rows, 9) is None
-
-
-# The pace.
-
-
-def test_the_pace_is_the_mean_of_the_newest_tasks_by_their_last_attempt(story, models, leases):
-    def pace():
-        models.catch_up()
-
-        async def asked(reader, account):
-            return await PaceMeter(reader).now(account)
-
-        return models.ask(asked, ACCOUNT)
-
-    assert (pace().mean_seconds, pace().rendering) == (None, 0)
-    name = story.request()
-    story.tell(name, started(1))
-    story.tell(name, requeued(1))
-    story.tell(name, started(2))
-    leases.take(name)
-    assert (pace().mean_seconds, pace().rendering) == (None, 1)
-    story.tell(name, completed(2))
-    log = story.store.load(name)
-    took = (log[-1].recorded_at - log[-2].recorded_at).total_seconds()
-    assert pace().mean_seconds == pytest.approx(took, abs=1e-5)

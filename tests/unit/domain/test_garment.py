@@ -72,9 +72,10 @@ def test_a_hex_code_without_its_sign_gets_one():
 
 @pytest.mark.parametrize(("size", "known"), [("L", True), ("l ", True), ("", True), ("XL", False)])
 def test_the_garment_decides_its_sizes(size, known):
-    found = worn(LISTED, ApparelDetails(size=size))
-    assert found is not None
-    assert found.size_known is known
+    for field in ("size", "size2"):
+        found = worn(LISTED, ApparelDetails(**{field: size}))
+        assert found is not None
+        assert getattr(found, f"{field}_known") is known
 
 
 def test_nobody_wears_what_is_not_listed():

@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 import xlwt
+from openpyxl.worksheet._reader import WorkSheetParser
 
+from domain.errors import Unavailable
+from infra import spreadsheet
 from infra.spreadsheet import (
+    MOST_CELLS,
     MOST_HELD_NODES,
     MOST_LINES,
     MOST_NODES,
@@ -215,6 +219,40 @@ def test_a_tag_that_would_fill_the_memory_is_refused(length):
     tag = b"<row " + b" ".join(b'a%d=""' % n for n in range(length)) + b"/>"
     with pytest.raises(WorkbookTooLarge, match="tag"):
         read_sheet(with_sheet(element(b"<sheetData>" + tag + b"</sheetData>")))
+
+
+@pytest.mark.parametrize("tag", [b"c", b"si"])
+def test_more_cells_or_texts_than_a_catalogue_has_are_refused(tag):
+    row = b"<row>" + b"<%s/>" % tag * 50 + b"</row>"
+    many = element(b"<sheetData>" + row * (MOST_CELLS // 50 + 1) + b"</sheetData>")
+    with pytest.raises(WorkbookTooLarge, match="cells"):
+        read_sheet(with_sheet(many))
+
+
+def test_a_sheet_that_is_named_a_thousand_times_is_looked_through_once(monkeypatch):
+    looks = []
+    look = WorkSheetParser.parse_dimensions
+
+    def noted(parser):
+        looks.append(parser)
+        return look(parser)
+
+    monkeypatch.setattr(WorkSheetParser, "parse_dimensions", noted)
+
+    def named_again(name: str, part: bytes) -> bytes:
+        start, end = part.find(b"<sheet "), part.find(b"</sheets>")
+        again = part[start:end] * 1_000 if name == "xl/workbook.xml" else b""
+        return part[:end] + again + part[end:] if again else part
+
+    assert len(read_sheet(repacked(xlsx(CONTRACT), named_again))) == 4
+    assert len(looks) == 1
+
+
+def test_nobody_waits_long_for_the_workbooks_of_others(monkeypatch):
+    monkeypatch.setattr(spreadsheet, "WAIT_S", 0.01)
+    with spreadsheet.ONE_AT_A_TIME, pytest.raises(Unavailable):
+        read_sheet(xlsx(CONTRACT))
+    assert len(read_sheet(xlsx(CONTRACT))) == 4
 
 
 def test_long_text_is_no_long_tag():

@@ -10,10 +10,9 @@ KINDS = pytest.mark.parametrize("kind", [requested, video_requested])
 ASKED = ApparelDetails(brand="BrandA", item_id="Cloth1", color="Sea", size="XL")
 
 
-def found(*, color_known=True, size_known=True):
-    return WornGarment(
-        name="Cloth1", color_hex="#0000AA", color_known=color_known, size_known=size_known
-    )
+def found(**known):
+    example = {"color_known": True, "size_known": True, "size2_known": True}
+    return WornGarment(name="Cloth1", color_hex="#0000AA", **example | known)
 
 
 @KINDS
@@ -28,6 +27,13 @@ def test_what_the_garment_does_not_come_in_is_told_and_not_drawn(kind):
     request = kind(apparel_details=ASKED, garment=found(color_known=False, size_known=False))
     assert look(request) == GarmentLook(colour="#0000AA", size="")
     assert not_in_catalogue(request) == ("apparel_details.color", "apparel_details.size")
+
+
+@KINDS
+def test_a_second_size_that_the_garment_has_not_is_told(kind):
+    request = kind(apparel_details=ASKED, garment=found(size2_known=False))
+    assert look(request) == GarmentLook(colour="#0000AA", size="XL")
+    assert not_in_catalogue(request) == ("apparel_details.size2",)
 
 
 @KINDS
