@@ -13,8 +13,8 @@ from domain.errors import NotFound
 from infra.event_store import EventStore
 from infra.postgres import connect
 from infra.settings import Settings
-from tests.integration.api.conftest import PERSON, Client, new_email
-from tests.integration.api.test_events import statuses, streaming
+from tests.integration.api.conftest import PERSON, Client, Held, new_email
+from tests.integration.api.test_events import statuses, stream
 from tests.integration.api.test_ownership import STEPS, Estate, Step, ask
 from tests.integration.api.test_render import generate
 from tests.support.scenario import eventually
@@ -87,10 +87,11 @@ def listeners(settings: Settings) -> int:
         ).rowcount
 
 
-def test_a_stream_ends_when_its_listener_is_erased(ada: Client):
+def test_a_stream_ends_when_its_listener_is_erased(ada: Client, held: Held):
     task = generate(ada)
     with ThreadPoolExecutor(1) as threads:
-        future = streaming(threads, ada, task)
+        future = threads.submit(stream, ada, task)
+        held.another_waits()
         assert ada.delete("/account").status_code == 200
         assert statuses(future.result(30)) == ["PENDING"]
 
