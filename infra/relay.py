@@ -23,14 +23,13 @@ from infra.kafka import WrongTopic, reachable, source_of
 from infra.leader import Leadership
 from infra.postgres import Listener, Pool, open_pool
 from infra.relay_filling import AnotherPast, Filling
-from infra.relay_ledger import Ledger, Superseded
+from infra.relay_ledger import LOCK, Ledger, Superseded
 from infra.relay_log import RelayLog
 from infra.relay_session import Fenced, Session
 from infra.settings import Settings
 
 log = structlog.get_logger("atelier.relay")
 
-LOCK: Final = "atelier.relay"
 LOOK_EVERY_S: Final = 2.0  # an idle relay learns by looking that the broker came back empty
 REACH_S: Final = 2.0
 RETRY_S: Final = (0.2, 0.5, 1.0)  # the last one repeats

@@ -9,7 +9,7 @@ import msgspec
 from kafka import KafkaConsumer
 from kafka.errors import KafkaTimeoutError
 
-from infra.kafka import EVENTS_TOPIC, PARTITIONS, partition_of
+from infra.kafka import EVENTS_TOPIC, PARTITIONS, partition_of, source_of
 from infra.relay_log import RelayLog
 from infra.relay_tails import Held, all_partitions, arrived, held_in
 
@@ -182,7 +182,6 @@ def compare(
     log: RelayLog,
     consumer: KafkaConsumer,
     log_id: UUID,
-    source: str,
     relayed: int,
     progress: Callable[[int, int], object],
 ) -> Report:
@@ -191,6 +190,7 @@ def compare(
     `progress` is told how many of how many offsets have been read.
     """
     _, head = log.head()
+    source = source_of(log_id)
     comparison = Comparison(log, 0, min(relayed, head))
     partitions = all_partitions()
     first = consumer.beginning_offsets(partitions)

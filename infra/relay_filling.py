@@ -7,7 +7,7 @@ import structlog
 from domain.errors import AtelierError
 from infra.kafka import EVENTS_TOPIC
 from infra.relay_check import Comparison, Partition, missing_from
-from infra.relay_ledger import Claim, Ledger
+from infra.relay_ledger import BARRED, Claim, Ledger
 from infra.relay_log import RelayLog
 from infra.relay_records import pack_events, pack_tickets
 from infra.relay_session import Session
@@ -43,6 +43,11 @@ class Filling:
         `atelier relay check` is for. Raises `AnotherPast` when Kafka is ahead of the log.
         """
         expect_one_past(self._events, self._session.ends.tails)
+        if self._claim.topic_id == BARRED + self._session.topic_id:
+            raise AnotherPast(
+                f"{EVENTS_TOPIC} still holds an earlier epoch of the log: run"
+                " `atelier relay new-epoch` again, which was interrupted"
+            )
         if self._claim.topic_id != self._session.topic_id:
             self._begin_anew()
             return
@@ -72,7 +77,7 @@ class Filling:
         self._ledger.expect(self._claim.epoch)
 
     def _begin_anew(self) -> None:
-        if self._claim.topic_id:
+        if self._claim.topic_id and not self._claim.topic_id.startswith(BARRED):
             log.info("the topic is a new one: filling it again", topic=EVENTS_TOPIC)
         self.position = 0
         self._ledger.save(self._claim.epoch, self._session.topic_id, 0)

@@ -1,7 +1,7 @@
 """The relay's rows in Postgres: which topic it fills, how far it has come, what stops it."""
 
 from collections.abc import Mapping
-from typing import LiteralString, NamedTuple
+from typing import Final, LiteralString, NamedTuple
 
 from domain.errors import AtelierError
 from infra.kafka import EVENTS_TOPIC, TICKETS_TOPIC
@@ -24,9 +24,9 @@ WITH held AS (
 UPDATE atelier_relay r SET position = greatest(r.position, held.position)
   FROM held WHERE r.topic = %(tickets)s"""
 
-NEW_LOG_ID: LiteralString = """-- Another past: a new id for the log, and a topic to be filled anew.
+NEW_LOG_ID: LiteralString = """-- A new id for the log; the topic that there is gets no more of it.
 WITH held AS (
-    UPDATE atelier_relay SET topic_id = '', position = 0
+    UPDATE atelier_relay SET topic_id = %(topic_id)s, position = 0
      WHERE topic = %(events)s AND epoch = %(epoch)s RETURNING topic
 )
 UPDATE atelier_head SET log_id = gen_random_uuid() FROM held"""
@@ -35,6 +35,10 @@ STATE: LiteralString = "SELECT topic_id, position FROM atelier_relay WHERE topic
 EPOCH: LiteralString = "SELECT epoch FROM atelier_relay WHERE topic = %s"
 TELL: LiteralString = """-- What stops the relay; empty when nothing does.
 UPDATE atelier_relay SET trouble = %s WHERE topic = %s AND trouble <> %s"""
+
+
+LOCK: Final = "atelier.relay"  # held by the one relay, or command, that is at work
+BARRED: Final = "not "  # before the id of a topic that holds an earlier epoch of the log
 
 
 class Superseded(AtelierError):
@@ -72,9 +76,9 @@ class Ledger:
         """Note that Kafka has everything up to a position; raises `Superseded` in a later epoch."""
         self._change(SAVE, {"topic_id": topic_id, "position": position, "epoch": epoch})
 
-    def renew_log_id(self, epoch: int) -> None:
-        """Give the log a new id, and forget the topic; raises `Superseded` in a later epoch."""
-        self._change(NEW_LOG_ID, {"epoch": epoch})
+    def renew_log_id(self, epoch: int, topic_id: str) -> None:
+        """Give the log a new id and bar the topic that there is; raises `Superseded`."""
+        self._change(NEW_LOG_ID, {"epoch": epoch, "topic_id": BARRED + topic_id})
 
     def expect(self, epoch: int) -> None:
         """Raise `Superseded` if another epoch has begun."""

@@ -96,10 +96,6 @@ class Session:
         self.look()
         within(COMMIT_S, self._producer.commit_transaction, self._stop)
 
-    def remove_topic(self) -> None:
-        """Delete the events topic; the session cannot be used for anything else after that."""
-        within(OPEN_S, lambda: kafka.remove_topic(self._admin, EVENTS_TOPIC), self._stop)
-
     def look(self) -> None:
         """Raise `TopicChanged` unless the events topic is still the one we know."""
         found = within(LOOK_S, self._topic_id, self._stop)
