@@ -1,13 +1,14 @@
 """Relays as processes, a log to append to, and the events topic as a reader sees it."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID, uuid4
 
 import psycopg
@@ -34,6 +35,13 @@ SETTLE_S = 1.0  # how long a reader goes on looking for what should not come
 # The embedded broker shows records of aborted transactions to read_committed readers, so on it a
 # record may come twice when a relay dies inside a transaction; readers know it by its id.
 SHOWS_ABORTED = SERVERS == "embedded"
+
+
+class Broker(Protocol):
+    """What a reader needs to know of a broker."""
+
+    @property
+    def url(self) -> str: ...
 
 
 class Seen(NamedTuple):
@@ -100,8 +108,15 @@ class Log:
 class Relays:
     """Relay processes of one test, with what they wrote to stderr."""
 
-    def __init__(self, environ: dict[str, str], folder: Path) -> None:
-        self._environ = environ
+    def __init__(self, log: Log, bootstrap: str, folder: Path) -> None:
+        self._environ = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "ATELIER_DATA": str(folder / "data"),
+            "ATELIER_LOG": "text",
+            "ATELIER_POSTGRES_URL": log.url,
+            "ATELIER_KAFKA_BOOTSTRAP": bootstrap,
+        }
         self._lifeline = Lifeline()
         self._output = folder / "relays.log"
         self._output.touch()
@@ -143,7 +158,7 @@ def eventually(holds: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
-def read(kafka: Server, topic: str, enough: Callable[[list[Seen]], bool]) -> list[Seen]:
+def read(kafka: Broker, topic: str, enough: Callable[[list[Seen]], bool]) -> list[Seen]:
     """Read a topic from its beginning until it is enough and nothing more has come for a while."""
     settings = Settings(kafka_bootstrap=kafka.url)
     eventually(lambda: _has(settings, topic), f"{topic} is there")
@@ -187,7 +202,7 @@ def _poll(consumer: Any) -> list[Seen]:
     ]
 
 
-def events(kafka: Server, log: Log) -> list[Seen]:
+def events(kafka: Broker, log: Log) -> list[Seen]:
     """What is on the events topic of this log, once all that it holds has come."""
     wanted = {str(event.event_id) for event in log.stored()}
     seen = read(kafka, EVENTS_TOPIC, lambda seen: wanted <= {s.headers.get("ce_id") for s in seen})

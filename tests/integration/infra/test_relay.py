@@ -5,6 +5,7 @@ import signal
 import time
 from uuid import uuid4
 
+import pytest
 from kafka import KafkaProducer
 
 from infra.kafka import EVENTS_TOPIC, PARTITIONS, make_admin
@@ -176,8 +177,9 @@ def _appended(log: Log) -> bool:
     return True
 
 
+@pytest.mark.parametrize("kills", [12, pytest.param(100, marks=pytest.mark.long)])
 def test_relays_killed_at_random_moments_lose_and_double_nothing(
-    relays: Relays, log: Log, kafka: Server
+    relays: Relays, log: Log, kafka: Server, kills: int
 ) -> None:
     seed = random.randrange(1_000_000)
     print("seed", seed)
@@ -185,9 +187,9 @@ def test_relays_killed_at_random_moments_lose_and_double_nothing(
     for _ in range(8):
         log.append(1_000)  # so that the first ones die amid large transactions
     with appending(log):
-        for _ in range(6):
+        for _ in range(kills):
             relay = relays.start()
-            time.sleep(chance.uniform(0.7, 1.8))
+            time.sleep(chance.uniform(0.6, 1.6))
             relay.kill()
             relay.wait()
         relays.start()

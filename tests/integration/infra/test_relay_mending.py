@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from kafka import KafkaProducer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from infra.event_store import StoredRecord
 from infra.kafka import (
@@ -16,6 +17,7 @@ from infra.kafka import (
     PARTITIONS,
     ensure_topics,
     make_admin,
+    make_consumer,
     partition_of,
     source_of,
     topic_id,
@@ -257,6 +259,26 @@ def test_what_retention_has_deleted_is_neither_missing_nor_sent_again(
     assert len({each.position for each in seen}) == kept + 60
 
 
+@pytest.mark.skipif(SERVERS == "embedded", reason="the embedded broker deletes no records")
+def test_a_topic_that_retention_has_emptied_is_not_filled_again(
+    relays: Relays, log: Log, kafka: Server
+) -> None:
+    relay = relays.start()
+    log.append(400)
+    events(kafka, log)
+    retain(kafka, "1")
+    eventually(lambda: is_emptied(kafka), "retention has deleted everything")
+    retain(kafka, "-1")
+    stop(relay)
+
+    relays.start()
+    log.append(60)
+
+    seen = read(kafka, EVENTS_TOPIC, lambda seen: len(seen) >= 60)
+    assert sorted(each.position for each in seen) == list(range(401, 461))
+    eventually(lambda: check(relays)[0] == 0, "nothing differs")
+
+
 def test_without_a_broker_or_a_topic_the_check_says_so(
     relays: Relays, log: Log, kafka: Server
 ) -> None:
@@ -279,6 +301,18 @@ def trouble(log: Log) -> str:
 def delete_records(kafka: Server, upto: dict[int, int]) -> None:
     with closing(make_admin(Settings(kafka_bootstrap=kafka.url))) as admin:
         admin.delete_records({TopicPartition(EVENTS_TOPIC, n): at for n, at in upto.items()})
+
+
+def retain(kafka: Server, milliseconds: str) -> None:
+    with closing(make_admin(Settings(kafka_bootstrap=kafka.url))) as admin:
+        change = {"retention.ms": milliseconds}
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, EVENTS_TOPIC, change)])
+
+
+def is_emptied(kafka: Server) -> bool:
+    partitions = [TopicPartition(EVENTS_TOPIC, number) for number in range(PARTITIONS)]
+    with closing(make_consumer(Settings(kafka_bootstrap=kafka.url))) as consumer:
+        return bool(consumer.beginning_offsets(partitions) == consumer.end_offsets(partitions))
 
 
 class backup:
