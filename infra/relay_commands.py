@@ -63,7 +63,7 @@ def heal(settings: Settings, arguments: argparse.Namespace) -> None:
             _confirm(
                 arguments.yes,
                 f"This deletes the topic {EVENTS_TOPIC} and fills it again with the"
-                f" {mender.head():,} events of the log.\nIts readers must start again from the"
+                f" {mender.head():,} events of the log. Its readers must start again from the"
                 " beginning.",
             )
             with _counted("filling the topic") as counted:
@@ -79,8 +79,8 @@ def new_epoch(settings: Settings, arguments: argparse.Namespace) -> None:
         _confirm(
             arguments.yes,
             f"This gives the log a new id and deletes the topic {EVENTS_TOPIC} with all that it"
-            f" holds,\nalso events that Postgres no longer has. The topic is then filled with the"
-            f" {mender.head():,} events of the log.\nIts readers must start again from the"
+            f" holds, also events that Postgres no longer has. The topic is then filled with the"
+            f" {mender.head():,} events of the log. Its readers must start again from the"
             " beginning: see docs/restored-backup.md.",
         )
         with _counted("filling the topic") as counted:
@@ -92,6 +92,7 @@ def new_epoch(settings: Settings, arguments: argparse.Namespace) -> None:
 def _mender(settings: Settings) -> Iterator[Mender]:
     settings.require("postgres_url", "kafka_bootstrap")
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    logging.getLogger("atelier.relay").setLevel(logging.ERROR)  # we tell of it ourselves
     with open_pool(settings.postgres_url, 1) as pool:
         try:
             yield Mender(settings, pool)
@@ -132,7 +133,7 @@ def _confirm(yes: bool, what: str) -> None:
         return
     if not sys.stdin.isatty():
         raise NotConfirmed(f"{what}\nSay so with --yes.")
-    print(what)
+    Console().print(what, highlight=False)
     if input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
         raise NotConfirmed("nothing was done")
 
@@ -177,7 +178,7 @@ def _list(console: Console, differences: list[Difference], count: int) -> None:
             soft_wrap=True,
         )
     if count > SHOWN_MOST:
-        console.print(f"  … and {count - SHOWN_MOST:,} more; `--json` lists them", highlight=False)
+        console.print(f"  … and {count - SHOWN_MOST:,} more: see `atelier relay check --json`")
 
 
 def _advice(report: Report) -> str:

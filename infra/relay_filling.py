@@ -39,7 +39,7 @@ class Filling:
         """Find out from where on to fill; `missing` is a position that is known to be missing.
 
         Of a topic that is known, its end is compared with the log: as many events as are worth
-        reading at every start. The whole, which takes a minute for some million events, is what
+        reading at every start. The whole, a minute or so for each million events, is what
         `atelier relay check` is for. Raises `AnotherPast` when Kafka is ahead of the log.
         """
         expect_one_past(self._events, self._session.ends.tails)

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 from kafka import TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from infra.event_store import LogRecorder, StoredEnvelope, StoredRecord
 from infra.kafka import (
@@ -238,6 +239,15 @@ def lose_topics(kafka: Server) -> None:
     admin = make_admin(Settings(kafka_bootstrap=kafka.url))
     try:
         admin.delete_topics([EVENTS_TOPIC, TICKETS_TOPIC])
+    finally:
+        admin.close()
+
+
+def configure(kafka: Broker, name: str, value: str) -> None:
+    """Change a setting of the events topic; real Kafka only."""
+    admin = make_admin(Settings(kafka_bootstrap=kafka.url))
+    try:
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, EVENTS_TOPIC, {name: value})])
     finally:
         admin.close()
 

@@ -16,13 +16,14 @@ from tests.support.relaying import (
     Relays,
     appending,
     assert_complete,
+    configure,
     events,
     eventually,
     lose_topics,
     read,
     tickets,
 )
-from tests.support.servers import Server
+from tests.support.servers import SERVERS, Server
 
 
 def test_an_appended_event_is_on_the_topic_once_with_all_its_headers(
@@ -307,6 +308,21 @@ def test_topics_that_somebody_else_made_with_other_partitions_are_refused(
     admin.close()
 
     assert_complete(events(kafka, log), log)
+
+
+@pytest.mark.skipif(SERVERS == "embedded", reason="the embedded broker takes batches of any size")
+def test_a_broker_that_takes_only_small_batches_gets_every_event_once(
+    relays: Relays, log: Log, kafka: Server
+) -> None:
+    relays.start()
+    log.append()
+    events(kafka, log)
+    configure(kafka, "max.message.bytes", "5000")
+    for _ in range(3):
+        log.append(1_000, aggregate=uuid4())  # many to a partition, so that batches are large
+
+    assert_complete(events(kafka, log), log)
+    assert "waiting for Kafka" not in relays.written()
 
 
 def test_told_to_stop_while_kafka_is_away_it_stops(relays: Relays, log: Log, kafka: Server) -> None:

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from kafka import KafkaProducer, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType
 
 from infra.event_store import StoredRecord
 from infra.kafka import (
@@ -24,7 +23,7 @@ from infra.kafka import (
 )
 from infra.postgres import connect
 from infra.settings import Settings
-from tests.support.relaying import Log, Relays, assert_complete, events, eventually, read
+from tests.support.relaying import Log, Relays, assert_complete, configure, events, eventually, read
 from tests.support.servers import SERVERS, Server
 
 
@@ -266,9 +265,9 @@ def test_a_topic_that_retention_has_emptied_is_not_filled_again(
     relay = relays.start()
     log.append(400)
     events(kafka, log)
-    retain(kafka, "1")
+    configure(kafka, "retention.ms", "1")
     eventually(lambda: is_emptied(kafka), "retention has deleted everything")
-    retain(kafka, "-1")
+    configure(kafka, "retention.ms", "-1")
     stop(relay)
 
     relays.start()
@@ -301,12 +300,6 @@ def trouble(log: Log) -> str:
 def delete_records(kafka: Server, upto: dict[int, int]) -> None:
     with closing(make_admin(Settings(kafka_bootstrap=kafka.url))) as admin:
         admin.delete_records({TopicPartition(EVENTS_TOPIC, n): at for n, at in upto.items()})
-
-
-def retain(kafka: Server, milliseconds: str) -> None:
-    with closing(make_admin(Settings(kafka_bootstrap=kafka.url))) as admin:
-        change = {"retention.ms": milliseconds}
-        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, EVENTS_TOPIC, change)])
 
 
 def is_emptied(kafka: Server) -> bool:
