@@ -13,7 +13,7 @@ from infra.kafka import EVENTS_TOPIC, PARTITIONS, partition_of, source_of
 from infra.relay_log import RelayLog
 from infra.relay_tails import Held, all_partitions, arrived, held_in
 
-POLL_MS: Final = 200
+POLL_MS: Final = 1_000  # of silence, after which nothing more comes
 SILENCE_S: Final = 10.0  # without an answer from the broker
 POLLS_BEYOND: Final = 20  # on a topic that grows while it is read
 LISTED_MOST: Final = 10_000

@@ -15,6 +15,7 @@ from infra.relay_tails import Tails, due
 
 log = structlog.get_logger("atelier.relay")
 
+PATIENT_POLL_MS: Final = 2_000
 RECENT: Final = 5_000  # events that are compared at the start: about what the tails' windows hold
 
 
@@ -32,7 +33,7 @@ class Filling:
         self._ledger = ledger
         self._session = session
         self._claim = claim
-        self._reached = {number: tail.position for number, tail in session.ends.tails.items()}
+        self._reached: dict[int, int] = {}  # by partition
         self.position = claim.position
 
     def begin(self, missing: int = 0) -> None:
@@ -51,9 +52,11 @@ class Filling:
         if self._claim.topic_id != self._session.topic_id:
             self._begin_anew()
             return
-        for number in self._session.ends.cut - self._reached.keys():
-            self._reached[number] = self.position  # emptied by retention, not lost
-        missing = missing or self._missing_of_late()
+        self._take_in()
+        if missing or self._missing_of_late():
+            self._session.read_ends(PATIENT_POLL_MS)  # it may only have been late
+            self._take_in()
+            missing = missing or self._missing_of_late()
         if missing and missing <= self.position:
             log.warning("appending what the topic lacks at its end", position=missing)
             self.position = missing - 1
@@ -76,10 +79,17 @@ class Filling:
         self._session.look()
         self._ledger.expect(self._claim.epoch)
 
+    def _take_in(self) -> None:
+        ends = self._session.ends
+        self._reached = {number: tail.position for number, tail in ends.tails.items()}
+        for number in ends.cut - self._reached.keys():
+            self._reached[number] = self.position  # emptied by retention, not lost
+
     def _begin_anew(self) -> None:
         if self._claim.topic_id and not self._claim.topic_id.startswith(BARRED):
             log.info("the topic is a new one: filling it again", topic=EVENTS_TOPIC)
         self.position = 0
+        self._reached = {n: tail.position for n, tail in self._session.ends.tails.items()}
         self._ledger.save(self._claim.epoch, self._session.topic_id, 0)
 
     def _missing_of_late(self) -> int:

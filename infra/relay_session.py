@@ -22,7 +22,7 @@ from infra import kafka
 from infra.kafka import EVENTS_TOPIC, within
 from infra.relay_producer import Sent, hand_over
 from infra.relay_records import BATCH_BYTES, Batch
-from infra.relay_tails import Ends, read_ends
+from infra.relay_tails import POLL_MS, Ends, read_ends
 from infra.settings import Settings
 
 TRANSACTIONAL_ID: Final = "atelier-relay"
@@ -84,6 +84,14 @@ class Session:
     ) -> None:
         self.close()
 
+    def read_ends(self, poll_ms: int) -> None:
+        """Read where the topic ends; silence of that length means that nothing more comes."""
+        consumer = kafka.make_consumer(self._settings)
+        try:
+            self.ends = read_ends(consumer, self.source, poll_ms)
+        finally:
+            consumer.close()
+
     def publish(self, batches: Sequence[Batch]) -> None:
         """Commit all of these records; after an error nobody knows which of them arrived."""
         self._producer.begin_transaction()
@@ -132,11 +140,7 @@ class Session:
         if found is None:
             raise TopicChanged(f"{EVENTS_TOPIC} is gone again")
         self.topic_id = found
-        consumer = kafka.make_consumer(self._settings)
-        try:
-            self.ends = read_ends(consumer, self.source)
-        finally:
-            consumer.close()
+        self.read_ends(POLL_MS)
 
     def _take_transactional_id(self) -> None:
         deadline = time.monotonic() + OPEN_S

@@ -60,7 +60,7 @@ def due(
     return missing, [e for e in batch if e.position > ticketed and e.type in TICKETED]
 
 
-def read_ends(consumer: KafkaConsumer, source: str) -> Ends:
+def read_ends(consumer: KafkaConsumer, source: str, poll_ms: int = POLL_MS) -> Ends:
     """The newest record from `source` in each partition, however far back it lies.
 
     The consumer reads committed records and belongs to no group. The relay must hold the
@@ -74,7 +74,7 @@ def read_ends(consumer: KafkaConsumer, source: str) -> Ends:
     window = WINDOW
     while until:
         start = {each: max(first[each], end - window) for each, end in until.items()}
-        for record in _records(consumer, start, until):
+        for record in _records(consumer, start, until, poll_ms):
             if ours := held_in(record, source):
                 held.append(ours)
                 tail = Tail(ours.position, ours.event_id)
@@ -110,13 +110,15 @@ def held_in(record: Any, source: str) -> Held | None:
     return Held(record.partition, record.offset, position, event_id, key)
 
 
-def _records(consumer: KafkaConsumer, start: Offsets, until: Offsets) -> Iterator[Any]:
+def _records(
+    consumer: KafkaConsumer, start: Offsets, until: Offsets, poll_ms: int
+) -> Iterator[Any]:
     """The records from `start` to `until`, and on until one more poll is empty."""
     consumer.assign(list(start))
     for partition, offset in start.items():
         consumer.seek(partition, offset)
     for _ in range(EMPTY_POLLS_MOST):
-        while batches := consumer.poll(timeout_ms=POLL_MS, max_records=5_000):
+        while batches := consumer.poll(timeout_ms=poll_ms, max_records=5_000):
             for batch in batches.values():
                 yield from batch
         if arrived(consumer, until):
