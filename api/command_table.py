@@ -99,6 +99,41 @@ COMMANDS: Final[dict[str, Command]] = {
         "atelier relay",
         ("ATELIER_POSTGRES_URL", "ATELIER_KAFKA_", "ATELIER_METRICS_", "ATELIER_LOG"),
     ),
+    "relay check": Command(
+        "infra.relay_commands:check",
+        "compare the topic with the log",
+        "Reads the whole topic atelier.events, while a relay may be at work, and compares it with\n"
+        "the log: events that are missing at a partition's end, holes before that, records that\n"
+        "came twice, stand in the wrong place, or are not in the log. What retention has deleted\n"
+        "is not missing. The exit code is 1 when they differ.",
+        "atelier relay check --json | jq .differences",
+        ("ATELIER_POSTGRES_URL", "ATELIER_KAFKA_", "ATELIER_LOG"),
+        (option("--json", action="store_true", help="print the whole report as JSON"),),
+    ),
+    "relay heal": Command(
+        "infra.relay_commands:heal",
+        "mend the topic",
+        "Appends to atelier.events what is missing at a partition's end, and lists what cannot be\n"
+        "mended in place: holes, records that came twice or stand in the wrong place. With\n"
+        "--recreate it deletes the topic, makes it anew and fills it again; readers then start\n"
+        "again from the beginning. A relay that is at work stands by for the while.",
+        "atelier relay heal",
+        ("ATELIER_POSTGRES_URL", "ATELIER_KAFKA_", "ATELIER_LOG"),
+        (
+            option("--recreate", action="store_true", help="delete the topic and fill it anew"),
+            option("--yes", action="store_true", help="do not ask before deleting the topic"),
+        ),
+    ),
+    "relay new-epoch": Command(
+        "infra.relay_commands:new_epoch",
+        "begin a new epoch after a restore",
+        "For a Postgres that was restored from an older backup than what Kafka holds: gives the\n"
+        "log a new id, deletes the topic atelier.events, makes it anew and fills it from the log.\n"
+        "Its records carry the new id as ce_source. See docs/restored-backup.md.",
+        "atelier relay new-epoch",
+        ("ATELIER_POSTGRES_URL", "ATELIER_KAFKA_", "ATELIER_LOG"),
+        (option("--yes", action="store_true", help="do not ask before deleting the topic"),),
+    ),
     "projector": Command(
         "projections.main:run",
         "keep what the API shows up to date",

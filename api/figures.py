@@ -16,7 +16,7 @@ from infra.kafka import EVENTS_TOPIC
 from infra.leader import lock_key
 from infra.media import MediaStore
 from infra.postgres import answered, connect
-from infra.relay import LOCK as RELAY_LOCK
+from infra.relay_ledger import LOCK as RELAY_LOCK
 from infra.settings import Settings
 from projections import queue
 

@@ -11,9 +11,12 @@ from infra.postgres import connect
 from infra.settings import Settings
 
 BEHIND: dict[str, LiteralString] = {
-    # How many events the relay has not yet brought to Kafka.
+    # How many events the relay has not yet brought to Kafka; all and one while something stops it.
     "relay": """
-        SELECT head.position - coalesce((SELECT max(position) FROM atelier_relay), 0)
+        SELECT CASE WHEN EXISTS (SELECT FROM atelier_relay WHERE trouble <> '')
+                    THEN head.position + 1
+                    ELSE head.position - coalesce((SELECT max(position) FROM atelier_relay), 0)
+                END
           FROM atelier_head AS head
     """,
     # How many events the slowest read model lacks; all of them, and one, where there is none.

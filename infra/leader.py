@@ -56,6 +56,20 @@ class Leadership:
             stop.wait(RETRY_S)
         return False
 
+    def demand(self, seconds: float) -> bool:
+        """Wait for the lock at most so long, in a queue that comes before all who `acquire`."""
+        with self._guard:
+            try:
+                connection = self._opened()
+                connection.execute(f"SET statement_timeout = {round(seconds * 1000)}")
+                connection.execute("SET lock_timeout = 0")
+                connection.execute("SELECT pg_advisory_lock(%s)", [self._key])
+            except psycopg.Error:
+                self._drop()
+                return False
+            self._ours = True
+            return True
+
     def held(self) -> bool:
         """Whether the lock is still ours, asked of Postgres itself."""
         with self._guard:
@@ -80,23 +94,28 @@ class Leadership:
     def _try(self) -> bool:
         with self._guard:
             try:
-                if self._connection is None:
-                    self._connection = connect(
-                        self._url,
-                        idle_session_timeout=IDLE_SESSION_TIMEOUT_MS,
-                        idle_in_transaction_session_timeout=IDLE_SESSION_TIMEOUT_MS,
-                        tcp_keepalives_idle=1,
-                        tcp_keepalives_interval=1,
-                        tcp_keepalives_count=2,
-                    )
-                row = self._connection.execute(
-                    "SELECT pg_try_advisory_lock(%s)", [self._key]
-                ).fetchone()
+                row = (
+                    self._opened()
+                    .execute("SELECT pg_try_advisory_lock(%s)", [self._key])
+                    .fetchone()
+                )
             except psycopg.Error:
                 self._drop()
                 return False
             self._ours = bool(row and row[0])
             return self._ours
+
+    def _opened(self) -> psycopg.Connection[tuple[Any, ...]]:
+        if self._connection is None:
+            self._connection = connect(
+                self._url,
+                idle_session_timeout=IDLE_SESSION_TIMEOUT_MS,
+                idle_in_transaction_session_timeout=IDLE_SESSION_TIMEOUT_MS,
+                tcp_keepalives_idle=1,
+                tcp_keepalives_interval=1,
+                tcp_keepalives_count=2,
+            )
+        return self._connection
 
     def _drop(self) -> None:
         self._ours = False

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.account import AvatarFile, AvatarUploaded
+from domain.account import AccountErased, AvatarFile, AvatarUploaded
 from domain.errors import AtelierError
 from domain.events import Recorded, Unreadable
 from domain.render import (
@@ -35,7 +35,6 @@ BATCH: Final = 1_000  # events
 YOUNG: Final = timedelta(hours=1)  # a file is stored before the event that names it
 SHOWN: Final = 20  # of each kind, on a terminal
 OURS: Final = re.compile(rf"\d+/(gallery|avatar|{UPLOADS})/[^/]+")  # the cleaner sees to staging
-ERASED: Final = "account.erased.v1"
 
 
 class MediaDiffers(AtelierError):
@@ -117,7 +116,7 @@ class Ledger:
                 self.unreadable += 1
         if isinstance(event, RenderCompleted | RenderFailed | RenderCancelled):
             self._forget([self._uploads.pop(task, "")])
-        if event.stored_name == ERASED:
+        if isinstance(event, AccountErased):
             theirs = [key for key, each in self.named.items() if each.account == recorded.account]
             self._forget(theirs)
 

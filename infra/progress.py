@@ -55,18 +55,8 @@ class Progress:
             print(f"{self._text} ({seconds:.0f} s)", file=sys.stderr, flush=True)
 
 
-def _spinner() -> rich.progress.Progress:
-    return rich.progress.Progress(
-        rich.progress.SpinnerColumn(),
-        rich.progress.TextColumn("{task.description}"),
-        rich.progress.TimeElapsedColumn(),
-        console=rich.console.Console(stderr=True),
-        transient=True,
-    )
-
-
 class Bar:
-    """How much of a known amount is done, with rate and time left; without a terminal plain lines.
+    """How much of an amount is done, with rate and time left; without a terminal plain lines.
 
     ``unit`` is what is counted, in the plural.
     """
@@ -89,9 +79,13 @@ class Bar:
 
     def advance(self, amount: int) -> None:
         """So much more is done."""
-        self._done += amount
+        self.reach(self._done + amount, self._total)
+
+    def reach(self, done: int, total: int) -> None:
+        """So much is done, of a total that may have grown."""
+        self._done, self._total = done, max(done, total)
         if self._bar is not None:
-            self._bar.advance(rich.progress.TaskID(0), amount)
+            self._bar.update(rich.progress.TaskID(0), completed=done, total=self._total)
         elif time.monotonic() - self._told >= PLAIN_EVERY_SECONDS:
             self._told = time.monotonic()
             print(self._line(), file=sys.stderr, flush=True)
@@ -120,6 +114,16 @@ def _bar(unit: str) -> rich.progress.Progress:
         rich.progress.TextColumn("{task.completed:,} of {task.total:,} " + unit),
         _Rate(),
         rich.progress.TimeRemainingColumn(),
+        console=rich.console.Console(stderr=True),
+        transient=True,
+    )
+
+
+def _spinner() -> rich.progress.Progress:
+    return rich.progress.Progress(
+        rich.progress.SpinnerColumn(),
+        rich.progress.TextColumn("{task.description}"),
+        rich.progress.TimeElapsedColumn(),
         console=rich.console.Console(stderr=True),
         transient=True,
     )

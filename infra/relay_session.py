@@ -4,7 +4,6 @@ After an error nothing that the client library believes is trusted (it may even 
 never was, when a batch fails while it commits), so the next session reads Kafka's tails again.
 """
 
-import contextlib
 import threading
 import time
 from collections.abc import Sequence
@@ -14,23 +13,22 @@ from typing import Final, Self
 from kafka import KafkaProducer
 from kafka.errors import (
     InvalidProducerEpochError,
-    KafkaError,
     KafkaTimeoutError,
     ProducerFencedError,
 )
-from kafka.producer.future import FutureRecordMetadata
 
 from domain.errors import AtelierError
 from infra import kafka
-from infra.kafka import EVENTS_TOPIC, OutgoingRecord, within
-from infra.relay_tails import Tails, read_tails
+from infra.kafka import EVENTS_TOPIC, within
+from infra.relay_producer import Sent, hand_over
+from infra.relay_records import BATCH_BYTES, Batch
+from infra.relay_tails import POLL_MS, Ends, read_ends
 from infra.settings import Settings
 
 TRANSACTIONAL_ID: Final = "atelier-relay"
 TRANSACTION_TIMEOUT_MS: Final = 20_000  # a dead relay holds readers up no longer than this
 SEND_BLOCKS_MS: Final = 2_000  # 60 s by default: so long a send waits for a topic that is gone
 RETRY_BACKOFF_MS: Final = 2  # at the default of 100 each transaction takes 108 ms on Apache Kafka
-BATCH_BYTES: Final = 131_072
 ACKNOWLEDGE_S: Final = 10.0
 ACKNOWLEDGE_LOOK_S: Final = 1.0
 COMMIT_S: Final = 10.0
@@ -53,11 +51,11 @@ class Fenced(AtelierError):
 
 
 class Session:
-    """A transactional producer, the id of the topic it writes to, and what that topic held."""
+    """A transactional producer, the id of the topic it writes to, and where that topic ended."""
 
     source: str
     topic_id: str
-    tails: Tails
+    ends: Ends
 
     def __init__(self, settings: Settings, source: str, stop: threading.Event) -> None:
         self._settings = settings
@@ -86,14 +84,22 @@ class Session:
     ) -> None:
         self.close()
 
-    def publish(self, records: Sequence[OutgoingRecord]) -> None:
+    def read_ends(self, poll_ms: int) -> None:
+        """Read where the topic ends; silence of that length means that nothing more comes."""
+        consumer = kafka.make_consumer(self._settings)
+        try:
+            self.ends = read_ends(consumer, self.source, poll_ms)
+        finally:
+            consumer.close()
+
+    def publish(self, batches: Sequence[Batch]) -> None:
         """Commit all of these records; after an error nobody knows which of them arrived."""
         self._producer.begin_transaction()
-        sent = within(ACKNOWLEDGE_S, lambda: self._send(records), self._stop)
+        sent = within(ACKNOWLEDGE_S, lambda: self._send(batches), self._stop)
         # Each by itself: the library commits on without a batch that it had to give up.
         deadline = time.monotonic() + ACKNOWLEDGE_S
-        for future in sent:
-            self._wait(future, deadline)
+        for each in sent:
+            self._wait(each, deadline)
         # Topics go by name on the way, so the records may be in one that was made anew meanwhile.
         self.look()
         within(COMMIT_S, self._producer.commit_transaction, self._stop)
@@ -109,18 +115,16 @@ class Session:
         self._admin.close()
         kafka.discard(self._producer)
 
-    def _send(self, records: Sequence[OutgoingRecord]) -> list[FutureRecordMetadata]:
-        return [self._producer.send(**record._asdict()) for record in records]
+    def _send(self, batches: Sequence[Batch]) -> list[Sent]:
+        return [hand_over(self._producer, batch) for batch in batches]
 
-    def _wait(self, sent: FutureRecordMetadata, deadline: float) -> None:
-        while not sent.is_done:
-            with contextlib.suppress(KafkaError):
-                sent.get(ACKNOWLEDGE_LOOK_S)
-            if not sent.is_done:
-                self._expect_answer(deadline)
-        if isinstance(sent.exception, ProducerFencedError | InvalidProducerEpochError):
+    def _wait(self, sent: Sent, deadline: float) -> None:
+        while not sent.arrived(ACKNOWLEDGE_LOOK_S):
+            self._expect_answer(deadline)
+        if isinstance(sent.error, ProducerFencedError | InvalidProducerEpochError):
             raise Fenced("another relay has taken over")
-        sent.get()
+        if sent.error is not None:
+            raise sent.error
 
     def _expect_answer(self, deadline: float) -> None:
         """Raise if it makes no sense to wait for an acknowledgement any longer."""
@@ -136,11 +140,7 @@ class Session:
         if found is None:
             raise TopicChanged(f"{EVENTS_TOPIC} is gone again")
         self.topic_id = found
-        consumer = kafka.make_consumer(self._settings)
-        try:
-            self.tails = read_tails(consumer, self.source)
-        finally:
-            consumer.close()
+        self.read_ends(POLL_MS)
 
     def _take_transactional_id(self) -> None:
         deadline = time.monotonic() + OPEN_S

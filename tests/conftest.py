@@ -60,7 +60,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _meets_outside_servers(item: pytest.Item) -> bool:
     asked_for = getattr(item, "fixturenames", [])
-    return "acceptance" in item.path.parts or not {"broker", "media_server"}.isdisjoint(asked_for)
+    return "acceptance" in item.path.parts or not {"broker", "cluster", "media_server"}.isdisjoint(
+        asked_for
+    )
 
 
 @pytest.fixture(scope="session")

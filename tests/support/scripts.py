@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import signal
 import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,6 +13,7 @@ from kafka.errors import KafkaError
 
 from infra.embedded import EmbeddedServer
 from infra.embedded.server import free_port
+from tests.support.local import LocalServer
 from tests.support.ready import ask_http, ask_kafka
 
 
@@ -20,7 +23,7 @@ class _Script(EmbeddedServer):
     def __init__(self, data: Path, scripts: Path) -> None:
         super().__init__(data)
         self._start = scripts / self.name / "start"
-        self._port = _two_free_ports()
+        self._port = _free_ports(0, 1)  # Kafka and Garage take the one after theirs as well
 
     @property
     def url(self) -> str:
@@ -33,9 +36,7 @@ class _Script(EmbeddedServer):
         return []
 
     def _environ(self) -> dict[str, str]:
-        return {
-            name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME") if name in os.environ
-        }
+        return _with_java()
 
 
 class Kafka(_Script):
@@ -48,8 +49,65 @@ class Kafka(_Script):
     def url(self) -> str:
         return f"127.0.0.1:{self._port}"
 
+    def _arguments(self) -> Sequence[str]:
+        return ["log.initial.task.delay.ms=0"]  # retention begins at once, not after half a minute
+
     def _ask(self) -> None:
         ask_kafka(self.url)
+
+
+class KafkaNode(EmbeddedServer):
+    """One of the three nodes of a cluster, which answer as soon as two of them run."""
+
+    name = "kafka"
+    stop_signal = signal.SIGKILL  # it would wait for its peers, and its data goes with the test
+    not_yet = (OSError, KafkaError)
+
+    def __init__(self, data: Path, scripts: Path, port: int, number: int) -> None:
+        super().__init__(data / str(number))
+        self._script = scripts / self.name / "start-cluster-node"
+        self._port = port
+        self._number = number
+
+    @property
+    def url(self) -> str:
+        return f"127.0.0.1:{self._port + 10 * (self._number - 1)}"
+
+    def _command(self) -> Sequence[str]:
+        data = str(self._folder / "data")
+        return [str(self._script), data, str(self._port), str(self._number)]
+
+    def _environ(self) -> dict[str, str]:
+        return _with_java()
+
+    def _ask(self) -> None:
+        ask_kafka(self.url)
+
+
+class KafkaCluster:
+    """Apache Kafka, three nodes that can be killed one by one."""
+
+    def __init__(self, data: Path, scripts: Path) -> None:
+        port = _free_ports(0, 1, 10, 11, 20, 21)
+        nodes = [KafkaNode(data, scripts, port, number) for number in (1, 2, 3)]
+        with ThreadPoolExecutor() as threads:
+            self._nodes = list(threads.map(LocalServer, nodes))
+
+    @property
+    def url(self) -> str:
+        return ",".join(node.url for node in self._nodes)
+
+    def kill(self, number: int) -> None:
+        """End a node as `kill -9` does; they are numbered from 1."""
+        self._nodes[number - 1].kill()
+
+    def restart(self, number: int) -> None:
+        """Have a killed node answer again."""
+        self._nodes[number - 1].restart()
+
+    def stop(self) -> None:
+        for node in self._nodes:
+            node.stop()
 
 
 class _Media(_Script):
@@ -89,10 +147,16 @@ class Garage(_Media):
 MEDIA: dict[str, type[MinIO | Garage]] = {"minio": MinIO, "garage": Garage}
 
 
-def _two_free_ports() -> int:
-    """A free port with a free one after it, which Kafka and Garage take as well."""
+def _with_java() -> dict[str, str]:
+    wanted = ("PATH", "HOME", "JAVA_HOME")
+    return {name: os.environ[name] for name in wanted if name in os.environ}
+
+
+def _free_ports(*offsets: int) -> int:
+    """A port that is free, as are those at these distances from it."""
     while True:
         port = free_port()
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port + 1))
+        with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
+            for offset in offsets:
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
             return port

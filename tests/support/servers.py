@@ -62,6 +62,11 @@ def start_kafka(data: Path) -> Server:
     return LocalServer(scripts.Kafka(data, _scripts()))
 
 
+def start_cluster(data: Path) -> scripts.KafkaCluster:
+    """Three nodes of Apache Kafka, from a folder of start scripts."""
+    return scripts.KafkaCluster(data, _scripts())
+
+
 def start_media(data: Path) -> MediaServer:
     """An S3 server; it may lack the bucket."""
     # The strictest form among the servers, Garage's.

@@ -27,6 +27,8 @@ def test_a_relay_is_healthy_once_it_has_brought_over_all_events(postgres_url: st
     assert not healthy("relay", postgres_url)
     execute(postgres_url, "INSERT INTO atelier_relay VALUES ('atelier.events', 'id', 7, 1)")
     assert healthy("relay", postgres_url)
+    execute(postgres_url, "UPDATE atelier_relay SET trouble = 'another past'")
+    assert not healthy("relay", postgres_url)
 
 
 def test_a_projector_is_healthy_once_its_slowest_read_model_has_caught_up(postgres_url: str):

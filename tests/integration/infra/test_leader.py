@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -67,6 +68,30 @@ def end_sessions(url):
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+
+
+def test_who_demands_the_lock_waits_its_time_and_gets_it_before_those_who_only_try(
+    postgres_url, leader, stop
+):
+    with Leadership(postgres_url, NAME) as second, Leadership(postgres_url, NAME) as third:
+        assert not second.demand(0.2)
+        with ThreadPoolExecutor(2) as threads:
+            demanded = threads.submit(second.demand, GIVES_UP_AFTER_S)
+            eventually(lambda: waits_for_the_lock(postgres_url))
+            tried = threads.submit(third.acquire, stop)
+            leader.release()
+            assert demanded.result()
+            assert second.held()
+            assert not tried.done()
+            stop.set()
+            assert not tried.result()
+
+
+def waits_for_the_lock(url):
+    with connect(url) as connection:
+        return connection.execute(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        ).fetchone() != (0,)
 
 
 def test_one_of_two_leads(postgres_url, leader, soon):

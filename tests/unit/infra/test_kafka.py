@@ -3,47 +3,29 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
 from kafka.errors import KafkaTimeoutError
+from kafka.partitioner import murmur2
 
 from domain.render import EVENTS, RenderRequeued, Requested
-from infra.event_store import StoredRecord
 from infra.kafka import (
-    EVENTS_TOPIC,
     PARTITIONS,
     TICKETED,
-    TICKETS_TOPIC,
     client_options,
-    event_record,
     partition_of,
     reachable,
-    source_of,
-    ticket_record,
     within,
 )
 from infra.settings import Settings
-
-EVENT = StoredRecord(
-    id=41,
-    originator_id=UUID("8f14e45f-ceea-467f-a3c1-d7e4f5b6a789"),
-    originator_version=3,
-    topic="render.requested.v1",
-    state=b'{"not":"decoded",  "\xc3\xa9":1}',
-    event_id=UUID("00000000-0000-4000-8000-000000000001"),
-    recorded_at=datetime(2026, 3, 1, 12, 30, 0, 5, tzinfo=timezone(timedelta(hours=2))),
-    actor="account:é",
-    account=UUID("00000000-0000-4000-8000-000000000002"),
-    correlation_id=UUID("00000000-0000-4000-8000-000000000003"),
-    causation_id=UUID("00000000-0000-4000-8000-000000000004"),
-)
 
 
 def test_whatever_puts_a_task_into_the_queue_has_a_ticket():
@@ -68,55 +50,9 @@ def test_an_aggregate_is_in_the_partition_that_the_java_client_would_choose(
     assert partition_of(key) == (hashed & 0x7FFFFFFF) % PARTITIONS
 
 
-def test_an_event_becomes_a_cloud_event_in_binary_mode_with_its_stored_bytes() -> None:
-    record = event_record(EVENT, source_of(UUID("00000000-0000-4000-8000-000000000009")))
-
-    assert record.topic == EVENTS_TOPIC
-    assert record.key == b"8f14e45f-ceea-467f-a3c1-d7e4f5b6a789"
-    assert record.partition == partition_of("8f14e45f-ceea-467f-a3c1-d7e4f5b6a789")
-    assert record.value is EVENT.state
-    assert record.headers == [
-        ("ce_specversion", b"1.0"),
-        ("ce_id", b"00000000-0000-4000-8000-000000000001"),
-        ("ce_type", b"render.requested.v1"),
-        ("ce_source", b"urn:uuid:00000000-0000-4000-8000-000000000009"),
-        ("ce_subject", b"8f14e45f-ceea-467f-a3c1-d7e4f5b6a789"),
-        ("ce_time", b"2026-03-01T10:30:00.000005Z"),
-        ("content-type", b"application/json"),
-        ("atelier_position", b"41"),
-        ("atelier_version", b"3"),
-        ("atelier_account", b"00000000-0000-4000-8000-000000000002"),
-        ("atelier_actor", "account:é".encode()),
-        ("atelier_correlation", b"00000000-0000-4000-8000-000000000003"),
-        ("atelier_causation", b"00000000-0000-4000-8000-000000000004"),
-    ]
-
-
-def test_an_event_of_nobody_and_from_nothing_lacks_those_headers() -> None:
-    alone = StoredRecord(
-        **{**EVENT.__dict__, "account": None, "causation_id": None},
-    )
-
-    names = [name for name, _ in event_record(alone, "urn:uuid:x").headers]
-
-    assert "atelier_account" not in names
-    assert "atelier_causation" not in names
-    assert len(names) == 11
-
-
-def test_a_whole_second_keeps_its_microseconds() -> None:
-    sharp = StoredRecord(**{**EVENT.__dict__, "recorded_at": datetime(2026, 1, 1, tzinfo=UTC)})
-
-    assert dict(event_record(sharp, "")._asdict()["headers"])["ce_time"] == (
-        b"2026-01-01T00:00:00.000000Z"
-    )
-
-
-def test_a_ticket_names_the_task_and_the_position_of_its_event() -> None:
-    record = ticket_record(EVENT)
-
-    assert record.topic == TICKETS_TOPIC
-    assert record.value == b'{"task_id":"8f14e45f-ceea-467f-a3c1-d7e4f5b6a789","position":41}'
+@given(st.text(max_size=60))
+def test_any_key_is_hashed_as_the_library_hashes_it(key: str) -> None:
+    assert partition_of(key) == (murmur2(key.encode()) & 0x7FFFFFFF) % PARTITIONS
 
 
 def test_every_client_makes_no_topics_and_logs_in_only_where_asked_to() -> None:

@@ -1,35 +1,21 @@
-from datetime import UTC, datetime
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.event_store import StoredRecord
 from infra.kafka import PARTITIONS, partition_of
-from infra.relay_tails import Tail, Tails, due
-
-SOMETHING = UUID(int=0)
-
-
-def stored(position: int, aggregate: int = 0, kind: str = "render.started.v1") -> StoredRecord:
-    return StoredRecord(
-        id=position,
-        originator_id=UUID(int=aggregate),
-        originator_version=position,
-        topic=kind,
-        state=b"{}",
-        event_id=UUID(int=position),
-        recorded_at=datetime(2026, 1, 1, tzinfo=UTC),
-        actor="somebody",
-        account=None,
-        correlation_id=SOMETHING,
-        causation_id=None,
-    )
+from infra.relay_records import Ready
+from infra.relay_tails import due
+from tests.unit.infra.test_relay_records import ready
 
 
-def tails_of(events: list[StoredRecord]) -> Tails:
-    """What a reader finds in Kafka once these events are there."""
-    return {partition_of(e.originator_id): Tail(e.id, e.event_id) for e in events}
+def stored(position: int, aggregate: int = 0, kind: str = "render.started.v1") -> Ready:
+    return ready(position=position, aggregate_id=str(UUID(int=aggregate)), type=kind)
+
+
+def reached_by(events: list[Ready]) -> dict[int, int]:
+    """What is reached in Kafka once these events are there."""
+    return {partition_of(e.aggregate_id): e.position for e in events}
 
 
 def test_everything_is_missing_from_an_empty_topic() -> None:
@@ -41,7 +27,7 @@ def test_everything_is_missing_from_an_empty_topic() -> None:
 def test_nothing_up_to_the_newest_in_its_partition_is_sent_again() -> None:
     events = [stored(1), stored(2), stored(3)]
 
-    missing, _ = due(events, tails_of(events[:2]), 0)
+    missing, _ = due(events, reached_by(events[:2]), 0)
 
     assert missing == events[2:]
 
@@ -50,7 +36,7 @@ def test_what_one_partition_holds_says_nothing_about_another() -> None:
     here, elsewhere = two_aggregates_apart()
     events = [stored(1, elsewhere), stored(2, here), stored(3, elsewhere)]
 
-    missing, _ = due(events, tails_of([stored(2, here)]), 0)
+    missing, _ = due(events, reached_by([stored(2, here)]), 0)
 
     assert missing == [events[0], events[2]]
 
@@ -63,7 +49,7 @@ def test_requests_and_requeues_above_the_last_ticket_get_one_even_if_the_topic_h
         stored(4, kind="render.requeued.v1"),
     ]
 
-    missing, tickets = due(events, tails_of(events), 1)
+    missing, tickets = due(events, reached_by(events), 1)
 
     assert missing == []
     assert tickets == [events[1], events[3]]
@@ -78,12 +64,12 @@ def test_whatever_beginning_each_partition_holds_exactly_the_rest_is_sent_in_ord
 ) -> None:
     events = [stored(position, each) for position, each in enumerate(aggregates, 1)]
     by_partition = [
-        [e for e in events if partition_of(e.originator_id) == partition]
+        [e for e in events if partition_of(e.aggregate_id) == partition]
         for partition in range(PARTITIONS)
     ]
     held = [e for count, some in zip(there, by_partition, strict=True) for e in some[:count]]
 
-    missing, _ = due(events, tails_of(held), 0)
+    missing, _ = due(events, reached_by(held), 0)
 
     assert missing == [e for e in events if e not in held]
 

@@ -12,15 +12,34 @@ from infra.kafka import (
     EVENTS_TOPIC,
     client_options,
     ensure_topics,
-    event_record,
     make_admin,
     partition_of,
 )
+from infra.relay_records import Ready, pack_events
 from infra.settings import Settings
 from tests.integration.infra.analysis.conftest import BEA, GARMENT
 from tests.support.scenario import TASK
+from tests.unit.infra.test_relay_records import decoded
 
 SOURCE = "urn:uuid:00000000-0000-4000-8000-000000000009"
+
+
+def ready(event):
+    """An event of the log as the relay reads it."""
+    return Ready(
+        position=event.id,
+        recorded_ms=int(event.recorded_at.timestamp() * 1_000),
+        event_id=str(event.event_id),
+        type=event.topic,
+        aggregate_id=str(event.originator_id),
+        version=event.originator_version,
+        recorded_at=event.recorded_at.isoformat(),
+        actor=event.actor,
+        account=event.account and str(event.account),
+        correlation_id=str(event.correlation_id),
+        causation_id=event.causation_id and str(event.causation_id),
+        state=event.state.decode(),
+    )
 
 
 class Topic:
@@ -35,13 +54,14 @@ class Topic:
     def send(self, *events, source=SOURCE):
         with contextlib.closing(KafkaProducer(**client_options(self.settings))) as producer:
             for event in events:
-                record = event_record(event, source)
+                (batch,) = pack_events([ready(event)], source)
+                (record,) = decoded(batch)
                 producer.send(
-                    record.topic,
-                    partition=record.partition,
+                    batch.topic,
+                    partition=batch.partition,
                     key=record.key,
                     value=record.value,
-                    headers=record.headers,
+                    headers=list(record.headers),
                 )
             producer.flush()
 

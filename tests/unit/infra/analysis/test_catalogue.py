@@ -1,4 +1,3 @@
-import dataclasses
 import json
 from pathlib import Path
 
@@ -7,12 +6,13 @@ import pytest
 
 from domain.catalogue import CATALOGUE
 from infra.analysis import catalogue
-from infra.kafka import event_record
-from tests.unit.infra.test_kafka import EVENT
+from infra.relay_records import pack_events
+from tests.unit.infra.test_relay_records import SOURCE, decoded, ready
 
 # As the makers of AsyncAPI publish it (@asyncapi/specs, Apache-2.0).
 ASYNCAPI = Path(__file__).parents[3] / "contract" / "asyncapi-3.0.0.json"
-FEWEST = dataclasses.replace(EVENT, account=None, causation_id=None)
+EVENT = ready()
+FEWEST = ready(account=None, causation_id=None)
 DOCUMENT = json.loads(catalogue.pretty(catalogue.asyncapi()))
 
 
@@ -49,9 +49,10 @@ def test_every_reference_leads_somewhere():
 
 @pytest.mark.parametrize("event", [EVENT, FEWEST], ids=["with all headers", "with the fewest"])
 def test_the_headers_are_those_of_the_records(event):
-    record = event_record(event, "urn:uuid:00000000-0000-4000-8000-000000000009")
+    (batch,) = pack_events([event], SOURCE)
+    (record,) = decoded(batch)
     headers = {name: text.decode() for name, text in record.headers}
-    schema = DOCUMENT["components"]["messages"][event.topic]["headers"]
+    schema = DOCUMENT["components"]["messages"][event.type]["headers"]
     jsonschema_rs.validate(schema, headers)
     described = schema["properties"].keys() if event is EVENT else set(schema["required"])
     assert headers.keys() == described

@@ -1,13 +1,28 @@
 import dataclasses
 import json
 import re
+from datetime import datetime, timedelta, timezone
+from uuid import UUID
 
 import pytest
 
 from infra.analysis import lines
 from infra.analysis.lines import Place
-from tests.unit.infra.test_kafka import EVENT
+from infra.event_store import StoredRecord
 
+EVENT = StoredRecord(
+    id=41,
+    originator_id=UUID("8f14e45f-ceea-467f-a3c1-d7e4f5b6a789"),
+    originator_version=3,
+    topic="render.requested.v1",
+    state=b'{"not":"decoded",  "\xc3\xa9":1}',
+    event_id=UUID("00000000-0000-4000-8000-000000000001"),
+    recorded_at=datetime(2026, 3, 1, 12, 30, 0, 5, tzinfo=timezone(timedelta(hours=2))),
+    actor="account:é",
+    account=UUID("00000000-0000-4000-8000-000000000002"),
+    correlation_id=UUID("00000000-0000-4000-8000-000000000003"),
+    causation_id=UUID("00000000-0000-4000-8000-000000000004"),
+)
 SEALED = dataclasses.replace(
     EVENT,
     state=b'{"number":33,"name":"a b","list":["x",1],"empty":"","none":null,"personal":"c2VhbGVk"}',
