@@ -16,6 +16,7 @@ from domain.errors import Overloaded, Unavailable
 from infra.postgres import Pool, answered
 
 MOST_TOGETHER: Final = 128
+TRIES: Final = 3  # whatever ended one connection may have ended the next one in the pool as well
 MOST_WAITING: Final = 1_024  # saves; more of them would wait for longer than a client does
 
 # UUIDs and texts go in binary, which neither side has to quote; the few numbers as one literal.
@@ -126,17 +127,20 @@ class Appender:
             self._tell()
 
     def _stored(self, saves: Sequence[Save]) -> list[Result]:
-        arguments = _arguments(saves)
-        try:
-            rows = self._call(arguments)
-        except Unavailable as error:
-            if isinstance(error.__cause__, PoolTimeout):
-                raise
-            # The connection was lost, perhaps at commit: event ids that are stored are a success.
-            rows = self._call(arguments)
+        rows = self._answers(_arguments(saves))
         if rows[0][0] == 0:
             return _all_appended(saves, rows[0][2])
         return [Result(outcome, last, reason) for _, outcome, last, reason in rows]
+
+    def _answers(self, arguments: list[Any]) -> list[tuple[Any, ...]]:
+        for left in reversed(range(TRIES)):
+            try:
+                return self._call(arguments)
+            except Unavailable as error:
+                # A connection was lost, perhaps at commit: event ids that are stored are a success.
+                if not left or isinstance(error.__cause__, PoolTimeout):
+                    raise
+        raise AssertionError("the last try answers or raises")
 
     def _call(self, arguments: list[Any]) -> list[tuple[Any, ...]]:
         with answered(), self._pool.connection() as connection:

@@ -1,11 +1,13 @@
 """A process that appends events, to be killed at any moment."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from uuid import UUID, uuid5
 
+from domain.errors import Unavailable
 from infra.appender import Appender, Save
 from infra.postgres import open_pool
 from tests.support.scenario import ACCOUNT
@@ -35,8 +37,7 @@ def write(url: str, numbers: Sequence[int], said: Connection) -> None:
     async def caller(left: list[int]) -> None:
         while left:
             number = left.pop()
-            result = await appender.append_async(save_of(number))
-            assert result.outcome in ("appended", "stored"), result
+            await _stored(appender, number)
             with lock:
                 said.send(number)
 
@@ -45,3 +46,12 @@ def write(url: str, numbers: Sequence[int], said: Connection) -> None:
         await asyncio.gather(*(caller(left) for _ in range(CALLERS)))
 
     asyncio.run(callers())
+
+
+async def _stored(appender: Appender, number: int) -> None:
+    """As a client does: try again, with the same ids, as long as Postgres does not answer."""
+    while True:
+        with contextlib.suppress(Unavailable):
+            result = await appender.append_async(save_of(number))
+            assert result.outcome in ("appended", "stored"), result
+            return
