@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from functools import partial
-from multiprocessing.synchronize import Event
+from multiprocessing.connection import Connection
 from typing import Any, Final
 
 import structlog
@@ -53,9 +53,10 @@ def run(settings: Settings) -> None:
     settings.require(*NEEDED)
     settings.check_exposure()
     _wait_for_port(settings.host, settings.port)
-    stopping = multiprocessing.get_context("spawn").Event()
+    # A pipe: an event of multiprocessing waits for its listener, who may have been killed.
+    hears, says = multiprocessing.Pipe(duplex=False)
     server = _Server(
-        stopping,
+        says,
         "api.server:make",
         address=settings.host,
         port=settings.port,
@@ -66,23 +67,23 @@ def run(settings: Settings) -> None:
         workers_kill_timeout=STOP_S,
     )
     log.info("listening", host=settings.host, port=settings.port)
-    server.serve(target_loader=partial(make, settings, stopping), wrap_loader=False)
+    server.serve(target_loader=partial(make, settings, hears), wrap_loader=False)
 
 
 class _Server(MPServer):
     """Tells its worker that it stops: granian itself waits for every answer that is under way."""
 
-    def __init__(self, stopping: Event, *args: Any, **options: Any) -> None:
+    def __init__(self, says: Connection, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._stopping = stopping
+        self._says = says
 
     def shutdown(self, exit_code: int = 0) -> None:
         """Stop the worker, then this process."""
-        self._stopping.set()
+        self._says.send("stop")
         super().shutdown(exit_code)  # type: ignore[no-untyped-call]
 
 
-def make(settings: Settings, stopping: Event) -> ASGIApp:
+def make(settings: Settings, stopping: Connection) -> ASGIApp:
     """The application, in granian's worker process."""
     logs.configure("api", settings.log)
     sys.setswitchinterval(SWITCH_S)
@@ -95,9 +96,9 @@ def make(settings: Settings, stopping: Event) -> ASGIApp:
     return Timed(app) if metrics.expose(settings) else app
 
 
-def _end_waits(app: Litestar, stopping: Event) -> None:
+def _end_waits(app: Litestar, stopping: Connection) -> None:
     """Let nobody be held for up to a minute, or a stream for a quarter of an hour."""
-    stopping.wait()
+    stopping.recv()
     with contextlib.suppress(AttributeError, RuntimeError):  # it never started, or has ended
         app.state.services.end_waits()
 
