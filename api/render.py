@@ -10,10 +10,11 @@ from litestar.params import JSONBody
 from api import origin
 from api.auth import SignedIn
 from api.errors import OF_TASK, documented
-from api.idempotency import Ordered
+from api.idempotency import Order, Ordered
 from api.positions import written
-from api.services import Provided
+from api.services import Provided, Services
 from api.wire import StrictRequest
+from commands import Origin, Outcome, carry_out_async
 from commands.render import RequestRender
 from domain.picture import ApparelDetails, ImageOptions, RenderMode, TaskOptions, UserDetails
 
@@ -48,7 +49,14 @@ async def generate(
     order: Ordered,
 ) -> Response[TaskCreated]:
     """Ask for a picture."""
-    account, most = request.user, services.settings.task_limit
+    asked = _request(order, request.user, data, services, origin.of(request))
+    return written(TaskCreated(task_id=order.task), await services.in_time(asked))
+
+
+async def _request(
+    order: Order, account: UUID, data: PictureRequest, services: Services, by: Origin
+) -> Outcome:
+    most = services.settings.task_limit
     command = RequestRender(
         aggregate_id=order.task,
         request_hash=order.request_hash,
@@ -63,8 +71,7 @@ async def generate(
         vip=data.task_options.vip,
         limit=min(data.task_options.limit or most, most),
     )
-    outcome = await services.carry_out(command, origin.of(request), fresh=order.is_new)
-    return written(TaskCreated(task_id=order.task), outcome)
+    return await carry_out_async(command, services.async_store, by, fresh=order.is_new)
 
 
 PRIVATE: Final = [generate]

@@ -14,7 +14,6 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 
-from commands import Command, Origin, Outcome, carry_out_async
 from domain import account as account_domain
 from domain import garment as garment_domain
 from domain.account import Account
@@ -120,6 +119,7 @@ class Services:
     def close(self) -> None:
         """Send no more mail, and hear of no more erasures."""
         self._closed.set()
+        self.async_store.close()
         self._mails.shutdown(wait=False, cancel_futures=True)
 
     def account(self, account: UUID) -> Account:
@@ -130,16 +130,12 @@ class Services:
             raise Unauthorized("there is no such account; log in again")
         return state
 
-    async def carry_out(self, command: Command, by: Origin, *, fresh: bool = False) -> Outcome:
-        """Carry a command out on the event loop; raises what `commands.carry_out` does."""
-        return await self.in_time(carry_out_async(command, self.async_store, by, fresh=fresh))
-
     async def worn(self, apparel: ApparelDetails) -> WornGarment | None:
         """What the catalogue says of a garment that somebody wants to wear, by the log."""
         if not apparel.item_id.strip():
             return None
         wanted = garment_id(apparel.brand, apparel.item_id)
-        history = await self.in_time(self.async_store.load(wanted))
+        history = await self.async_store.load(wanted)
         return worn(fold(garment_domain.evolve, garment_domain.initial, history), apparel)
 
     async def account_number(self, account: UUID) -> int:

@@ -24,7 +24,7 @@ from api.positions import written
 from api.render import TaskCreated
 from api.services import Provided, Services
 from api.wire import Check, Opaque, StrictRequest
-from commands import Origin, Outcome, carry_out
+from commands import Origin, Outcome, carry_out, carry_out_async
 from commands.render import RequestImageToVideo, RequestUpscale, RequestVideo
 from domain import render
 from domain.account import Account
@@ -158,17 +158,8 @@ async def generate_video(
     data: JSONBody[VideoRequest], request: SignedIn, services: Provided, order: Ordered
 ) -> Response[TaskCreated]:
     """Ask for a picture, and for a video of the person turning once around."""
-    number = await services.account_number(request.user)
-    command = RequestVideo(
-        **_asked(order, request.user, number, data.task_options, services),
-        user_details=data.user_details,
-        apparel_details=data.apparel_details,
-        video_options=data.video_options,
-        render_mode=data.render_mode,
-        garment=await services.worn(data.apparel_details),
-    )
-    outcome = await services.carry_out(command, origin.of(request), fresh=order.is_new)
-    return written(TaskCreated(task_id=order.task), outcome)
+    asked = _request_video(order, request.user, data, services, origin.of(request))
+    return written(TaskCreated(task_id=order.task), await services.in_time(asked))
 
 
 @post(
@@ -207,6 +198,21 @@ async def image_to_video(
         _request_image_to_video, order, request.user, data, services, origin.of(request)
     )
     return written(TaskCreated(task_id=order.task), outcome)
+
+
+async def _request_video(
+    order: Order, account: UUID, data: VideoRequest, services: Services, by: Origin
+) -> Outcome:
+    number = await services.account_number(account)
+    command = RequestVideo(
+        **_asked(order, account, number, data.task_options, services),
+        user_details=data.user_details,
+        apparel_details=data.apparel_details,
+        video_options=data.video_options,
+        render_mode=data.render_mode,
+        garment=await services.worn(data.apparel_details),
+    )
+    return await carry_out_async(command, services.async_store, by, fresh=order.is_new)
 
 
 def _request_upscale(

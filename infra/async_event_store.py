@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final
 from uuid import UUID
 
@@ -20,6 +20,7 @@ class AsyncEventStore:
     def __init__(self, store: EventStore, threads: Executor) -> None:
         self._store = store
         self._threads = threads
+        self._loader = ThreadPoolExecutor(1, "loader")  # one statement at a time
         self._waiting: dict[UUID, list[asyncio.Future[list[Recorded]]]] = {}
         self._loading: asyncio.Task[None] | None = None
 
@@ -41,6 +42,10 @@ class AsyncEventStore:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._store.append, events)
 
+    def close(self) -> None:
+        """Load no more."""
+        self._loader.shutdown(wait=False, cancel_futures=True)
+
     async def _load_all(self) -> None:
         while self._waiting:
             asked = list(self._waiting)[:MOST_TOGETHER]
@@ -52,7 +57,7 @@ class AsyncEventStore:
         loop = asyncio.get_running_loop()
         try:
             histories: Histories = await loop.run_in_executor(
-                self._threads, self._store.load_many, list(waiting)
+                self._loader, self._store.load_many, list(waiting)
             )
         except Exception as error:
             if len(waiting) > 1:  # one of them may be unreadable: each by itself

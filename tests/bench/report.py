@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 RESULTS = Path("bench-results")
+WIDTH = 120  # columns, where no terminal has its own
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +41,8 @@ def report(name: str, figures: Sequence[Figure]) -> None:
     for f in figures:
         numbers = (f.ours, f.peer, f.limit, f.over(f.peer), f.over(f.limit))
         table.add_row(f.name, f.unit, *("" if n is None else f"{n:,.2f}" for n in numbers))
-    Console().print(table)
+    console = Console()
+    (console if console.is_terminal else Console(width=WIDTH)).print(table)
     RESULTS.mkdir(exist_ok=True)
     rows = [
         msgspec.structs.asdict(f)

@@ -55,7 +55,9 @@ def story(counting):
 @pytest.fixture
 def store(counting):
     with ThreadPoolExecutor(4) as threads:
-        yield AsyncEventStore(counting, threads)
+        made = AsyncEventStore(counting, threads)
+        yield made
+        made.close()
 
 
 def together(*asked):
