@@ -4,6 +4,7 @@ import base64
 import io
 import secrets
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -155,9 +156,21 @@ def the_process_logs(estate: Estate) -> bytes:
     return b"".join(written) + "".join(estate.atelier.output).encode()
 
 
-# Whatever else is made of events, such as an export, belongs in this list.
+def an_export_opened(estate: Estate) -> bytes:
+    """What an analyst exports who holds all keys."""
+    with tempfile.TemporaryDirectory() as folder:
+        told = ("events", "export", folder, "--format", "jsonl", "--decrypt")
+        done = estate.atelier.command(*told)
+        assert done.returncode == 0, done.stderr
+        files = [file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()]
+    assert len(files) > 1
+    return b"".join(files) + (done.stdout + done.stderr).encode()
+
+
+# Whatever else is made of events belongs in this list.
 PLACES: list[Callable[[Estate], bytes]] = [
     *(the_database, a_dump, the_log_opened, the_topic, the_media_store, the_process_logs),
+    an_export_opened,
 ]
 
 
@@ -204,6 +217,7 @@ def test_no_trace_of_somebody_erased_can_be_read_anywhere(
     assert estate.marks_in(the_log_opened(estate)) == estate.marks
     assert len(estate.marks_in(the_database(estate))) >= 7  # plain in the read model of accounts
     assert len(estate.marks_in(a_dump(estate))) >= 7
+    assert estate.marks_in(an_export_opened(estate)) == estate.marks
     assert estate.marks_in(the_topic(estate)) == []
     assert estate.marks_in(the_process_logs(estate)) == []
     assert len(files_of(estate)) >= 4
