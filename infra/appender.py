@@ -108,8 +108,8 @@ class Appender:
             self._waiting.append(waiting)
             if not self._threads:
                 self._start()
-            elif self._may_write():
-                self._ready.notify()
+            elif len(self._waiting) == (WORTH if self._writing else 1):
+                self._ready.notify()  # once: whoever is busy looks by itself
 
     def _start(self) -> None:
         for n in range(WRITERS):

@@ -17,11 +17,33 @@ from domain.errors import AccountErased
 from infra.postgres import Pool, answered, connect
 
 NONCE_BYTES = 12
+DRAWN: Final = 64  # nonces from the system at a time
 REMEMBER_S = 60  # how long a process that hears of nothing may still read what another one erased
 REMEMBER_MOST = 10_000
 SOON_S: Final = 1.0  # what is remembered now is remembered for as long
 ERASED: Final[LiteralString] = "atelier_erased"  # the database names an erased account there
 LOOK_S: Final = 1.0
+
+
+class _Nonces:
+    """Random nonces, many of them from one call of the system; none is given out twice."""
+
+    def __init__(self) -> None:
+        self._drawn: list[bytes] = []
+        os.register_at_fork(after_in_child=self._drawn.clear)  # else both would give out the same
+
+    def next(self) -> bytes:
+        """Random bytes that nobody has had."""
+        while True:
+            try:
+                return self._drawn.pop()
+            except IndexError:
+                drawn = os.urandom(NONCE_BYTES * DRAWN)
+                ends = range(NONCE_BYTES, len(drawn) + 1, NONCE_BYTES)
+                self._drawn += [drawn[end - NONCE_BYTES : end] for end in ends]
+
+
+_nonces = _Nonces()
 
 
 class KeyRing:
@@ -91,7 +113,7 @@ class KeyRing:
         key = self._key(account)
         if key is None:
             raise AccountErased("the account has been erased")
-        nonce = os.urandom(NONCE_BYTES)
+        nonce = _nonces.next()
         return base64.b64encode(nonce + key.encrypt(nonce, plain, bound_to)).decode()
 
     def open(self, account: UUID, sealed: str, bound_to: bytes) -> bytes | None:
