@@ -1,6 +1,7 @@
 """The api process: granian with one worker that serves the application."""
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -32,6 +33,7 @@ log = structlog.get_logger("atelier.api")
 STOP_S: Final = 5  # for answers that are under way; `atelier up` itself gives less
 PORT_S: Final = 3.0  # a worker whose parent was killed holds the port a moment longer
 LOOK_AGAIN_S: Final = 0.1
+GARBAGE: Final = 20_000  # objects made since the last look for cycles: requests make few
 SWITCH_S: Final = 0.0005  # until a busy event loop lets the appender go on
 
 # Granian's own lines go where ours go; it writes no line per request.
@@ -93,6 +95,8 @@ def make(settings: Settings, stopping: Connection) -> ASGIApp:
         ("end watch", partial(_end_waits, app, stopping)),
     ):
         threading.Thread(target=watch, name=name, daemon=True).start()
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
     return Timed(app) if metrics.expose(settings) else app
 
 

@@ -6,6 +6,7 @@ nothing else. pgbench inserts and commits each row by itself, without any lock.
 """
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import subprocess
@@ -168,6 +169,7 @@ def _gathered(recorder: LogRecorder, saves: int, *, reserving: bool = False) -> 
     events = [_event() for _ in range(saves)]
     left = iter(events)
     took: list[float] = []
+    gc.freeze()  # what was made for the measurement is no garbage to look through
 
     async def caller() -> None:
         for event in left:
@@ -192,6 +194,7 @@ def _threaded(act: Callable[[], object], saves: int) -> Measured:
         act()
         took.append(time.perf_counter() - began)
 
+    gc.freeze()
     with ThreadPoolExecutor(THREADS) as threads:
         began = time.perf_counter()
         list(threads.map(one, range(saves)))
@@ -218,6 +221,7 @@ def _limit(url: str, batches: Sequence[int]) -> float:
     with connect(url) as connection:
         newest = connection.execute("SELECT coalesce(max(position), 0) FROM plain_events")
         ((after,),) = newest.fetchall()
+        gc.freeze()
         began = time.perf_counter()
         for columns in ready:
             connection.execute(LIMIT, [after, *columns], prepare=True)
