@@ -4,6 +4,7 @@ The log has one lock, held until the commit is on disk: one save a time would be
 """
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
@@ -188,7 +189,7 @@ def _answer(batch: Sequence[_Waiting], results: Sequence[Result | Exception]) ->
         else:
             loops.setdefault(waiting.result.get_loop(), []).append((waiting.result, result))
     for loop, settled in loops.items():
-        if not loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
             loop.call_soon_threadsafe(_settle, settled)
 
 

@@ -17,14 +17,20 @@ class Notifier:
     def __init__(self, url: str) -> None:
         self._url = url
         self._grown = threading.Event()
+        self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
         """Send a notice soon; it may get lost, so readers look by themselves as well.
 
-        The thread starts with the first notice; one thread at a time may call this.
+        The thread starts with the first notice.
         """
         self._grown.set()
+        if self._thread is None:
+            with self._starting:
+                self._start()
+
+    def _start(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="notifier", daemon=True)
             self._thread.start()
