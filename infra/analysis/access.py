@@ -10,8 +10,9 @@ from psycopg import sql
 
 from domain.errors import AtelierError
 from infra.analysis.personal import NoKeys, Opener
-from infra.event_store import EventLog, EventMapper
+from infra.event_store import EventLog
 from infra.keys import KeyRing
+from infra.log_recorder import EventMapper
 from infra.postgres import Pool, answered, connect, open_pool
 from infra.settings import Settings
 

@@ -13,7 +13,7 @@ from infra.analysis.arguments import BadArgument
 from infra.analysis.export import OPEN, SEALED, Export
 from infra.analysis.manifest import Manifest, What
 from infra.analysis.selection import END, Selection
-from infra.event_store import StoredRecord
+from infra.log_recorder import StoredRecord
 from infra.postgres import Listener
 from infra.progress import Bar
 from infra.settings import Settings

@@ -28,7 +28,7 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 from domain.reservations import Guard
 from infra.appender import Save
 from infra.embedded import EmbeddedPostgres
-from infra.event_store import LogRecorder, StoredEnvelope
+from infra.log_recorder import LogRecorder, StoredEnvelope
 from infra.migrate import migrate
 from infra.postgres import connect, open_pool
 from tests.bench.report import Figure, median, report

@@ -15,7 +15,6 @@ import psycopg
 from kafka import TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from infra.event_store import LogRecorder, StoredEnvelope, StoredRecord
 from infra.kafka import (
     EVENTS_TOPIC,
     PARTITIONS,
@@ -25,6 +24,7 @@ from infra.kafka import (
     partition_of,
     reachable,
 )
+from infra.log_recorder import LogRecorder, StoredEnvelope, StoredRecord
 from infra.postgres import connect, open_pool
 from infra.processes import Lifeline
 from infra.settings import Settings

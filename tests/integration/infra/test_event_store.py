@@ -31,7 +31,8 @@ from domain.measurements import Measurements
 from domain.picture import UserDetails
 from domain.reservations import EMAIL, UNFINISHED_TASK
 from infra.appender import APPEND
-from infra.event_store import STATE_LIMIT_BYTES, EventLog, LogRecorder
+from infra.event_store import EventLog
+from infra.log_recorder import STATE_LIMIT_BYTES, LogRecorder
 from infra.postgres import connect
 from tests.support.scenario import (
     ACCOUNT,

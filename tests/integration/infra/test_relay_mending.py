@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import pytest
 from kafka import KafkaProducer, TopicPartition
 
-from infra.event_store import StoredRecord
 from infra.kafka import (
     EVENTS_TOPIC,
     PARTITIONS,
@@ -21,6 +20,7 @@ from infra.kafka import (
     source_of,
     topic_id,
 )
+from infra.log_recorder import StoredRecord
 from infra.postgres import connect
 from infra.settings import Settings
 from tests.support.relaying import Log, Relays, assert_complete, configure, events, eventually, read

@@ -14,8 +14,8 @@ from msgspec import inspect
 
 from domain.catalogue import CATALOGUE
 from domain.events import Event, NewEvent
-from infra.event_store import EventMapper, StoredRecord
 from infra.keys import KeyRing
+from infra.log_recorder import EventMapper, StoredRecord
 from tests.support.scenario import ACCOUNT, enveloped
 
 NAMES = sorted(CATALOGUE)

@@ -8,7 +8,7 @@ import pytest
 
 from infra.analysis import lines
 from infra.analysis.lines import Place
-from infra.event_store import StoredRecord
+from infra.log_recorder import StoredRecord
 
 EVENT = StoredRecord(
     id=41,
