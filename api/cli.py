@@ -111,7 +111,7 @@ def _epilog(command: Command) -> str:
         f"  {variable.name}{f' [{variable.default}]' if variable.default else ''}\n"
         f"      {variable.purpose}"
         for variable in VARIABLES
-        if variable.name.startswith(command.reads)
+        if command.reads_setting(variable.name)
     ]
     return "\n".join(
         [

@@ -19,8 +19,8 @@ def option(*names: str, **rest: Any) -> Option:
 class Command(NamedTuple):
     """A command and its help; ``entry`` is imported only when the command is run.
 
-    ``reads`` are the settings that it reads, a prefix standing for all that begin so. An entry is
-    called with the settings, and with the parsed arguments when it takes ``options``.
+    ``reads`` are the settings that it reads; one that ends in _ stands for all that begin so. An
+    entry is called with the settings, and with the parsed arguments when it takes ``options``.
     """
 
     entry: str
@@ -29,6 +29,12 @@ class Command(NamedTuple):
     example: str
     reads: tuple[str, ...]
     options: tuple[Option, ...] = ()
+
+    def reads_setting(self, name: str) -> bool:
+        """Whether it reads the setting of that name."""
+        return any(
+            name == each or (each[-1] == "_" and name.startswith(each)) for each in self.reads
+        )
 
 
 STORES: Final = ("ATELIER_POSTGRES_URL", "ATELIER_MASTER_KEY", "ATELIER_HASH_KEY")
@@ -84,7 +90,13 @@ COMMANDS: Final[dict[str, Command]] = {
         "ATELIER_PORT=8080 atelier api",
         (
             *("ATELIER_HOST", "ATELIER_PORT", *STORES, "ATELIER_KAFKA_", "ATELIER_S3_"),
-            *("ATELIER_MEDIA_", "ATELIER_JWT_", "ATELIER_LOGIN", "ATELIER_CATALOG_"),
+            *(
+                "ATELIER_MEDIA_",
+                "ATELIER_JWT_",
+                "ATELIER_LOGIN",
+                "ATELIER_LOGIN_LIMIT",
+                "ATELIER_CATALOG_",
+            ),
             *("ATELIER_REGISTER_LIMIT", "ATELIER_UPLOAD_LIMIT", "ATELIER_TRUSTED_PROXIES"),
             *("ATELIER_SMTP_", "ATELIER_MAIL_FROM"),
             *("ATELIER_TASK_LIMIT", "ATELIER_CORS_ORIGINS"),

@@ -10,7 +10,7 @@ from litestar.types import Message, Scope
 
 from api.services import Services
 from infra.limits import Standing, TooManyRequests
-from infra.settings import Network
+from infra.values import Network
 
 FOUND: Final = "atelier_rate_limit"
 SITE_BITS: Final = 64  # of an IPv6 address: below that, one person has them all

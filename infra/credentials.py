@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from infra.settings import KEY_BYTES, SettingsError
+from infra.settings import SettingsError
+from infra.values import KEY_BYTES
 
 FILE: Final = "secrets.json"
 

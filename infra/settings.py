@@ -1,24 +1,37 @@
 """What the environment may set: one table of variables, read once by each process's entry point."""
 
-import base64
-import binascii
 import ipaddress
 import json
-import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 
 from domain.errors import AtelierError
 from infra.locks import is_locked
+from infra.values import (
+    KEY_BYTES,
+    Network,
+    base_url,
+    bootstrap,
+    endpoint,
+    hash_key,
+    jwt_key,
+    jwt_keys,
+    mail_address,
+    master_key,
+    named,
+    networks,
+    number,
+    one_of,
+    origins,
+    readable_file,
+    url,
+    yes_or_no,
+)
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 LogFormat = Literal["auto", "json", "text"]
-KEY_BYTES: Final = 32  # of the master key exactly, of the others at least
 RUNNING_FILE: Final = "running.json"  # what a running `atelier up` gave its processes
 LOCK_FILE: Final = "up.lock"  # held by a running `atelier up`
 
@@ -205,236 +218,117 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-        return text
-
-    return parse
-
-
-def _number(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}")
-        return int(text)
-
-    return parse
-
-
-def _yes_or_no(text: str) -> bool:
-    return _one_of("yes", "no")(text) == "yes"
-
-
-def _url(*schemes: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        shape = " or ".join(f"{scheme}://host" for scheme in schemes)
-        parts = urlsplit(text)
-        if parts.scheme not in schemes or not (parts.netloc or parts.path):
-            raise ValueError(f"must be a URL like {shape}")
-        return text
-
-    return parse
-
-
-def _endpoint(text: str) -> str:
-    url = _url("http", "https")(text.rstrip("/"))
-    if urlsplit(url).path or not urlsplit(url).hostname:
-        raise ValueError("must be http://host:port or https://host without a path")
-    return url
-
-
-def _base_url(text: str) -> str:
-    return _url("http", "https")(text.rstrip("/"))
-
-
-def _bootstrap(text: str) -> str:
-    addresses = [address.strip() for address in text.split(",")]
-    if not all(
-        re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:,]+):[0-9]{1,5}", each) for each in addresses
-    ):
-        raise ValueError("must be host:port, or several of them with commas between")
-    return ",".join(addresses)
-
-
-def _readable_file(text: str) -> str:
-    if not os.access(text, os.R_OK):
-        raise ValueError("names a file that cannot be read")
-    return text
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise ValueError("must be base64, for example from `openssl rand -base64 32`") from error
-
-
-def _master_key(text: str) -> bytes:
-    key = _decoded(text)
-    if len(key) != KEY_BYTES:
-        raise ValueError(f"must be base64 of exactly {KEY_BYTES} bytes, but holds {len(key)}")
-    return key
-
-
-def _hash_key(text: str) -> bytes:
-    return _long_enough(_decoded(text))
-
-
-def _jwt_key(text: str) -> bytes:
-    return _long_enough(text.encode())
-
-
-def _jwt_keys(text: str) -> tuple[bytes, ...]:
-    return tuple(_jwt_key(each.strip()) for each in text.split(",") if each.strip())
-
-
-def _networks(text: str) -> tuple[Network, ...]:
-    try:
-        return tuple(ipaddress.ip_network(each.strip()) for each in text.split(",") if each.strip())
-    except ValueError as error:
-        raise ValueError("must be addresses or networks, such as 10.0.0.0/8,::1") from error
-
-
-def _mail_address(text: str) -> str:
-    if not re.fullmatch(r"[^\r\n]*[^@\s]+@[^@\s]+", text):
-        raise ValueError("must be an email address, such as Atelier <atelier@example.org>")
-    return text
-
-
-def _long_enough(key: bytes) -> bytes:
-    if len(key) < KEY_BYTES:
-        raise ValueError(f"must hold at least {KEY_BYTES} bytes, but holds {len(key)}")
-    return key
-
-
-def _named(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text):
-        raise ValueError("must be a bucket name: 3 to 63 of a-z, 0-9, dot and hyphen")
-    return text
-
-
-def _origins(text: str) -> tuple[str, ...]:
-    origins = tuple(each.strip() for each in text.split(","))
-    if not all(re.fullmatch(r"https?://[^/\s,*]+", each) for each in origins):
-        raise ValueError("must be origins with commas between, as https://shop.example.com")
-    return origins
-
-
 VARIABLES: Final[tuple[Variable, ...]] = (
     Variable("ATELIER_DATA", ".atelier", "The folder for data, secrets and logs.", Path),
     Variable("ATELIER_HOST", "127.0.0.1", "The address that the API listens on."),
-    Variable("ATELIER_PORT", "8000", "The port that the API listens on.", _number(1, 65535)),
+    Variable("ATELIER_PORT", "8000", "The port that the API listens on.", number(1, 65535)),
     Variable(
         "ATELIER_POSTGRES_URL",
         "",
         "The PostgreSQL database, as postgresql://user:password@host/database.",
-        _url("postgresql", "postgres"),
+        url("postgresql", "postgres"),
     ),
     Variable(
-        "ATELIER_KAFKA_BOOTSTRAP", "", "The Kafka brokers, as host:port,host:port.", _bootstrap
+        "ATELIER_KAFKA_BOOTSTRAP", "", "The Kafka brokers, as host:port,host:port.", bootstrap
     ),
     Variable(
         "ATELIER_KAFKA_SECURITY_PROTOCOL",
         "PLAINTEXT",
         "How to speak to Kafka: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.",
-        _one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+        one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
     ),
     Variable(
         "ATELIER_KAFKA_SASL_MECHANISM",
         "",
         "How to log in to Kafka: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.",
-        _one_of("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+        one_of("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
     ),
     Variable("ATELIER_KAFKA_SASL_USERNAME", "", "The user for Kafka."),
     Variable("ATELIER_KAFKA_SASL_PASSWORD", "", "The password for Kafka."),
     Variable(
-        "ATELIER_KAFKA_CA_FILE", "", "The certificates to trust for Kafka (PEM).", _readable_file
+        "ATELIER_KAFKA_CA_FILE", "", "The certificates to trust for Kafka (PEM).", readable_file
     ),
-    Variable("ATELIER_S3_URL", "", "The S3 server, as http://host:port.", _endpoint),
+    Variable("ATELIER_S3_URL", "", "The S3 server, as http://host:port.", endpoint),
     Variable("ATELIER_S3_ACCESS_KEY", "", "The access key for S3."),
     Variable("ATELIER_S3_SECRET_KEY", "", "The secret key for S3."),
     Variable("ATELIER_S3_REGION", "us-east-1", "The region of the bucket."),
-    Variable("ATELIER_S3_BUCKET", "atelier", "The bucket for pictures.", _named),
-    Variable("ATELIER_S3_CA_FILE", "", "The certificates to trust for S3 (PEM).", _readable_file),
+    Variable("ATELIER_S3_BUCKET", "atelier", "The bucket for pictures.", named),
+    Variable("ATELIER_S3_CA_FILE", "", "The certificates to trust for S3 (PEM).", readable_file),
     Variable(
         "ATELIER_S3_PUBLIC_ENDPOINT",
         "",
         "The S3 address that clients see in presigned URLs, by default ATELIER_S3_URL.",
-        _endpoint,
+        endpoint,
     ),
     Variable(
         "ATELIER_MEDIA_BASE_URL",
         "",
         "The base of public picture URLs, for a CDN that authorises by itself.",
-        _base_url,
+        base_url,
     ),
     Variable(
         "ATELIER_MEDIA_URL_SECONDS",
         "3600",
         "How long a presigned URL works, in seconds.",
-        _number(1, 604_800),
+        number(1, 604_800),
     ),
     Variable(
         "ATELIER_MASTER_KEY",
         "",
         "The key that wraps the accounts' keys: base64 of 32 bytes.",
-        _master_key,
+        master_key,
     ),
     Variable(
         "ATELIER_HASH_KEY",
         "",
         "The key under which emails are hashed: base64 of at least 32 bytes.",
-        _hash_key,
+        hash_key,
     ),
-    Variable(
-        "ATELIER_JWT_KEY", "", "The key that signs login tokens: at least 32 bytes.", _jwt_key
-    ),
+    Variable("ATELIER_JWT_KEY", "", "The key that signs login tokens: at least 32 bytes.", jwt_key),
     Variable(
         "ATELIER_JWT_OLD_KEYS",
         "",
         "Earlier signing keys whose tokens still count, with commas between.",
-        _jwt_keys,
+        jwt_keys,
     ),
     Variable(
         "ATELIER_LOGIN",
         "",
         "How people log in: by a code that is mailed to them (code), or by their address alone "
         "(email, also when nothing is set).",
-        _one_of("code", "email"),
+        one_of("code", "email"),
     ),
     Variable(
         "ATELIER_LOGIN_LIMIT",
         "20",
         "How many logins a minute one network address, and one email address, may try.",
-        _number(1, 1_000_000),
+        number(1, 1_000_000),
     ),
     Variable(
         "ATELIER_REGISTER_LIMIT",
         "20",
         "How many registrations a minute one network address, and one email address, may try.",
-        _number(1, 1_000_000),
+        number(1, 1_000_000),
     ),
     Variable(
         "ATELIER_UPLOAD_LIMIT",
         "30",
         "How many uploads a minute one network address, and one account, may try.",
-        _number(1, 1_000_000),
+        number(1, 1_000_000),
     ),
     Variable(
         "ATELIER_TRUSTED_PROXIES",
         "",
         "The proxies whose X-Forwarded-For is believed, as addresses or networks.",
-        _networks,
+        networks,
     ),
     Variable("ATELIER_SMTP_HOST", "", "The server that sends mail; without it the API prints it."),
-    Variable("ATELIER_SMTP_PORT", "587", "The port of the mail server.", _number(1, 65535)),
+    Variable("ATELIER_SMTP_PORT", "587", "The port of the mail server.", number(1, 65535)),
     Variable(
         "ATELIER_SMTP_TLS",
         "starttls",
         "How to speak to the mail server: starttls, tls (from the first byte, port 465) or none.",
-        _one_of("starttls", "tls", "none"),
+        one_of("starttls", "tls", "none"),
     ),
     Variable("ATELIER_SMTP_USERNAME", "", "The user for the mail server."),
     Variable("ATELIER_SMTP_PASSWORD", "", "The password for the mail server."),
@@ -442,42 +336,42 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "ATELIER_SMTP_CA_FILE",
         "",
         "The certificates to trust for the mail server (PEM).",
-        _readable_file,
+        readable_file,
     ),
-    Variable("ATELIER_MAIL_FROM", "", "Whom mail comes from.", _mail_address),
+    Variable("ATELIER_MAIL_FROM", "", "Whom mail comes from.", mail_address),
     Variable("ATELIER_CATALOG_KEY", "", "The key that lets its holder change the catalogue."),
-    Variable("ATELIER_CATALOG_OPEN", "no", "Whether anybody may change the catalogue.", _yes_or_no),
+    Variable("ATELIER_CATALOG_OPEN", "no", "Whether anybody may change the catalogue.", yes_or_no),
     Variable(
         "ATELIER_CORS_ORIGINS",
         "",
         "The origins whose web pages may use the API, with commas between; none by default.",
-        _origins,
+        origins,
     ),
     Variable(
         "ATELIER_TASK_LIMIT",
         "10",
         "How many unfinished tasks a user may have at most.",
-        _number(1, 1_000_000),
+        number(1, 1_000_000),
     ),
     Variable(
         "ATELIER_LEASE_SECONDS",
         "30",
         "How long a render consumer may be silent before its task goes to another, in seconds.",
-        _number(1, 86_400),
+        number(1, 86_400),
     ),
     Variable(
         "ATELIER_METRICS_PORT",
         "",
         "The port where Prometheus reads the metrics of this process; `up` counts on from it, "
         "one port for each process.",
-        _number(1, 65535),
+        number(1, 65535),
     ),
     Variable("ATELIER_METRICS_HOST", "127.0.0.1", "The address that the metrics' port listens on."),
     Variable(
         "ATELIER_LOG",
         "auto",
         "The form of logs: text, json, or auto (text on a terminal, JSON lines otherwise).",
-        _one_of("auto", "json", "text"),
+        one_of("auto", "json", "text"),
     ),
     Variable("ANNY_CACHE_DIR", "", "The folder where the body model keeps its prepared data."),
 )

@@ -87,7 +87,7 @@ def test_a_variable_is_one_that_the_command_reads(service: str):
     given = environment(service).keys() - {READY_FILE}
 
     assert given <= known
-    assert [name for name in given if not name.startswith(command(service).reads)] == []
+    assert [name for name in given if not command(service).reads_setting(name)] == []
 
 
 @pytest.mark.parametrize("service", OURS)
