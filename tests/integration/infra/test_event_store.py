@@ -1,24 +1,15 @@
 import itertools
-import random
-import threading
-import time
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import msgspec
 import psycopg
 import pytest
 from eventsourcing.persistence import MapperDeserialisationError
 
-from commands import Origin, carry_out
-from commands.account import UpdateAccountInfo
 from domain.account import AccountInfoUpdated
 from domain.errors import (
     AccountErased,
-    AtelierError,
     EmailTaken,
     StateTooLarge,
     TooManyTasks,
@@ -30,10 +21,10 @@ from domain.events import Unreadable
 from domain.measurements import Measurements
 from domain.picture import UserDetails
 from domain.reservations import EMAIL, UNFINISHED_TASK
-from infra.appender import APPEND
 from infra.event_store import EventLog
-from infra.log_recorder import STATE_LIMIT_BYTES, LogRecorder
+from infra.log_recorder import STATE_LIMIT_BYTES
 from infra.postgres import connect
+from tests.support.batches import Row, append, refusals_of
 from tests.support.scenario import (
     ACCOUNT,
     TASK,
@@ -49,8 +40,6 @@ from tests.support.scenario import (
     requested,
     started,
 )
-
-ORIGIN = Origin(actor="test", correlation_id=UUID(int=7))
 
 
 @pytest.fixture
@@ -80,22 +69,6 @@ def log(pool):
 def database(postgres_url):
     with connect(postgres_url) as connection:
         yield connection
-
-
-def refusals_of(acts):
-    """What each of the acts, all begun at once, was refused with; None where it was not."""
-    begin = threading.Barrier(len(acts))
-
-    def outcome(act):
-        begin.wait()
-        try:
-            act()
-        except AtelierError as refusal:
-            return type(refusal)
-        return None
-
-    with ThreadPoolExecutor(len(acts)) as threads:
-        return Counter(threads.map(outcome, acts))
 
 
 # Append and load.
@@ -144,39 +117,6 @@ def test_the_head_is_the_newest_position_of_a_log_with_an_id(story, log):
     assert position == 0
     story.request()
     assert log.head() == (log_id, 1)
-
-
-def test_one_aggregate_is_read_by_version_either_way(story, pool):
-    story.tell(TASK, requested(), started(1), started(2), started(3))
-    story.request()
-    recorder = LogRecorder(pool)
-
-    def versions(**bounds):
-        return [row.originator_version for row in recorder.select_events(TASK, **bounds)]
-
-    assert versions() == [1, 2, 3, 4]
-    assert versions(gt=1, lte=3) == [2, 3]
-    assert versions(desc=True, limit=2) == [4, 3]
-
-
-def test_the_log_is_read_by_type_and_up_to_a_position(story, pool):
-    for _ in range(3):
-        story.tell(uuid4(), requested(), started())
-    recorder = LogRecorder(pool)
-    only = recorder.select_notifications(1, 500, topics=["render.started.v1"])
-    assert [row.id for row in only] == [2, 4, 6]
-    assert [row.id for row in recorder.select_notifications(2, 500, stop=4)] == [2, 3, 4]
-    assert recorder.max_notification_id() == 6
-
-
-def test_a_subscription_delivers_what_is_there_and_what_comes(story, pool):
-    first = story.request()
-    with LogRecorder(pool).subscribe() as subscription:
-        assert next(subscription).originator_id == first
-        coming = threading.Timer(0.2, story.request)
-        coming.start()
-        assert next(subscription).id == 2
-        coming.join()
 
 
 # A save is whole or not at all.
@@ -324,159 +264,6 @@ def test_a_state_up_to_the_limit_is_stored(story):
         story.tell(TASK, failed(message="x" * (room + 1)))
 
 
-# The function itself, with batches of many saves.
-
-
-class Row(NamedTuple):
-    save: int
-    aggregate: UUID
-    version: int
-    state: str = '{"attempt": 1, "consumer": "one"}'
-    type: str = "render.started.v1"
-    event_id: UUID | None = None
-    account: UUID | None = ACCOUNT
-
-
-class Wanted(NamedTuple):
-    save: int
-    kind: str
-    scope: str
-    owner: UUID
-    key: str | None = None
-    limit: int | None = None
-
-
-def append(connection, rows, guards=()):
-    """The answers of one batch: (outcome, last position) by save, and the reasons by save."""
-    answers = connection.execute(
-        APPEND,
-        [
-            [row.save for row in rows],
-            [row.event_id or uuid4() for row in rows],
-            [row.type for row in rows],
-            [row.aggregate for row in rows],
-            [row.version for row in rows],
-            ["test" for _ in rows],
-            [row.account for row in rows],
-            [uuid4() for _ in rows],
-            [None for _ in rows],
-            [row.state for row in rows],
-            [guard.save for guard in guards],
-            [guard.kind for guard in guards],
-            [guard.scope for guard in guards],
-            [guard.key for guard in guards],
-            [guard.owner for guard in guards],
-            [guard.limit for guard in guards],
-        ],
-    ).fetchall()
-    return {save: (outcome, last) for save, outcome, last, _ in answers}, {
-        save: reason for save, *_, reason in answers
-    }
-
-
-def test_a_batch_without_a_fault_has_one_answer(database, log):
-    rows = [Row(save, uuid4(), 1) for save in (1, 2, 3)]
-    assert append(database, rows)[0] == {0: ("appended", 3)}
-    assert [row.originator_id for row in log.read_stored(0, 500)] == [r.aggregate for r in rows]
-
-
-def test_in_a_batch_each_fault_rejects_its_own_save(database, log):
-    taken, known = uuid4(), uuid4()
-    a, b, c, d, e, f = (uuid4() for _ in range(6))
-    append(
-        database,
-        [Row(1, taken, 1), Row(2, known, 1, event_id=known)],
-        [Wanted(1, "take", "email", taken, "hidden")],
-    )
-    answers, reasons = append(
-        database,
-        [
-            Row(1, a, 1),
-            Row(2, taken, 1),  # that version is there
-            Row(3, b, 1),
-            Row(3, b, 2),
-            Row(4, c, 1),  # takes what is taken
-            Row(5, known, 1, event_id=known),  # stored before
-            Row(6, d, 1),
-            Row(6, d, 0),  # no such version
-            Row(7, e, 1),  # one too many
-            Row(8, f, 1, state="x" * (STATE_LIMIT_BYTES + 1)),
-            Row(9, f, 1),
-        ],
-        [
-            Wanted(4, "take", "email", c, "hidden"),
-            Wanted(7, "take", "unfinished_task", e, "task"),
-            Wanted(7, "at_most", "unfinished_task", e, limit=0),
-            Wanted(9, "take", "email", f, "another"),
-        ],
-    )
-    assert answers == {
-        1: ("appended", 3),
-        2: ("version", None),
-        3: ("appended", 5),
-        4: ("reserved", None),
-        5: ("stored", 2),
-        6: ("refused", None),
-        7: ("limit", None),
-        8: ("refused", None),
-        9: ("appended", 6),
-    }
-    assert "atelier_events_state_size" in reasons[8]
-    assert "unfinished_task" in reasons[7]
-    stored = log.read_stored(2, 500)
-    assert [row.originator_id for row in stored] == [a, b, b, f]
-    assert [row.id for row in stored] == [3, 4, 5, 6]
-    reserved = database.execute("SELECT key, owner FROM atelier_reservations ORDER BY key")
-    assert reserved.fetchall() == [("another", f), ("hidden", taken)]
-    assert append(database, [Row(1, a, 2)])[0] == {0: ("appended", 7)}
-
-
-def test_saves_of_a_batch_that_want_the_same_are_served_in_their_order(database, log):
-    a, b, event_id = uuid4(), uuid4(), uuid4()
-    rows = [
-        Row(1, a, 1),
-        Row(2, a, 1),
-        Row(3, b, 1, event_id=event_id),
-        Row(4, b, 1, event_id=event_id),
-        Row(5, b, 2),
-    ]
-    answers, _ = append(database, rows)
-    assert answers == {
-        1: ("appended", 1),
-        2: ("version", None),
-        3: ("appended", 2),
-        4: ("stored", 2),
-        5: ("appended", 3),
-    }
-    assert log.head()[1] == 3
-
-
-def test_a_batch_in_which_every_save_is_at_fault_leaves_no_trace(database, log):
-    append(database, [Row(1, TASK, 1)])
-    answers, _ = append(database, [Row(1, TASK, 1), Row(2, TASK, 1)])
-    assert answers == {1: ("version", None), 2: ("version", None)}
-    assert log.head()[1] == 1
-
-
-def test_a_released_place_is_there_for_a_save_of_the_same_batch(database):
-    one, other = uuid4(), uuid4()
-    append(database, [Row(1, one, 1)], [Wanted(1, "take", "s", ACCOUNT, "one")])
-    guards = [
-        Wanted(1, "release", "s", ACCOUNT, "one"),
-        Wanted(2, "take", "s", ACCOUNT, "other"),
-        Wanted(2, "at_most", "s", ACCOUNT, limit=1),
-    ]
-    answers, _ = append(database, [Row(1, one, 2), Row(2, other, 1)], guards)
-    assert answers == {0: ("appended", 3)}
-
-
-def test_nobody_releases_what_another_owns(database):
-    append(database, [Row(1, uuid4(), 1)], [Wanted(1, "take", "s", ACCOUNT, "one")])
-    append(database, [Row(1, uuid4(), 1)], [Wanted(1, "release", "s", uuid4(), "one")])
-    (count,) = database.execute("SELECT count(*) FROM atelier_reservations").fetchone()
-    assert count == 1
-
-
 # Personal data.
 
 
@@ -570,158 +357,6 @@ def test_reading_stops_exactly_before_a_type_that_this_build_does_not_know(story
         story.store.read(2, 500)
     with pytest.raises(UnknownEvent):
         story.store.load(TASK)
-
-
-# Many writers and one who follows.
-
-WRITERS = 32
-
-
-def followed(write, read):
-    """What a reader saw that tailed a log by position while many wrote: all it was given, in order.
-
-    `write` is called by each of the writers with its number, `read` with the last position seen.
-    """
-    seen: list[int] = []
-    written = threading.Event()
-
-    def follow():
-        while True:
-            last_look = written.is_set()
-            found = read(seen[-1] if seen else 0)
-            seen.extend(found)
-            if last_look and not found:
-                return
-
-    with ThreadPoolExecutor(WRITERS + 1) as threads:
-        reader = threads.submit(follow)
-        try:
-            list(threads.map(write, range(WRITERS)))
-        finally:
-            written.set()
-        reader.result()
-    return seen
-
-
-def test_a_tailing_reader_misses_nothing_under_many_writers(postgres, postgres_url, log):
-    saves = 40
-    positions: dict[int, list[int]] = {}
-    with (
-        opened_pool(postgres_url, 12) as one,
-        opened_pool(postgres_url, 12) as another,
-        psycopg.connect(postgres_url) as slow_here,
-        psycopg.connect(postgres.url) as slow_elsewhere,
-    ):
-        for slow in (slow_here, slow_elsewhere):  # hold a transaction id open all the while
-            slow.execute("CREATE TABLE elsewhere (n int)")
-        stores = [make_store(one), make_store(another)]
-
-        def write(number):
-            store = stores[number % len(stores)]
-            positions[number] = [
-                store.append([enveloped(started(), uuid4()) for _ in range(1 + n % 3)])
-                for n in range(saves)
-            ]
-
-        seen = followed(write, lambda last: [row.id for row in log.read_stored(last, 500)])
-        for slow in (slow_here, slow_elsewhere):
-            slow.rollback()
-    total = WRITERS * sum(1 + n % 3 for n in range(saves))
-    assert seen == list(range(1, total + 1))
-    assert all(mine == sorted(mine) for mine in positions.values())
-    assert len({position for mine in positions.values() for position in mine}) == WRITERS * saves
-
-
-def test_the_same_reader_misses_events_of_a_log_without_our_lock(postgres_url, database):
-    """The control: the test above can fail."""
-    database.execute("CREATE TABLE unlocked (position bigserial PRIMARY KEY, n int)")
-
-    def write(number):
-        with psycopg.connect(postgres_url) as connection:
-            for n in range(20):
-                connection.execute("INSERT INTO unlocked (n) VALUES (%s)", [n])
-                time.sleep(random.random() / 100)
-                connection.commit()
-
-    def read(last):
-        rows = database.execute(
-            "SELECT position FROM unlocked WHERE position > %s ORDER BY position", [last]
-        )
-        return [position for (position,) in rows]
-
-    seen = followed(write, read)
-    assert len(seen) < WRITERS * 20
-
-
-# Commands on the store.
-
-
-def update(**changes):
-    return UpdateAccountInfo(aggregate_id=ACCOUNT, account=ACCOUNT, **changes)
-
-
-def test_a_command_leads_to_events_a_position_and_a_state(story):
-    story.tell(ACCOUNT, registered())
-    outcome = carry_out(update(full_name="Ada King"), story.store, ORIGIN)
-    assert outcome.events == (AccountInfoUpdated(full_name="Ada King"),)
-    assert outcome.position == 2
-    assert outcome.state.info.full_name == "Ada King"
-    newest = story.store.load(ACCOUNT)[-1]
-    assert (newest.event, newest.version) == (outcome.events[0], 2)
-    assert (newest.actor, newest.correlation_id) == (ORIGIN.actor, ORIGIN.correlation_id)
-    assert newest.account == ACCOUNT
-
-
-def test_a_command_without_a_change_tells_where_its_aggregate_stands(story, log):
-    story.tell(ACCOUNT, registered())
-    story.request()
-    outcome = carry_out(update(full_name="Ada Lovelace"), story.store, ORIGIN)
-    assert (outcome.events, outcome.position) == ((), 1)
-    assert log.head()[1] == 2
-
-
-class Overtaken:
-    """A store in which somebody else is always faster, up to a number of times."""
-
-    def __init__(self, story, times):
-        self._story = story
-        self.left = times
-
-    def load(self, aggregate_id):
-        history = self._story.store.load(aggregate_id)
-        if self.left:
-            self.left -= 1
-            self._story.tell(aggregate_id, AccountInfoUpdated(gender=f"number {self.left}"))
-        return history
-
-    def append(self, events):
-        return self._story.store.append(events)
-
-
-def test_a_command_that_was_overtaken_is_decided_anew(story):
-    story.tell(ACCOUNT, registered())
-    outcome = carry_out(update(full_name="Ada King"), Overtaken(story, 3), ORIGIN)
-    assert outcome.position == 5
-    assert outcome.state.info.full_name == "Ada King"
-    assert outcome.state.info.gender == "number 0"
-
-
-def test_a_command_that_is_always_overtaken_gives_up(story):
-    story.tell(ACCOUNT, registered())
-    with pytest.raises(VersionConflict):
-        carry_out(update(full_name="Ada King"), Overtaken(story, 1_000), ORIGIN)
-    assert all(recorded.event.full_name != "Ada King" for recorded in story.store.load(ACCOUNT))
-
-
-def test_concurrent_commands_to_one_aggregate_all_take_effect(story):
-    story.tell(ACCOUNT, registered())
-    acts = [
-        lambda n=n: carry_out(update(full_name=f"name {n}"), story.store, ORIGIN) for n in range(8)
-    ]
-    assert refusals_of(acts) == {None: 8}
-    history = story.store.load(ACCOUNT)
-    assert [recorded.version for recorded in history] == list(range(1, 10))
-    assert {r.event.full_name for r in history[1:]} == {f"name {n}" for n in range(8)}
 
 
 # Faults.

@@ -17,8 +17,6 @@ from render_consumers.painting.painter import Stopped
 from tests.integration.render_consumers.conftest import SmallEngine
 from tests.support.scenario import (
     ACCOUNT,
-    cancelled,
-    erased,
     eventually,
     image_to_video_requested,
     lose_key,
@@ -375,107 +373,6 @@ def test_a_lease_is_kept_for_as_long_as_the_engine_works(studio):
     studio.consumer(SmallEngine(outlast_the_lease), seconds=0.6).work_through(studio.stop)
     assert others.rendered == []
     assert studio.kinds(task) == ["requested", "started", "completed"]
-
-
-# Cancelling.
-
-
-def cancel(studio, task):
-    studio.story.tell(task, cancelled(1))
-
-
-@pytest.fixture
-def begun(studio):
-    """A task whose claim the story has counted, so that it can tell what comes next."""
-    task = studio.story.request()
-    studio.story._versions[task] += 1
-    return task
-
-
-def test_a_cancelled_task_is_not_claimed(studio):
-    task = studio.story.request()
-    stale = studio._next_tasks(5)
-    cancel(studio, task)
-    engine = SmallEngine()
-    consumer = studio.consumer(engine)
-    consumer.work_through(studio.stop)
-    consumer._next_tasks = lambda limit: stale
-    consumer.work_through(studio.stop)
-    assert engine.rendered == []
-    assert studio.lease_count() == 0
-
-
-def test_the_engine_is_told_to_stop_when_the_task_is_cancelled(studio, begun):
-    def wait_for_word(_):
-        cancel(studio, begun)
-        eventually(engine.should_stop)
-        raise Stopped
-
-    engine = SmallEngine(wait_for_word)
-    studio.consumer(engine, seconds=0.6).work_through(studio.stop)
-    assert engine.rendered == [begun]
-    assert studio.kinds(begun) == ["requested", "started", "cancelled"]
-    assert studio.lease_count() == 0
-
-
-def test_nothing_of_a_cancelled_task_is_published_or_stays_in_staging(studio, begun):
-    studio.consumer(SmallEngine(lambda _: cancel(studio, begun))).work_through(studio.stop)
-    assert studio.kinds(begun) == ["requested", "started", "cancelled"]
-    assert studio.keys() == []
-
-
-def test_what_was_published_just_before_it_was_cancelled_is_taken_back(studio, begun):
-    class CancelledWhileCopying:
-        def __init__(self, media):
-            self._media = media
-
-        def copy(self, source, target):
-            self._media.copy(source, target)
-            if target.endswith("_thumbnail.jpg"):
-                cancel(studio, begun)
-
-        def __getattr__(self, name):
-            return getattr(self._media, name)
-
-    plain, studio.media = studio.media, CancelledWhileCopying(studio.media)
-    studio.consumer().work_through(studio.stop)
-    assert studio.kinds(begun) == ["requested", "started", "cancelled"]
-    assert [found.key for found in plain.list("")] == []
-
-
-# Somebody erased.
-
-
-def erase(studio):
-    """As another process does, of which this one hears."""
-    studio.story.tell(ACCOUNT, erased())
-    studio.story.store.keys.forget(ACCOUNT)
-
-
-def test_a_task_under_way_of_somebody_erased_is_given_up_and_leaves_no_file(studio, begun):
-    studio.consumer(SmallEngine(lambda _: erase(studio))).work_through(studio.stop)
-    assert studio.kinds(begun) == ["requested", "started", "cancelled"]
-    assert studio.keys() == []
-    assert studio.lease_count() == 0
-
-
-def test_what_was_published_just_before_somebody_was_erased_is_taken_back(studio, begun):
-    class ErasedWhileCopying:
-        def __init__(self, media):
-            self._media = media
-
-        def copy(self, source, target):
-            self._media.copy(source, target)
-            if target.endswith("_thumbnail.jpg"):
-                erase(studio)
-
-        def __getattr__(self, name):
-            return getattr(self._media, name)
-
-    plain, studio.media = studio.media, ErasedWhileCopying(studio.media)
-    studio.consumer().work_through(studio.stop)
-    assert studio.kinds(begun) == ["requested", "started", "cancelled"]
-    assert [found.key for found in plain.list("")] == []
 
 
 # Progress.
