@@ -1,7 +1,6 @@
 """The account: who a person is to Atelier."""
 
 from typing import Annotated, TypeVar
-from uuid import UUID
 
 import msgspec
 
@@ -168,6 +167,3 @@ def merged(told: Told, update: AccountInfoUpdated | AccountDetailsUpdated) -> To
     """What was told, with the fields that the update gives."""
     given = {k: v for k, v in msgspec.structs.asdict(update).items() if v is not None}
     return msgspec.structs.replace(told, **given)
-
-
-AccountId = UUID

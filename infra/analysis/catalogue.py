@@ -20,7 +20,7 @@ TEXT: Final = {"type": "string"}
 UUID: Final = {"type": "string", "format": "uuid"}
 NUMBER: Final = {"type": "string", "pattern": "^[1-9][0-9]*$"}
 
-# As `infra.kafka.event_record` writes them; CloudEvents 1.0 in binary mode has the first ones.
+# As `infra.relay_records` writes them; CloudEvents 1.0 in binary mode has the first ones.
 HEADERS: Final[dict[str, dict[str, Any]]] = {
     "ce_specversion": {"const": "1.0"},
     "ce_id": UUID,

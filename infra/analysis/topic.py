@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,8 +20,6 @@ from infra.settings import Settings
 REACH_S: Final = 5.0
 POLL_MS: Final = 200
 EMPTY_POLLS_MOST: Final = 50  # ten seconds without an answer
-# Kafka finds a time by its records' own, which are those of the relay: another clock, a bit later.
-CLOCKS_DIFFER: Final = timedelta(minutes=5)
 
 Offsets = dict[TopicPartition, int]
 
@@ -102,7 +100,7 @@ class _Reading:
     def _first(self, partition: TopicPartition, beginning: int, end: int) -> int:
         begin = self._window.begin
         if isinstance(begin, datetime):
-            milliseconds = int((begin - CLOCKS_DIFFER).timestamp() * 1000)
+            milliseconds = int(begin.timestamp() * 1_000)  # a record has the time of its event
             found = self._consumer.offsets_for_times({partition: max(0, milliseconds)})[partition]
             return found.offset if found else end
         if begin is None:

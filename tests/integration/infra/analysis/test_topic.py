@@ -62,6 +62,7 @@ class Topic:
                     key=record.key,
                     value=record.value,
                     headers=list(record.headers),
+                    timestamp_ms=record.timestamp,
                 )
             producer.flush()
 
