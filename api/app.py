@@ -7,23 +7,18 @@ from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 
-from api import (
+from api import services
+from api.edge import auth, errors, idempotency, limits, origin, positions
+from api.pages import description
+from api.resources import (
     account,
-    auth,
     avatar,
     clothes,
-    description,
     details,
-    errors,
     events,
     gallery,
     health,
-    idempotency,
-    limits,
-    origin,
-    positions,
     render,
-    services,
     tasks,
     video,
 )

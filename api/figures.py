@@ -11,12 +11,12 @@ import msgspec
 import psycopg
 
 from domain.errors import AtelierError, Unavailable
-from infra import kafka
-from infra.kafka import EVENTS_TOPIC
-from infra.leader import lock_key
-from infra.media import MediaStore
+from infra.kafka.clients import reachable
+from infra.kafka.topics import EVENTS_TOPIC
+from infra.media.store import MediaStore
 from infra.postgres import answered, connect
-from infra.relay_ledger import LOCK as RELAY_LOCK
+from infra.process.leader import lock_key
+from infra.relay.ledger import LOCK as RELAY_LOCK
 from infra.settings import Settings
 from projections import queue
 
@@ -173,7 +173,7 @@ def servers(settings: Settings) -> list[Server]:
         ("postgres", lambda: _postgres_version(settings))
     ]
     if settings.kafka_bootstrap:
-        asked.append(("kafka", lambda: kafka.reachable(settings, ANSWER_S)))
+        asked.append(("kafka", lambda: reachable(settings, ANSWER_S)))
     if settings.s3_url:
         asked.append(("media", lambda: MediaStore(settings).reachable(ANSWER_S)))
     with ThreadPoolExecutor(len(asked)) as threads:

@@ -10,8 +10,8 @@ from prometheus_client.registry import Collector
 from api import figures
 from api.figures import Figures, Reader, Server
 from domain.errors import AtelierError
-from infra import metrics
-from infra.metrics import Exposed
+from infra.process import metrics
+from infra.process.metrics import Exposed
 from infra.settings import Settings
 
 

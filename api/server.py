@@ -22,10 +22,10 @@ from litestar.types import ASGIApp
 
 from api import metrics
 from api.app import create_app
+from api.edge.timing import Timed
 from api.services import NEEDED
-from api.timed import Timed
 from domain.errors import AtelierError
-from infra import logs
+from infra.process import logs
 from infra.settings import Settings
 
 log = structlog.get_logger("atelier.api")

@@ -21,16 +21,16 @@ from domain.errors import Unavailable
 from domain.events import fold
 from domain.garment import WornGarment, garment_id, worn
 from domain.picture import ApparelDetails
-from infra.async_event_store import AsyncEventStore
-from infra.event_store import EventStore
-from infra.keys import REMEMBER_MOST, KeyRing
-from infra.limits import Limits
-from infra.login_codes import LoginCodes
-from infra.mail import make_mailer
-from infra.media import MediaStore
+from infra.access.limits import Limits
+from infra.access.login_codes import LoginCodes
+from infra.access.mail import make_mailer
+from infra.access.tokens import Tokens, Unauthorized
+from infra.log.async_event_store import AsyncEventStore
+from infra.log.event_store import EventStore
+from infra.log.keys import REMEMBER_MOST, KeyRing
+from infra.media.store import MediaStore
 from infra.postgres import Bell, Pool, make_async_pool, open_pool
 from infra.settings import Settings
-from infra.tokens import Tokens, Unauthorized
 from projections.pace import PaceMeter
 from projections.reading import Reader
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from domain.errors import AtelierError
-from infra.locks import is_locked
+from infra.process.locks import is_locked
 from infra.values import (
     KEY_BYTES,
     Network,

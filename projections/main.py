@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import structlog
 
-from infra.event_store import EventStore, open_store
-from infra.leader import Leadership
-from infra.metrics import PROJECTED, PROJECTION
-from infra.migrate import migrate as migrate_schema
+from infra.log.event_store import EventStore, open_store
+from infra.log.migrate import migrate as migrate_schema
 from infra.postgres import Listener, answered, connect
+from infra.process.leader import Leadership
+from infra.process.metrics import PROJECTED, PROJECTION
 from infra.settings import Settings
 from projections import PROJECTIONS
 from projections.model import Projection

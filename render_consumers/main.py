@@ -10,20 +10,20 @@ from uuid import uuid4
 import structlog
 
 from domain.errors import Unavailable
-from infra.event_store import open_store
-from infra.leader import Leadership
-from infra.media import MediaStore
+from infra.kafka.tickets import Feed
+from infra.log.event_store import open_store
+from infra.media.store import MediaStore
 from infra.postgres import Listener, Pool, answered, open_pool
-from infra.processes import tell_ready
+from infra.process.leader import Leadership
+from infra.process.processes import tell_ready
 from infra.settings import Settings
-from infra.tickets import Feed
 from projections import queue
 from projections.queue import Claimable
-from render_consumers.cleaner import NAME as CLEANER
-from render_consumers.cleaner import Cleaner
-from render_consumers.consumer import Consumer
-from render_consumers.engine import LocalEngine
-from render_consumers.leases import Leases
+from render_consumers.engines.engine import LocalEngine
+from render_consumers.loop.cleaner import NAME as CLEANER
+from render_consumers.loop.cleaner import Cleaner
+from render_consumers.loop.consumer import Consumer
+from render_consumers.loop.leases import Leases
 from render_consumers.painting.painter import Painter, prepare
 
 log = structlog.get_logger("atelier.render")

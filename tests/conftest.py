@@ -18,9 +18,9 @@ import pytest
 from kafka.errors import UnknownTopicOrPartitionError
 from psycopg import sql
 
-from infra.kafka import make_admin
-from infra.media import MediaStore
-from infra.migrate import migrate
+from infra.kafka.clients import make_admin
+from infra.log.migrate import migrate
+from infra.media.store import MediaStore
 from infra.postgres import connect
 from infra.settings import Settings
 from tests.support.servers import (

@@ -18,8 +18,8 @@ from domain.reservations import EMAIL
 from infra.analysis.access import Access
 from infra.analysis.reading import first_at
 from infra.analysis.selection import END, Selection
-from infra.event_store import EventLog
-from infra.keys import email_key
+from infra.log.event_store import EventLog
+from infra.log.keys import email_key
 
 AGO: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 

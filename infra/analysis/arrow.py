@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from domain.errors import Unavailable
 from infra.analysis.selection import Selection
-from infra.log_recorder import StoredRecord
+from infra.log.recorder import StoredRecord
 from infra.postgres import CONNECT_TIMEOUT_S, KEEPALIVE
 
 # Positions read by one statement, and put into one file: fixed, so that files are cut alike.

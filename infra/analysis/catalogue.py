@@ -11,7 +11,7 @@ import msgspec
 from domain import stored_form
 from domain.catalogue import CATALOGUE
 from domain.events import Event
-from infra.kafka import EVENTS_TOPIC, PARTITIONS
+from infra.kafka.topics import EVENTS_TOPIC, PARTITIONS
 from infra.settings import Settings
 
 ASYNCAPI: Final = "3.0.0"

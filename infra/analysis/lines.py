@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from infra.log_recorder import PERSONAL, StoredRecord
+from infra.log.recorder import PERSONAL, StoredRecord
 
 SEALED: Final = "sealed"
 COLOURS: Final = {"account": "magenta", "render": "cyan", "garment": "yellow"}

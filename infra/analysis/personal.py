@@ -8,8 +8,8 @@ from cryptography.exceptions import InvalidTag
 from domain.catalogue import CATALOGUE
 from domain.errors import AtelierError
 from domain.events import Event
-from infra.keys import KeyRing
-from infra.log_recorder import EventMapper, StoredRecord, unknown
+from infra.log.keys import KeyRing
+from infra.log.recorder import EventMapper, StoredRecord, unknown
 
 
 class WrongKey(AtelierError):

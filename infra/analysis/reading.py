@@ -6,8 +6,8 @@ from typing import Final
 
 from domain.errors import Unavailable
 from infra.analysis.selection import Selection
-from infra.event_store import EventLog
-from infra.log_recorder import StoredRecord
+from infra.log.event_store import EventLog
+from infra.log.recorder import StoredRecord
 
 PAGE: Final = 1_000
 # A rare type is looked for in spans, so that no statement takes long however few events there are.

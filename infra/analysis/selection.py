@@ -8,7 +8,7 @@ import msgspec
 from psycopg import sql
 
 from domain.events import Event
-from infra.log_recorder import StoredRecord
+from infra.log.recorder import StoredRecord
 
 END: Final = 2**63 - 1
 

@@ -14,8 +14,8 @@ from domain.events import fold
 from infra.analysis import lines
 from infra.analysis.reading import stored
 from infra.analysis.selection import Selection
-from infra.event_store import EventLog
-from infra.log_recorder import EventMapper, StoredRecord
+from infra.log.event_store import EventLog
+from infra.log.recorder import EventMapper, StoredRecord
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,8 +13,9 @@ from kafka.errors import KafkaError
 from domain.errors import Unavailable
 from infra.analysis.lines import Place
 from infra.analysis.selection import Selection
-from infra.kafka import EVENTS_TOPIC, make_consumer, partition_of, reachable
-from infra.log_recorder import StoredRecord
+from infra.kafka.clients import make_consumer, reachable
+from infra.kafka.topics import EVENTS_TOPIC, partition_of
+from infra.log.recorder import StoredRecord
 from infra.settings import Settings
 
 REACH_S: Final = 5.0

@@ -12,7 +12,7 @@ from msgspec import inspect
 from domain.catalogue import CATALOGUE
 from domain.events import Event
 from infra.analysis.arrow import ENVELOPE
-from infra.log_recorder import PERSONAL, unknown
+from infra.log.recorder import PERSONAL, unknown
 
 PLAIN: Final[dict[type[inspect.Type], pa.DataType]] = {
     inspect.IntType: pa.int64(),

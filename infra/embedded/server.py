@@ -16,8 +16,8 @@ from typing import IO, ClassVar, Final, Self
 
 from domain.errors import AtelierError
 from infra.embedded import guard
-from infra.locks import lock
-from infra.processes import Lifeline
+from infra.process.locks import lock
+from infra.process.processes import Lifeline
 
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = guard.GRACE_SECONDS + 2.0

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from infra.locks import lock
+from infra.process.locks import lock
 
 PREPARE_S = 300.0  # how long another process may take to prepare the body model
 LAYOUT = 2  # raise it when what is kept below changes

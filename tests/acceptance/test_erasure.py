@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 from psycopg import sql
 
-from infra.event_store import open_store
-from infra.media import MediaStore
+from infra.log.event_store import open_store
+from infra.media.store import MediaStore
 from infra.postgres import connect
 from tests.support.atelier import Atelier, Person, expect
 from tests.support.scenario import eventually

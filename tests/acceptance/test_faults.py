@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from infra.event_store import EventLog
+from infra.log.event_store import EventLog
 from infra.postgres import open_pool
 from tests.support.atelier import Atelier, Person, expect
 from tests.support.topic import read_events

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.support.atelier import Atelier, Person, expect
 from tests.support.topic import read_events
 
-EXAMPLE = Path(__file__).parents[2] / "api" / "demo_request.json"
+EXAMPLE = Path(__file__).parents[2] / "api" / "cli" / "demo_request.json"
 
 
 def example() -> Any:

@@ -21,12 +21,12 @@ from uuid import UUID, uuid4
 
 import httpx
 
+from infra.access.tokens import Tokens
 from infra.embedded import EmbeddedPostgres
 from infra.embedded.server import free_port
-from infra.event_store import EventStore, open_store
+from infra.log.event_store import EventStore, open_store
 from infra.postgres import connect
 from infra.settings import Settings
-from infra.tokens import Tokens
 from projections import main as projector
 from tests.bench.report import Figure, median, report
 from tests.support.scenario import (
@@ -45,7 +45,7 @@ ACCOUNTS = 128
 ASKING = 512  # accounts that ask for pictures: some tens each
 FINISHED = 12  # of each account: a page of the gallery and two more
 FOLDER = Path(__file__).parent
-EXAMPLE = FOLDER.parents[1] / "api" / "demo_request.json"
+EXAMPLE = FOLDER.parents[1] / "api" / "cli" / "demo_request.json"
 
 
 class Measured(NamedTuple):

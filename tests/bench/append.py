@@ -26,10 +26,10 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 
 from domain.reservations import Guard
-from infra.appender import Save
 from infra.embedded import EmbeddedPostgres
-from infra.log_recorder import LogRecorder, StoredEnvelope
-from infra.migrate import migrate
+from infra.log.appender import Save
+from infra.log.migrate import migrate
+from infra.log.recorder import LogRecorder, StoredEnvelope
 from infra.postgres import connect, open_pool
 from tests.bench.report import Figure, median, report
 

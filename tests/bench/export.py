@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from infra.embedded import EmbeddedPostgres
 from infra.embedded.postgres import _binary
-from infra.migrate import migrate
+from infra.log.migrate import migrate
 from infra.postgres import connect
 from tests.bench.report import Figure, median, report
 

@@ -16,10 +16,10 @@ import msgspec
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from api.render import PictureRequest
-from infra.media import MediaStore
+from api.resources.render import PictureRequest
+from infra.access.tokens import ALGORITHM, AUDIENCE, CLAIMS, ISSUER
+from infra.media.store import MediaStore
 from infra.settings import Settings
-from infra.tokens import ALGORITHM, AUDIENCE, CLAIMS, ISSUER
 
 SETTINGS = Settings.load(os.environ)
 MEDIA = MediaStore(SETTINGS)

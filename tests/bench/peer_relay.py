@@ -14,12 +14,13 @@ from typing import Any, Final
 from kafka import KafkaProducer, TopicPartition
 from kafka.record.memory_records import MemoryRecords
 
-from infra.kafka import PARTITIONS, client_options, make_admin, make_consumer, source_of
+from infra.kafka.clients import client_options, make_admin, make_consumer
+from infra.kafka.topics import PARTITIONS, source_of
 from infra.postgres import open_pool
-from infra.relay_log import RelayLog
-from infra.relay_producer import records_of
-from infra.relay_records import BATCH_BYTES, pack_events
-from infra.relay_session import RETRY_BACKOFF_MS
+from infra.relay.log import RelayLog
+from infra.relay.producer import records_of
+from infra.relay.records import BATCH_BYTES, pack_events
+from infra.relay.session import RETRY_BACKOFF_MS
 from infra.settings import Settings
 from tests.bench.report import median
 

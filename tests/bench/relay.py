@@ -22,8 +22,9 @@ import psutil
 from kafka.structs import TopicPartition
 
 from infra.embedded import EmbeddedPostgres
-from infra.kafka import EVENTS_TOPIC, PARTITIONS, make_consumer
-from infra.migrate import migrate
+from infra.kafka.clients import make_consumer
+from infra.kafka.topics import EVENTS_TOPIC, PARTITIONS
+from infra.log.migrate import migrate
 from infra.postgres import connect
 from infra.settings import Settings
 from tests.bench import peer_relay

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from domain.errors import AtelierError
-from infra.appender import APPEND
+from infra.log.appender import APPEND
 from tests.support.scenario import ACCOUNT
 
 

@@ -3,7 +3,7 @@
 import urllib.error
 import urllib.request
 
-from infra.kafka import make_admin, reachable
+from infra.kafka.clients import make_admin, reachable
 from infra.settings import Settings
 
 ANSWER_SECONDS = 2.0

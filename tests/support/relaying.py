@@ -15,18 +15,11 @@ import psycopg
 from kafka import TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from infra.kafka import (
-    EVENTS_TOPIC,
-    PARTITIONS,
-    TICKETS_TOPIC,
-    make_admin,
-    make_consumer,
-    partition_of,
-    reachable,
-)
-from infra.log_recorder import LogRecorder, StoredEnvelope, StoredRecord
+from infra.kafka.clients import make_admin, make_consumer, reachable
+from infra.kafka.topics import EVENTS_TOPIC, PARTITIONS, TICKETS_TOPIC, partition_of
+from infra.log.recorder import LogRecorder, StoredEnvelope, StoredRecord
 from infra.postgres import connect, open_pool
-from infra.processes import Lifeline
+from infra.process.processes import Lifeline
 from infra.settings import Settings
 from tests.support.servers import SERVERS, Server
 

@@ -28,8 +28,8 @@ from domain.render import (
     UpscaleRequested,
     VideoRequested,
 )
-from infra.event_store import EventStore
-from infra.keys import KeyRing
+from infra.log.event_store import EventStore
+from infra.log.keys import KeyRing
 from infra.postgres import Pool, connect, open_pool
 from projections import PROJECTIONS
 from projections.runner import make

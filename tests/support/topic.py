@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from kafka.structs import TopicPartition
 
-from infra.kafka import EVENTS_TOPIC, PARTITIONS, make_consumer
+from infra.kafka.clients import make_consumer
+from infra.kafka.topics import EVENTS_TOPIC, PARTITIONS
 from infra.settings import Settings
 
 

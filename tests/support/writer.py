@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from uuid import UUID, uuid5
 
 from domain.errors import Unavailable
-from infra.appender import Appender, Save
+from infra.log.appender import Appender, Save
 from infra.postgres import open_pool
 from tests.support.scenario import ACCOUNT
 

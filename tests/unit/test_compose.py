@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from api.command_table import COMMANDS, Command
-from infra.processes import READY_FILE
+from api.cli.table import COMMANDS, Command
+from infra.process.processes import READY_FILE
 from infra.settings import VARIABLES, Settings
 from tests.support import containers
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import yaml
 from prometheus_client import Counter, Histogram
 
-from api.command_table import COMMANDS
+from api.cli.table import COMMANDS
 from api.metrics import ABOUT
-from infra import metrics
+from infra.process import metrics
 from infra.settings import VARIABLES
-from tests.unit.api.test_status import worst
+from tests.unit.api.cli.test_status import worst
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()

@@ -15,10 +15,10 @@ from litestar.testing import TestClient
 from psycopg import sql
 
 from api.app import create_app
-from api.tasks import Watch
-from infra.event_store import EventStore
-from infra.keys import KeyRing
-from infra.media import MediaStore
+from api.resources.tasks import Watch
+from infra.log.event_store import EventStore
+from infra.log.keys import KeyRing
+from infra.media.store import MediaStore
 from infra.postgres import connect, open_pool
 from infra.settings import Settings
 from projections import main as projector

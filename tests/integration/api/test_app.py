@@ -2,7 +2,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from infra.event_store import EventStore
+from infra.log.event_store import EventStore
 from tests.integration.api.conftest import Client, new_email
 
 PRIVATE = [

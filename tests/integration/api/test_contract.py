@@ -8,11 +8,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from api.examples import OPERATIONS
-from infra.event_store import EventStore
+from api.pages.examples import OPERATIONS
+from infra.log.event_store import EventStore
 from tests.integration.api.conftest import PERSON, Client, new_email
-from tests.integration.api.test_render import complete
-from tests.integration.api.test_video import made, picture, text
+from tests.integration.api.resources.test_render import complete
+from tests.integration.api.resources.test_video import made, picture, text
 from tests.support.workbooks import CONTRACT, xlsx
 
 PAGE = Path(__file__).parents[2] / "contract" / "api.md"

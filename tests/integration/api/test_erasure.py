@@ -7,16 +7,16 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from api import erase
 from api.app import create_app
+from api.cli import erase
 from domain.errors import NotFound
-from infra.event_store import EventStore
+from infra.log.event_store import EventStore
 from infra.postgres import connect
 from infra.settings import Settings
 from tests.integration.api.conftest import PERSON, Client, Held, new_email
-from tests.integration.api.test_events import statuses, stream
+from tests.integration.api.resources.test_events import statuses, stream
+from tests.integration.api.resources.test_render import generate
 from tests.integration.api.test_ownership import STEPS, Estate, Step, ask
-from tests.integration.api.test_render import generate
 from tests.support.scenario import eventually
 
 

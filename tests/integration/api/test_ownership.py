@@ -14,11 +14,11 @@ from commands.account import UploadAvatar
 from commands.render import CompleteRender
 from domain.account import AvatarFile
 from domain.render import MediaFile
-from infra.event_store import EventStore
+from infra.log.event_store import EventStore
 from infra.postgres import connect
 from infra.settings import Settings
 from tests.integration.api.conftest import Client, new_email
-from tests.integration.api.test_render import BY, files, generate, start
+from tests.integration.api.resources.test_render import BY, files, generate, start
 
 SECRET = "what only Ada knows"
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from infra.embedded.server import free_port
-from infra.processes import Lifeline
+from infra.process.processes import Lifeline
 from tests.support.scenario import eventually
 
 

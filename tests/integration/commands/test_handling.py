@@ -10,7 +10,7 @@ from domain.account import AccountInfoUpdated
 from domain.errors import (
     VersionConflict,
 )
-from infra.event_store import EventLog
+from infra.log.event_store import EventLog
 from tests.support.batches import refusals_of
 from tests.support.scenario import (
     ACCOUNT,

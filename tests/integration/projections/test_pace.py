@@ -8,7 +8,7 @@ from infra.postgres import make_async_pool
 from projections import pace as module
 from projections.pace import Pace, PaceMeter
 from projections.reading import Reader
-from render_consumers.leases import Leases
+from render_consumers.loop.leases import Leases
 from tests.support.scenario import (
     ACCOUNT,
     completed,

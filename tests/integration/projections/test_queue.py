@@ -2,7 +2,7 @@ import pytest
 
 from infra.postgres import connect
 from projections.queue import PROJECTION, claimable, standing
-from render_consumers.leases import Leases
+from render_consumers.loop.leases import Leases
 from tests.support.scenario import (
     ACCOUNT,
     TASK,

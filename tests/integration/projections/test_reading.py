@@ -9,7 +9,7 @@ import pytest
 
 from domain.account import AccountInfoUpdated
 from domain.errors import AccountErased, Unavailable
-from infra.migrate import migrate
+from infra.log.migrate import migrate
 from infra.postgres import connect, make_async_pool
 from projections import accounts, gallery, queue, tasks
 from projections.accounts import AccountRow

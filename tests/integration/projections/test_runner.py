@@ -8,9 +8,9 @@ import pytest
 
 from domain.errors import Unavailable, UnknownEvent
 from domain.events import Event
-from infra.appender import APPEND
-from infra.leader import Leadership
+from infra.log.appender import APPEND
 from infra.postgres import Listener, connect
+from infra.process.leader import Leadership
 from projections import accounts, tasks
 from projections.model import Projection, Statement
 from projections.runner import BATCH, LostLock, Runner, make

@@ -11,7 +11,7 @@ from projections.tasks import (
     shortened,
     task,
 )
-from render_consumers.leases import Leases
+from render_consumers.loop.leases import Leases
 from tests.support.scenario import (
     ACCOUNT,
     TASK,

@@ -12,14 +12,14 @@ from PIL import Image
 
 from domain.events import Event
 from domain.render import MediaFile, RenderCompleted, Requested
-from infra.media import MediaStore
+from infra.media.store import MediaStore
 from infra.postgres import Pool, answered, connect
 from projections import queue
 from projections.queue import Claimable
 from projections.runner import Runner
-from render_consumers.consumer import Consumer
-from render_consumers.engine import Product, Result
-from render_consumers.leases import Leases
+from render_consumers.engines.engine import Product, Result
+from render_consumers.loop.consumer import Consumer
+from render_consumers.loop.leases import Leases
 from tests.support.scenario import Story, make_read_models, make_store, opened_pool
 
 LEASE_S = 30.0

@@ -3,7 +3,8 @@
 import psycopg
 import pytest
 
-from infra.kafka import EVENTS_TOPIC, ensure_topics, make_admin, topic_id
+from infra.kafka.clients import make_admin
+from infra.kafka.topics import EVENTS_TOPIC, ensure_topics, topic_id
 from infra.postgres import connect
 from infra.settings import Settings
 from tests.support.servers import Server

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.locks import lock
+from infra.process.locks import lock
 from infra.settings import LOCK_FILE, RUNNING_FILE, VARIABLES, Settings, SettingsError
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - a setting to judge, not to bind to

@@ -8,7 +8,7 @@ import pytest
 from domain.account import AccountInfoUpdated
 from domain.garment import GarmentListed
 from infra.analysis.access import Access
-from infra.event_store import EventLog, EventStore
+from infra.log.event_store import EventLog, EventStore
 from infra.postgres import connect
 from infra.settings import Settings
 from tests.conftest import own_database

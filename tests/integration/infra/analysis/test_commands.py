@@ -10,8 +10,8 @@ from typing import IO, Any, NamedTuple
 
 import pytest
 
-from api.cli import _parser
-from api.command_table import COMMANDS
+from api.cli.main import _parser
+from api.cli.table import COMMANDS
 from domain.errors import NotFound
 from domain.render import RenderFileRemoved
 from infra.analysis.access import NoLog

@@ -8,8 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from api.cli import _parser
-from api.command_table import COMMANDS
+from api.cli.main import _parser
+from api.cli.table import COMMANDS
 from infra.analysis.arrow import ENVELOPE
 from tests.integration.infra.analysis.test_commands import atelier
 from tests.support.scenario import TASK

@@ -8,18 +8,13 @@ from kafka import KafkaProducer
 from domain.errors import Unavailable
 from infra.analysis.selection import Selection
 from infra.analysis.topic import Window, read
-from infra.kafka import (
-    EVENTS_TOPIC,
-    client_options,
-    ensure_topics,
-    make_admin,
-    partition_of,
-)
-from infra.relay_records import Ready, pack_events
+from infra.kafka.clients import client_options, make_admin
+from infra.kafka.topics import EVENTS_TOPIC, ensure_topics, partition_of
+from infra.relay.records import Ready, pack_events
 from infra.settings import Settings
 from tests.integration.infra.analysis.conftest import BEA, GARMENT
 from tests.support.scenario import TASK
-from tests.unit.infra.test_relay_records import decoded
+from tests.unit.infra.relay.test_records import decoded
 
 SOURCE = "urn:uuid:00000000-0000-4000-8000-000000000009"
 

@@ -6,8 +6,8 @@ import pytest
 
 from domain.catalogue import CATALOGUE
 from infra.analysis import catalogue
-from infra.relay_records import pack_events
-from tests.unit.infra.test_relay_records import SOURCE, decoded, ready
+from infra.relay.records import pack_events
+from tests.unit.infra.relay.test_records import SOURCE, decoded, ready
 
 # As the makers of AsyncAPI publish it (@asyncapi/specs, Apache-2.0).
 ASYNCAPI = Path(__file__).parents[3] / "contract" / "asyncapi-3.0.0.json"

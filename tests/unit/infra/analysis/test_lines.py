@@ -8,7 +8,7 @@ import pytest
 
 from infra.analysis import lines
 from infra.analysis.lines import Place
-from infra.log_recorder import StoredRecord
+from infra.log.recorder import StoredRecord
 
 EVENT = StoredRecord(
     id=41,

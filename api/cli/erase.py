@@ -1,0 +1,104 @@
+"""`atelier accounts erase`: forgets a person from the command line."""
+
+import argparse
+import sys
+import time
+from contextlib import closing
+from typing import Any, Final, LiteralString
+from uuid import UUID, uuid4
+
+from commands import Origin, carry_out
+from commands.account import EraseAccount
+from domain.errors import AtelierError, NotFound
+from domain.events import Recorded
+from domain.reservations import EMAIL
+from infra.log.event_store import EventStore
+from infra.log.keys import KeyRing
+from infra.postgres import Pool, answered, open_pool
+from infra.process.progress import Progress
+from infra.settings import Settings
+
+WAIT_S: Final = 10.0  # for those who follow the log; the erasure itself does not hang on them
+LOOK_S: Final = 0.1
+
+TASKS: LiteralString = """-- How many tasks has this account asked for?
+SELECT count(DISTINCT aggregate_id) FROM atelier_events
+ WHERE account = %(account)s AND aggregate_id <> %(account)s"""
+
+BEHIND: LiteralString = """-- What has not followed the log up to a position?
+SELECT 'its rows' WHERE EXISTS (
+    SELECT FROM atelier_projections WHERE live AND position < %(position)s)
+UNION ALL
+SELECT 'its files' WHERE EXISTS (
+    SELECT FROM atelier_followers WHERE follower = 'media_cleaner' AND position < %(position)s)"""
+
+
+class NotConfirmed(AtelierError):
+    """Nobody has said yes."""
+
+    code = "not_confirmed"
+
+
+def run(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Erase one account, after asking; raises `NotFound` for what names none."""
+    settings.require("postgres_url", "master_key", "hash_key")
+    with closing(open_pool(settings.postgres_url, 1)) as pool:
+        store = EventStore(pool, KeyRing(pool, settings.master_key), settings.hash_key)
+        account, history = _found(arguments.account, store)
+        if not arguments.yes:
+            _confirm(account, history, pool)
+        by = Origin(actor="operator", correlation_id=uuid4())
+        outcome = carry_out(EraseAccount(aggregate_id=account, account=account), store, by)
+        if outcome.events:
+            print(f"Erased account {account}: what it was can no longer be read.")
+        else:
+            print(f"Account {account} has been erased before; nothing has changed.")
+        _tell_what_follows(pool, outcome.position)
+
+
+def _found(named: str, store: EventStore) -> tuple[UUID, list[Recorded]]:
+    """The account of an id or an email address."""
+    account = store.owner_of(EMAIL, store.email_key(named)) if "@" in named else _as_uuid(named)
+    history = store.load(account) if account else []
+    if account is None or not history or history[0].account != account:
+        raise NotFound("no account has this id or email address")
+    return account, history
+
+
+def _as_uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _confirm(account: UUID, history: list[Recorded], pool: Pool) -> None:
+    """Ask, on a terminal; elsewhere only `--yes` says yes."""
+    if not sys.stdin.isatty():
+        raise NotConfirmed("nobody is there to confirm it: give --yes to erase without asking")
+    [(tasks,)] = _ask(pool, TASKS, account=account)
+    since = history[0].recorded_at.date()
+    print(f"Account {account}, registered on {since}, has asked for {tasks} tasks.")
+    print("Erasing it deletes its key, its files and its rows. This cannot be undone.")
+    if input("Type the word erase to go on: ").strip() != "erase":
+        raise NotConfirmed("not erased")
+
+
+def _tell_what_follows(pool: Pool, position: int) -> None:
+    with Progress() as progress:
+        progress.step("Waiting until its rows and files are deleted")
+        deadline = time.monotonic() + WAIT_S
+        while (left := _ask(pool, BEHIND, position=position)) and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
+    if left:
+        print(
+            f"Still to be deleted: {' and '.join(what for (what,) in left)}. A projector deletes"
+            " rows and a render consumer files, as soon as one runs and its servers answer."
+        )
+    else:
+        print("Its rows and files are deleted.")
+
+
+def _ask(pool: Pool, query: LiteralString, **values: Any) -> list[tuple[Any, ...]]:
+    with answered(), pool.connection() as connection:
+        return connection.execute(query, values).fetchall()

@@ -1,0 +1,164 @@
+"""The commands `atelier events …`: each opens what it needs, and prints."""
+
+import argparse
+import contextlib
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from infra.analysis import arguments, arrow, lines, reading, show, topic
+from infra.analysis.access import Access
+from infra.analysis.arguments import BadArgument
+from infra.analysis.export import OPEN, SEALED, Export
+from infra.analysis.manifest import Manifest, What
+from infra.analysis.selection import END, Selection
+from infra.log.recorder import StoredRecord
+from infra.postgres import Listener
+from infra.process.progress import Bar
+from infra.settings import Settings
+
+Printer = Callable[[StoredRecord, lines.Place | None], None]
+
+
+def tail(settings: Settings, given: argparse.Namespace) -> None:
+    """Print the newest events, and each new one until somebody ends it."""
+    with _access(settings) as access:
+        selection, printing = arguments.filters(access, given), _printer(access, given)
+        if given.kafka:
+            begin = given.first and arguments.place(given.first, "--from")
+            window = topic.Window(
+                begin=begin, partition=given.partition, only_new=begin is None, follow=True
+            )
+            _print_topic(settings, window, selection, printing)
+        else:
+            _check_kafka_only(given)
+            _follow_log(access, selection, printing, given)
+
+
+def replay(settings: Settings, given: argparse.Namespace) -> None:
+    """Print a span of the events that are there now."""
+    with _access(settings) as access:
+        selection, printing = arguments.filters(access, given), _printer(access, given)
+        if given.kafka:
+            window = topic.Window(
+                begin=given.first and arguments.place(given.first, "--from"),
+                end=given.last and arguments.place(given.last, "--to"),
+                partition=given.partition,
+            )
+            _print_topic(settings, window, selection, printing)
+        else:
+            _check_kafka_only(given)
+            first, last = arguments.span(access.log, given)
+            for event in reading.stored(access.log, selection.between(first, last)):
+                printing(event, None)
+    sys.stdout.flush()  # here, where somebody takes care that the reader may be gone
+
+
+def show_aggregate(settings: Settings, given: argparse.Namespace) -> None:
+    """Print an aggregate's state and events."""
+    aggregate = arguments.identifier(given.id, "AGGREGATE")
+    with _access(settings) as access:
+        last = arguments.last_position(access.log, given.at, "--at", inclusive=True)
+        mapper, opener = access.mapper(decrypt=given.decrypt), access.opener(decrypt=given.decrypt)
+        shown = show.aggregate_at(access.log, mapper, aggregate, last)
+        events = [opener.open(event) for event in shown.events] if opener else shown.events
+    if given.json:
+        show.print_json(shown, events)
+    else:
+        show.print_text(shown, events, sealed=not given.decrypt)
+    sys.stdout.flush()
+
+
+def export(settings: Settings, given: argparse.Namespace) -> None:
+    """Write a span of the events into a folder of files."""
+    if given.typed and given.format != "parquet":
+        raise BadArgument(
+            f"--typed makes Parquet files only: leave out --format {given.format}, or --typed"
+        )
+    settings.require("postgres_url")
+    with _access(settings) as access, arrow.open_arrow(settings.postgres_url) as log:
+        selection = arguments.filters(access, given)
+        log_id, head = access.log.head()
+        first, last = arguments.span(access.log, given)
+        last = min(last, head)
+        what = What(
+            log_id=log_id,
+            first=first,
+            types=selection.types,
+            aggregate=selection.aggregate,
+            account=selection.account,
+            format=given.format,
+            typed=given.typed,
+            personal=OPEN if given.decrypt else SEALED,
+        )
+        opener = access.opener(decrypt=given.decrypt)
+        with Bar("Exporting", max(0, last - first + 1), "positions") as bar:
+            made = Export(Path(given.folder), log, what, last, opener).run(bar.advance)
+    _tell_made(made, given.folder)
+
+
+def _tell_made(made: Manifest, folder: str) -> None:
+    files = sum(len(block.files) for block in made.blocks)
+    unreadable = [position for block in made.blocks for position in block.unreadable]
+    print(
+        f"{made.events:,} events of positions {made.what.first:,} to {made.last:,}"
+        f" in {files:,} file{'s' * (files != 1)} in {folder}",
+        file=sys.stderr,
+    )
+    if unreadable:
+        shown = ", ".join(map(str, unreadable[:10]))
+        print(
+            f"{len(unreadable):,} of them are not as their type says, so their members are null:"
+            f" positions {shown}{'…' if len(unreadable) > 10 else ''}",
+            file=sys.stderr,
+        )
+
+
+def _access(settings: Settings) -> Access:
+    for talkative in ("psycopg.pool", "kafka"):  # they tell of each of their tries
+        logging.getLogger(talkative).setLevel(logging.CRITICAL)
+    return Access(settings)
+
+
+def _printer(access: Access, given: argparse.Namespace) -> Printer:
+    printing: Printer = lines.print_json if given.json else lines.print_text
+    opener = access.opener(decrypt=given.decrypt)
+    if opener is None:
+        return printing
+    return lambda event, place: printing(opener.open(event), place)
+
+
+def _follow_log(
+    access: Access, selection: Selection, printing: Printer, given: argparse.Namespace
+) -> None:
+    if given.first is None:
+        first = access.log.head()[1] + 1 - given.newest
+    else:
+        first = arguments.first_position(access.log, given.first)
+    with contextlib.closing(Listener(access.settings.postgres_url)) as listener:
+
+        def wait() -> None:
+            sys.stdout.flush()
+            listener.wait()
+
+        for event in reading.follow(access.log, selection.between(first, END), wait, _tell_away):
+            printing(event, None)
+
+
+def _tell_away() -> None:
+    print("atelier events tail: waiting for Postgres", file=sys.stderr, flush=True)
+
+
+def _print_topic(
+    settings: Settings, window: topic.Window, selection: Selection, printing: Printer
+) -> None:
+    for event, place in topic.read(settings, window, selection):
+        printing(event, place)
+        if window.follow:
+            sys.stdout.flush()
+
+
+def _check_kafka_only(given: argparse.Namespace) -> None:
+    if given.partition is not None:
+        raise BadArgument("--partition belongs to --kafka: the log in Postgres has none")

@@ -1,0 +1,176 @@
+"""The commands `atelier relay check`, `heal` and `new-epoch`, and what they show."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from domain.errors import AtelierError
+from infra.kafka.topics import EVENTS_TOPIC
+from infra.process.progress import Bar
+from infra.relay.check import KINDS, Difference, Report, missing_from
+from infra.relay.filling import AnotherPast
+from infra.relay.mend import Mender, open_mender
+from infra.settings import Settings
+
+SHOWN_MOST: Final = 20
+
+WORDS: Final = {
+    "missing": "missing at a partition's end",
+    "hole": "missing before the end",
+    "doubled": "there twice",
+    "misplaced": "in the wrong place",
+    "unknown": "not in the log",
+}
+
+
+class TopicDiffers(AtelierError):
+    """The events topic does not hold what the log holds."""
+
+    code = "topic_differs"
+
+
+class NotConfirmed(AtelierError):
+    """Nobody said yes."""
+
+    code = "not_confirmed"
+
+
+def check(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Compare topic and log; raises `TopicDiffers` when they differ."""
+    with open_mender(settings) as mender:
+        report = _compared(mender)
+    if arguments.json:
+        print(msgspec.json.format(msgspec.json.encode(report)).decode())
+    else:
+        _show(report)
+    if not report.same:
+        raise TopicDiffers(f"the topic differs from the log: {_advice(report)}")
+
+
+def heal(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Append what is missing, or make the topic anew; raises `TopicDiffers` if more is wrong."""
+    with open_mender(settings) as mender:
+        if arguments.recreate:
+            _confirm(
+                arguments.yes,
+                f"This deletes the topic {EVENTS_TOPIC} and fills it again with the"
+                f" {mender.head():,} events of the log. Its readers must start again from the"
+                " beginning.",
+            )
+            with _counted("filling the topic") as counted:
+                mender.recreate(counted.reach)
+            print(f"The topic is made anew and holds the log up to position {mender.head():,}.")
+        else:
+            _append(mender)
+
+
+def new_epoch(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Give the log a new id and make the topic anew."""
+    with open_mender(settings) as mender:
+        _confirm(
+            arguments.yes,
+            f"This gives the log a new id and deletes the topic {EVENTS_TOPIC} with all that it"
+            f" holds, also events that Postgres no longer has. The topic is then filled with the"
+            f" {mender.head():,} events of the log. Its readers must start again from the"
+            " beginning: see docs/restored-backup.md.",
+        )
+        with _counted("filling the topic") as counted:
+            mender.new_epoch(counted.reach)
+        print(f"A new epoch has begun: ce_source is {mender.source()}.")
+
+
+def _append(mender: Mender) -> None:
+    report = _compared(mender)
+    if report.count("unknown"):
+        _show(report)
+        raise AnotherPast(f"nothing was appended: {_advice(report)}")
+    if missing := missing_from(report.partitions):
+        with _counted("appending") as counted:
+            mender.heal(missing, counted.reach)
+        print(f"{report.count('missing'):,} events were missing and have been appended.")
+    else:
+        print("No event is missing at a partition's end.")
+    rest = [each for each in report.differences if each.kind != "missing"]
+    if rest:
+        _list(Console(), rest, sum(report.count(kind) for kind in KINDS[1:]))
+        raise TopicDiffers(
+            "the rest cannot be mended in place: `atelier relay heal --recreate` fills a new topic"
+        )
+
+
+def _compared(mender: Mender) -> Report:
+    with _counted("reading the topic") as counted:
+        return mender.check(counted.reach)
+
+
+def _counted(text: str) -> Bar:
+    return Bar(text, 0, "records")
+
+
+def _confirm(yes: bool, what: str) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise NotConfirmed(f"{what}\nSay so with --yes.")
+    Console().print(what, highlight=False)
+    if input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise NotConfirmed("nothing was done")
+
+
+def _show(report: Report) -> None:
+    console = Console()
+    console.print(f"{EVENTS_TOPIC} against the log {report.log_id}", highlight=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("partition", "records", "first", "last", *KINDS):
+        table.add_column(column, justify="right")
+    for each in report.partitions:
+        numbers = [getattr(each, name) for name in ("records", "first", "last", *KINDS)]
+        shown = [f"{number:,}" if number else "·" for number in numbers]
+        table.add_row(str(each.partition), *shown)
+    console.print(table)
+    for line in _summary(report):
+        console.print(line, highlight=False)
+    _list(console, report.differences, sum(report.count(kind) for kind in KINDS))
+
+
+def _summary(report: Report) -> Iterator[str]:
+    if report.same:
+        yield f"They hold the same up to position {report.relayed:,}."
+    for kind in KINDS:
+        if report.count(kind):
+            yield f"{report.count(kind):,} {WORDS[kind]}"
+    if report.waiting:
+        yield f"{report.waiting:,} newer events wait for the relay."
+    if report.cut:
+        yield f"{report.cut:,} of the oldest events have been deleted by retention."
+    if report.others:
+        yield f"{report.others:,} records are not from this log."
+
+
+def _list(console: Console, differences: list[Difference], count: int) -> None:
+    for each in differences[:SHOWN_MOST]:
+        offset = "" if each.offset is None else f" offset {each.offset}"
+        console.print(
+            f"  {each.kind}: partition {each.partition}{offset} position {each.position}"
+            f" event {each.event_id}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if count > SHOWN_MOST:
+        console.print(f"  … and {count - SHOWN_MOST:,} more: see `atelier relay check --json`")
+
+
+def _advice(report: Report) -> str:
+    if report.count("unknown"):
+        return (
+            "it holds events that the log does not have. Was Postgres restored from an older"
+            " backup? Then see docs/restored-backup.md"
+        )
+    if any(report.count(kind) for kind in KINDS[1:]):
+        return "`atelier relay heal --recreate` makes the topic anew and fills it"
+    return "`atelier relay heal` appends what is missing"

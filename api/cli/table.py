@@ -1,0 +1,313 @@
+"""Every command of the command line, by the words that call it."""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+
+class Option(NamedTuple):
+    """One more argument of a command: its names, and the rest as argparse takes it."""
+
+    names: tuple[str, ...]
+    rest: Mapping[str, Any]
+
+
+def option(*names: str, **rest: Any) -> Option:
+    """An option, written as for `argparse.ArgumentParser.add_argument`."""
+    return Option(names, rest)
+
+
+class Command(NamedTuple):
+    """A command and its help; ``entry`` is imported only when the command is run.
+
+    ``reads`` are the settings that it reads; one that ends in _ stands for all that begin so. An
+    entry is called with the settings, and with the parsed arguments when it takes ``options``.
+    """
+
+    entry: str
+    summary: str
+    about: str
+    example: str
+    reads: tuple[str, ...]
+    options: tuple[Option, ...] = ()
+
+    def reads_setting(self, name: str) -> bool:
+        """Whether it reads the setting of that name."""
+        return any(
+            name == each or (each[-1] == "_" and name.startswith(each)) for each in self.reads
+        )
+
+
+STORES: Final = ("ATELIER_POSTGRES_URL", "ATELIER_MASTER_KEY", "ATELIER_HASH_KEY")
+
+EVENT_FILTERS: Final = (
+    option(
+        "--type",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only events of this type, such as render.completed.v1, render.completed or"
+        " 'render.*'; may be given several times",
+    ),
+    option("--aggregate", metavar="ID", help="only events of this aggregate"),
+    option("--user", metavar="USER", help="only events of this account: id, number or email"),
+    option("--decrypt", action="store_true", help="open what is personal (ATELIER_MASTER_KEY)"),
+)
+FROM: Final = option(
+    "--from",
+    dest="first",
+    metavar="PLACE",
+    help="start at a position (1200), a time (2026-11-22, 2026-11-22T10:30:00; in UTC unless it"
+    " ends in an offset) or so long ago (90s, 15m, 2h, 3d)",
+)
+TO: Final = option(
+    "--to", dest="last", metavar="PLACE", help="end with a position, or before a time"
+)
+EVENT_LINES: Final = (
+    option("--json", action="store_true", help="one JSON object a line"),
+    option(
+        "--kafka",
+        action="store_true",
+        help="read the topic instead of Postgres, in no consumer group; numbers are offsets then",
+    ),
+    option("--partition", type=int, metavar="N", help="with --kafka: only this partition"),
+)
+
+COMMANDS: Final[dict[str, Command]] = {
+    "up": Command(
+        "infra.process.supervisor:run",
+        "run all of Atelier on this machine",
+        "Starts PostgreSQL, a Kafka broker and an S3 server, unless their addresses are set, and\n"
+        "then all of Atelier's processes. It restarts what ends, and Ctrl-C stops everything.\n"
+        "Data, secrets and logs are kept in ATELIER_DATA.",
+        "ATELIER_PORT=8080 atelier up",
+        ("ATELIER_", "ANNY_"),
+    ),
+    "api": Command(
+        "api.server:run",
+        "serve the REST API",
+        "Serves the REST API; its description is at /schema/openapi.json. It also starts while\n"
+        "Postgres, Kafka or S3 are away: /health/ready says what is missing.",
+        "ATELIER_PORT=8080 atelier api",
+        (
+            *("ATELIER_HOST", "ATELIER_PORT", *STORES, "ATELIER_KAFKA_", "ATELIER_S3_"),
+            *(
+                "ATELIER_MEDIA_",
+                "ATELIER_JWT_",
+                "ATELIER_LOGIN",
+                "ATELIER_LOGIN_LIMIT",
+                "ATELIER_CATALOG_",
+            ),
+            *("ATELIER_REGISTER_LIMIT", "ATELIER_UPLOAD_LIMIT", "ATELIER_TRUSTED_PROXIES"),
+            *("ATELIER_SMTP_", "ATELIER_MAIL_FROM"),
+            *("ATELIER_TASK_LIMIT", "ATELIER_CORS_ORIGINS"),
+            *("ATELIER_METRICS_", "ATELIER_LOG"),
+        ),
+    ),
+    "relay": Command(
+        "infra.relay.main:run",
+        "copy the event log from Postgres to Kafka",
+        "Copies every event to the topic atelier.events, none lost and none twice, and wakes the\n"
+        "render consumers. One relay works at a time; any number may stand by.",
+        "atelier relay",
+        ("ATELIER_POSTGRES_URL", "ATELIER_KAFKA_", "ATELIER_METRICS_", "ATELIER_LOG"),
+    ),
+    "relay check": Command(
+        "api.cli.relay:check",
+        "compare the topic with the log",
+        "Reads the whole topic atelier.events, while a relay may be at work, and compares it with\n"
+        "the log: events that are missing at a partition's end, holes before that, records that\n"
+        "came twice, stand in the wrong place, or are not in the log. What retention has deleted\n"
+        "is not missing. The exit code is 1 when they differ.",
+        "atelier relay check --json | jq .differences",
+        ("ATELIER_POSTGRES_URL", "ATELIER_KAFKA_", "ATELIER_LOG"),
+        (option("--json", action="store_true", help="print the whole report as JSON"),),
+    ),
+    "relay heal": Command(
+        "api.cli.relay:heal",
+        "mend the topic",
+        "Appends to atelier.events what is missing at a partition's end, and lists what cannot be\n"
+        "mended in place: holes, records that came twice or stand in the wrong place. With\n"
+        "--recreate it deletes the topic, makes it anew and fills it again; readers then start\n"
+        "again from the beginning. A relay that is at work stands by for the while.",
+        "atelier relay heal",
+        ("ATELIER_POSTGRES_URL", "ATELIER_KAFKA_", "ATELIER_LOG"),
+        (
+            option("--recreate", action="store_true", help="delete the topic and fill it anew"),
+            option("--yes", action="store_true", help="do not ask before deleting the topic"),
+        ),
+    ),
+    "relay new-epoch": Command(
+        "api.cli.relay:new_epoch",
+        "begin a new epoch after a restore",
+        "For a Postgres that was restored from an older backup than what Kafka holds: gives the\n"
+        "log a new id, deletes the topic atelier.events, makes it anew and fills it from the log.\n"
+        "Its records carry the new id as ce_source. See docs/restored-backup.md.",
+        "atelier relay new-epoch",
+        ("ATELIER_POSTGRES_URL", "ATELIER_KAFKA_", "ATELIER_LOG"),
+        (option("--yes", action="store_true", help="do not ask before deleting the topic"),),
+    ),
+    "projector": Command(
+        "projections.main:run",
+        "keep what the API shows up to date",
+        "Follows the event log and keeps the read models: accounts, tasks, queue, gallery. One\n"
+        "projector works at a time; any number may stand by.",
+        "atelier projector",
+        (*STORES, "ATELIER_METRICS_", "ATELIER_LOG"),
+    ),
+    "render-consumer": Command(
+        "render_consumers.main:run",
+        "make the pictures",
+        "Takes tasks from the queue, renders them with torch and stores the pictures. Run one on\n"
+        "each GPU; without a GPU it renders on the CPU.",
+        "CUDA_VISIBLE_DEVICES=1 atelier render-consumer",
+        (
+            *(*STORES, "ATELIER_KAFKA_", "ATELIER_S3_", "ATELIER_LEASE_SECONDS"),
+            *("ATELIER_METRICS_", "ATELIER_LOG", "ANNY_CACHE_DIR"),
+        ),
+    ),
+    "migrate": Command(
+        "projections.main:migrate",
+        "bring the database up to date",
+        "Makes or alters the tables that this version needs, and does nothing when they are\n"
+        "there. Run it once before the other processes start.",
+        "ATELIER_POSTGRES_URL=postgresql://user:password@host/atelier atelier migrate",
+        ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
+    ),
+    "events tail": Command(
+        "api.cli.events:tail",
+        "follow the events as they happen",
+        "Prints the newest events and then each new one at once, until Ctrl-C.",
+        "atelier events tail --type 'render.*' --json | jq .state",
+        (*STORES, "ATELIER_KAFKA_"),
+        (
+            FROM,
+            option(
+                *("-n", "--last"),
+                dest="newest",
+                type=int,
+                default=10,
+                metavar="N",
+                help="start with the newest N positions of the log (default: 10)",
+            ),
+            *EVENT_FILTERS,
+            *EVENT_LINES,
+        ),
+    ),
+    "events replay": Command(
+        "api.cli.events:replay",
+        "print the events of a span",
+        "Prints the events from one place of the log to another, in their order; from Kafka each\n"
+        "aggregate's in order. Personal members stay sealed.",
+        "atelier events replay --from 2026-11-01 --to 2026-12-01 --type render.completed --json",
+        (*STORES, "ATELIER_KAFKA_"),
+        (FROM, TO, *EVENT_FILTERS, *EVENT_LINES),
+    ),
+    "events show": Command(
+        "api.cli.events:show_aggregate",
+        "show an aggregate as it is, or as it was",
+        "Shows the state of an account, a render or a garment, and the events that led to it.",
+        "atelier events show 8f14e45f-ceea-467f-a3c1-d7e4f5b6a789 --at 2026-11-22T10:30:00",
+        STORES,
+        (
+            option("id", metavar="AGGREGATE", help="its id, as `atelier events tail` shows it"),
+            option("--at", metavar="PLACE", help="as it was at a position, a time, or so long ago"),
+            option("--json", action="store_true", help="one JSON object"),
+            EVENT_FILTERS[-1],
+        ),
+    ),
+    "events export": Command(
+        "api.cli.events:export",
+        "write events to Parquet, CSV or JSON lines",
+        "Writes the events into a folder of files, each of 100,000 positions, with a manifest.\n"
+        "Run again it goes on where it was stopped, and adds what has happened since.\n"
+        "Personal members stay sealed.",
+        "atelier events export events/ --from 2026-01-01 --type 'render.*' --typed",
+        STORES,
+        (
+            option("folder", metavar="FOLDER", help="where the files go"),
+            option(
+                "--format",
+                choices=("parquet", "csv", "jsonl"),
+                default="parquet",
+                help="(default: parquet)",
+            ),
+            option(
+                "--typed",
+                action="store_true",
+                help="a Parquet table for each event type, with a column for each member",
+            ),
+            FROM,
+            TO,
+            *EVENT_FILTERS,
+        ),
+    ),
+    "events catalog": Command(
+        "infra.analysis.catalogue:run",
+        "describe every event: AsyncAPI, JSON Schema",
+        "Prints the AsyncAPI 3 document of the topic atelier.events, made from this build's code.",
+        "atelier events catalog > atelier-events.json",
+        ("ATELIER_DATA",),
+        (
+            option("--names", action="store_true", help="the events' names instead, one a line"),
+            option(
+                "--schemas",
+                metavar="FOLDER",
+                help="write the JSON Schema of each event into a folder instead",
+            ),
+        ),
+    ),
+    "media check": Command(
+        "api.cli.media:run",
+        "compare the media store with the log",
+        "Reads the log and lists the media store: files that an event names and that are missing\n"
+        "or of another size, and files that no event names, such as those of an upload whose\n"
+        "event could not be stored. The exit code is 1 when they differ.",
+        "atelier media check --json | jq .missing",
+        (*STORES, "ATELIER_S3_", "ATELIER_LOG"),
+        (
+            option(
+                "--delete-orphans",
+                action="store_true",
+                help="delete the files that no event names, if they are older than an hour",
+            ),
+            option("--json", action="store_true", help="print the whole report as JSON"),
+        ),
+    ),
+    "demo": Command(
+        "api.cli.demo:run",
+        "order a picture and watch it being made",
+        "Registers a made-up person, asks for a picture and shows the task until the picture is\n"
+        "there. It uses the Atelier that answers at ATELIER_PORT, or starts one for the while.",
+        "atelier demo",
+        ("ATELIER_DATA", "ATELIER_HOST", "ATELIER_PORT"),
+    ),
+    "status": Command(
+        "api.cli.status:run",
+        "tell how the whole system does",
+        "Shows the log, who follows it and how far behind, the queue, the processes and the\n"
+        "servers, each with a verdict: ok, behind or away. The exit code is 1 unless all is ok.",
+        "atelier status",
+        ("ATELIER_POSTGRES_URL", "ATELIER_KAFKA_", "ATELIER_S3_", "ATELIER_LOG"),
+        (option("--json", action="store_true", help="as JSON, for programs"),),
+    ),
+    "accounts erase": Command(
+        "api.cli.erase:run",
+        "forget a person for good",
+        "Erases an account, named by its id or email address: deletes its key, so that nothing\n"
+        "personal of it can be read any more, its files and its rows. The address can then be\n"
+        "registered anew. It asks first; it cannot be undone.",
+        "atelier accounts erase ada@example.com",
+        (*STORES, "ATELIER_LOG"),
+        (
+            option("account", metavar="EMAIL_OR_ID", help="whom to erase"),
+            option("--yes", action="store_true", help="do not ask"),
+        ),
+    ),
+}
+
+# Words that other commands begin with and that are none by themselves.
+GROUPS: Final[dict[str, str]] = {
+    "accounts": "look after people's accounts",
+    "events": "follow, replay, show, export and describe the events",
+    "media": "look after pictures and videos",
+}

@@ -1,0 +1,4 @@
+"""What every request passes: auth, errors, strict bodies, limits, idempotency.
+
+No resource of its own.
+"""

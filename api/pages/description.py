@@ -1,0 +1,162 @@
+"""The API's description: what it tells beside the types, with examples of everything."""
+
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+from inspect import cleandoc
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import (
+    Components,
+    Example,
+    OpenAPIHeader,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Reference,
+    RequestBody,
+    Schema,
+    SecurityScheme,
+    Tag,
+)
+
+from api.edge import auth
+from api.pages import docs
+from api.pages.examples import OPERATIONS
+
+ABOUT: Final = """Atelier renders made-to-measure avatars in catalogue clothes: pictures and videos.
+
+Register, log in, and send the token with every request as `Authorization: Bearer <token>`. A
+picture or a video is a task: `/generate` and its siblings answer at once with its id,
+`/generate/{task_id}` tells its status and its place in the queue, `/get_gallery` lists what is
+finished. Links to files expire; ask again for fresh ones.
+
+Bodies are JSON, members that are not described are refused. Every refusal has the same form, with
+everything that is wrong at once. 429 and 503 say in `Retry-After` when to try again. What you have
+written you read back at once: an answer never lags behind your own last command."""
+
+TAGS: Final = {
+    "Account": "Opening an account, logging in, and what people tell about themselves",
+    "User Detail": "How people look",
+    "Generate": "Tasks that make pictures and videos",
+    "Gallery": "Finished pictures and videos",
+    "Task": "All tasks of an account",
+    "Clothes": "The catalogue of garments",
+    "Health": "For whoever runs the server",
+}
+UNTOLD: Final = HTTPStatus.OK.description  # what Litestar writes where nothing is told
+FORM: Final = "multipart/form-data"
+NUMBER: Final = Schema(type=OpenAPIType.INTEGER)
+RETRY: Final = {
+    "Retry-After": OpenAPIHeader(description="Seconds until it is worth a try", schema=NUMBER)
+}
+COUNTED: Final = {  # where `too_many_requests` may be answered
+    "RateLimit-Limit": OpenAPIHeader(description="Requests in a span of time", schema=NUMBER),
+    "RateLimit-Remaining": OpenAPIHeader(description="How many are left of them", schema=NUMBER),
+    "RateLimit-Reset": OpenAPIHeader(description="Seconds until the next span", schema=NUMBER),
+}
+
+
+def config() -> OpenAPIConfig:
+    """How the description is served; `complete` adds to it."""
+    token = SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")
+    return OpenAPIConfig(
+        title="Atelier",
+        version="1",
+        path="/schema",
+        use_handler_docstrings=True,
+        description=ABOUT,
+        tags=[Tag(name=name, description=about) for name, about in TAGS.items()],
+        render_plugins=[JsonRenderPlugin(), docs.PageRenderPlugin()],
+        components=Components(security_schemes={auth.SCHEME: token}),
+        operation_id_creator=lambda handler, *_: handler.handler_name,
+    )
+
+
+def complete(app: Litestar, handlers: Sequence[HTTPRouteHandler]) -> None:
+    """Add the examples, what the structs say of themselves, and that nothing else is taken."""
+    document = app.openapi_schema
+    assert document.components is not None
+    sent = msgspec.json.schema_components(_sent(handlers))[1]
+    about = sent | msgspec.json.schema_components(_answered(handlers))[1]
+    for name, schema in document.components.schemas.items():
+        schema.description = _text(about[name]["description"])
+        schema.default = None  # a struct's own default stands in what holds it
+        if name in sent:
+            schema.additional_properties = False
+    for path, item in (document.paths or {}).items():
+        for method in ("get", "post", "delete"):
+            operation: Operation | None = getattr(item, method)
+            if operation is not None:
+                _show(operation, f"{method.upper()} {path}", document.components.schemas)
+
+
+def _show(operation: Operation, endpoint: str, schemas: dict[str, Schema]) -> None:
+    shown = OPERATIONS[endpoint]
+    operation.summary = (operation.description or "").partition("\n")[0].removesuffix(".")
+    if isinstance(operation.request_body, RequestBody):
+        in_form = {name: {name: value} for name, value in shown.request.items()}
+        for kind, media in operation.request_body.content.items():
+            media.examples = _examples(in_form if kind == FORM else shown.request)
+    responses = operation.responses or {}
+    counted = "too_many_requests" in _told(responses.get("429"))
+    for status, response in responses.items():
+        assert isinstance(response, OpenAPIResponse)
+        for media in (response.content or {}).values():
+            media.examples = {
+                str(each.summary): each for each in (media.examples or {}).values()
+            } or _examples(shown.answer if status == "200" else shown.refusal)
+            if response.description == UNTOLD and isinstance(media.schema, Reference):
+                response.description = schemas[media.schema.value].description or ""
+        response.headers = (response.headers or {}) | _headers(status, counted=counted)
+
+
+def _told(response: OpenAPIResponse | Reference | None) -> str:
+    return (response and response.description) or ""
+
+
+def _headers(status: str, *, counted: bool) -> dict[str, OpenAPIHeader | Reference]:
+    if status in ("429", "503"):
+        return {**RETRY}
+    return {**COUNTED} if status == "200" and counted else {}
+
+
+def _examples(values: dict[str, Any]) -> dict[str, Example | Reference]:
+    return {
+        name.replace(" ", "_"): Example(summary=name, value=_with_nulls(value))
+        for name, value in values.items()
+    }
+
+
+def _with_nulls(value: Any) -> msgspec.Raw:
+    """The example as JSON: of anything else Litestar would leave out each member that is null."""
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def _sent(handlers: Sequence[HTTPRouteHandler]) -> list[Any]:
+    bodies = [handler.parsed_data_field for handler in handlers]
+    return [body.annotation for body in bodies if body is not None]
+
+
+def _answered(handlers: Sequence[HTTPRouteHandler]) -> list[Any]:
+    return [kind for handler in handlers for kind in _answers(handler) if _is_struct(kind)]
+
+
+def _answers(handler: HTTPRouteHandler) -> Iterator[Any]:
+    answer = handler.parsed_return_field
+    yield answer.annotation
+    yield from (inner.annotation for inner in answer.inner_types)
+    yield from (spec.data_container for spec in (handler.responses or {}).values())
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _text(docstring: str) -> str:
+    """A docstring as Markdown."""
+    return cleandoc(docstring).replace("``", "`")

@@ -1,0 +1,190 @@
+"""The columns of the catalogue's spreadsheet, and what may stand in them."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from api.edge.errors import Invalid, Violation
+from domain.garment import GarmentDetails, garment_id
+from domain.picture import LONGEST_GARMENT_NAME
+from infra.spreadsheet import Cell, Row, column_letter
+
+LONGEST_LABEL: Final = 64  # characters
+LONGEST_URL: Final = 2048
+MOST_IN_A_LIST: Final = 100
+MOST_VIOLATIONS: Final = 10_000  # a file with more is no catalogue
+RENDER_MODES: Final = {"2d_kling": "2D_Kling", "3d": "3D"}
+HEX: Final = re.compile(r"#?([0-9A-Fa-f]{6}|[0-9A-Fa-f]{8})")
+
+
+class Column(NamedTuple):
+    """A column by its name; `read` raises ValueError with how the sentence "… must be" ends."""
+
+    name: str
+    attribute: str
+    read: Callable[[str], Any]
+
+
+class Header(NamedTuple):
+    """Where the columns are."""
+
+    row: int
+    places: dict[str, int]  # from 0, by the columns' names
+
+
+def read_garments(rows: Sequence[Row]) -> list[GarmentDetails]:
+    """The garments of the sheet. Raises `Invalid` with every bad cell, by row and column."""
+    if not rows:
+        raise Invalid("the sheet is empty")
+    header = _header(rows[0])
+    violations: list[Violation] = []
+    garments = [_garment(row, header, violations) for row in rows[1:]]
+    if not garments:
+        violations.append(_violation(header.row + 1, None, "must hold the first garment"))
+    violations += _contradictions(rows[1:], garments, header)
+    if violations:
+        number = len(violations)
+        raise Invalid(
+            f"nothing is stored: {number} cells are not as they must be, the first in"
+            f" {violations[0].field}",
+            violations[:MOST_VIOLATIONS],
+        )
+    return [garment for garment in garments if garment is not None]
+
+
+def _header(row: Row) -> Header:
+    names = [_same(cell.text) for cell in row.cells]
+    violations = []
+    for column in COLUMNS:
+        times = names.count(_same(column.name))
+        if times != 1:
+            what = "more than one column" if times else "no column"
+            violations.append(_violation(row.number, None, f"has {what} {column.name}"))
+    if violations:
+        wanted = ", ".join(column.name for column in COLUMNS)
+        raise Invalid(f"the sheet must begin with a row that names {wanted}", violations)
+    return Header(row.number, {each.name: names.index(_same(each.name)) for each in COLUMNS})
+
+
+def _same(name: str) -> str:
+    return re.sub(r"[\s_]+", " ", name).strip().casefold()
+
+
+def _garment(row: Row, header: Header, violations: list[Violation]) -> GarmentDetails | None:
+    before = len(violations)
+    values: dict[str, Any] = {}
+    for column in COLUMNS:
+        place = header.places[column.name]
+        cell = row.cells[place] if place < len(row.cells) else Cell("")
+        try:
+            values[column.attribute] = _value(column, cell)
+        except ValueError as error:
+            violations.append(_violation(row.number, (place, column.name), f"must be {error}"))
+    if len(violations) > before:
+        return None
+    if len(values["colors"]) != len(values["colors_hex"]):
+        place = header.places["Colors Hex"]
+        count = f"must be as many as Colors has ({len(values['colors'])})"
+        violations.append(_violation(row.number, (place, "Colors Hex"), count))
+        return None
+    return GarmentDetails(**values)
+
+
+def _value(column: Column, cell: Cell) -> Any:
+    if cell.problem:
+        raise ValueError(cell.problem)
+    text = cell.text.strip()
+    if not text:
+        raise ValueError("filled in")
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
+        raise ValueError("text without control characters")
+    return column.read(text)
+
+
+def _contradictions(
+    rows: Sequence[Row], garments: Sequence[GarmentDetails | None], header: Header
+) -> list[Violation]:
+    """A garment may stand in two rows only if both say the same."""
+    first: dict[Any, tuple[int, GarmentDetails]] = {}
+    violations = []
+    for row, garment in zip(rows, garments, strict=True):
+        if garment is None:
+            continue
+        number, other = first.setdefault(
+            garment_id(garment.brand, garment.name), (row.number, garment)
+        )
+        if other != garment:
+            told = f"must not be the garment of row {number} again, with something else in its row"
+            place = header.places["Name"]
+            violations.append(_violation(row.number, (place, "Name"), told))
+    return violations
+
+
+def _violation(row: int, column: tuple[int, str] | None, message: str) -> Violation:
+    field = f"row {row}"
+    if column:
+        place, name = column
+        field += f", column {column_letter(place)} ({name})"
+    return Violation(field=field, message=message)
+
+
+def _url(text: str) -> str:
+    told = f"an address that starts with http:// or https://, of at most {LONGEST_URL} characters"
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise ValueError(told) from error
+    blank = any(char.isspace() for char in text)
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.netloc
+        or blank
+        or len(text) > LONGEST_URL
+    ):
+        raise ValueError(told)
+    return text
+
+
+def _label(most: int) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if len(text) > most:
+            raise ValueError(f"text of at most {most} characters")
+        return text
+
+    return read
+
+
+def _render_mode(text: str) -> str:
+    if text.casefold() not in RENDER_MODES:
+        raise ValueError("one of " + ", ".join(RENDER_MODES.values()))
+    return RENDER_MODES[text.casefold()]
+
+
+def _hex(text: str) -> str:
+    if not HEX.fullmatch(text):
+        raise ValueError("hex codes such as #FF0000, with commas between them")
+    return text
+
+
+def _list_of(read: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
+    def read_all(text: str) -> tuple[str, ...]:
+        items = tuple(read(item.strip()) for item in text.split(",") if item.strip())
+        if not 1 <= len(items) <= MOST_IN_A_LIST:
+            raise ValueError(f"1 to {MOST_IN_A_LIST} items with commas between them")
+        return items
+
+    return read_all
+
+
+COLUMNS: Final = (
+    Column("URL", "url", _url),
+    Column("Brand", "brand", _label(LONGEST_GARMENT_NAME)),
+    Column("Gender", "gender", _label(LONGEST_LABEL)),
+    Column("Name", "name", _label(LONGEST_GARMENT_NAME)),
+    Column("Render Mode", "render_mode", _render_mode),
+    Column("Colors", "colors", _list_of(_label(LONGEST_LABEL))),
+    Column("Colors Hex", "colors_hex", _list_of(_hex)),
+    Column("Sizes", "sizes", _list_of(_label(LONGEST_LABEL))),
+)

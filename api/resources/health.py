@@ -1,0 +1,75 @@
+"""Whether the server lives, and whether it can serve."""
+
+import asyncio
+from typing import Final, Literal
+
+import msgspec
+from litestar import Response, get
+from litestar.openapi import ResponseSpec
+
+from api.services import Provided, Services
+from domain.errors import Unavailable
+from infra.kafka.clients import reachable
+
+ANSWER_S: Final = 2.0
+
+Part = Literal["ok", "degraded", "down", "not migrated"]
+
+
+class Live(msgspec.Struct, frozen=True, kw_only=True):
+    """The process answers."""
+
+    status: Literal["live"] = "live"
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether requests can be served, and how each server is.
+
+    Without Kafka or the media store requests are still taken; tasks wait until they are back.
+    """
+
+    status: Literal["ready", "not ready"]
+    postgres: Part
+    kafka: Part
+    media: Part
+
+
+@get("/health/live", tags=["Health"])
+async def live() -> Live:
+    """Answer as long as the process lives."""
+    return Live()
+
+
+@get(
+    "/health/ready",
+    tags=["Health"],
+    responses={
+        503: ResponseSpec(Ready, description="Requests cannot be served", generate_examples=False)
+    },
+)
+async def ready(services: Provided) -> Response[Ready]:
+    """Answer 200 when requests can be served, else 503."""
+    postgres, kafka_answers, media_answers = await asyncio.gather(
+        _postgres(services),
+        asyncio.to_thread(reachable, services.settings, ANSWER_S),
+        asyncio.to_thread(services.media.reachable, ANSWER_S),
+    )
+    usable = postgres == "ok"
+    state = Ready(
+        status="ready" if usable else "not ready",
+        postgres=postgres,
+        kafka="ok" if kafka_answers else "degraded",
+        media="ok" if media_answers else "degraded",
+    )
+    return Response(state, status_code=200 if usable else 503)
+
+
+async def _postgres(services: Services) -> Part:
+    try:
+        migrated = await services.in_time(services.reader.migrated(), ANSWER_S)
+    except Unavailable:
+        return "down"
+    return "ok" if migrated else "not migrated"
+
+
+OPEN: Final = [live, ready]

@@ -1,0 +1,1 @@
+"""Who may come in: tokens, login codes, rate limits, mail, secrets. Not what they may do then."""

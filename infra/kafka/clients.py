@@ -1,0 +1,144 @@
+"""Clients of Kafka: how they are set up, whether a broker answers, and calls that end in time."""
+
+import concurrent.futures
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaTimeoutError
+from kafka.net.compat import KafkaNetClient
+
+from infra.settings import Settings
+
+BOOTSTRAP_TIMEOUT_MS: Final = 5_000
+REQUEST_TIMEOUT_MS: Final = 5_000
+RECONNECT_MOST_MS: Final = 500  # 30 s by default: far longer than a broker needs to come back
+FETCH_WAIT_MS: Final = 10  # the default of 500 adds up to 200 ms to a lone record
+STOPPING_S: Final = 2.0  # how much longer a call may block once we are told to stop
+
+# ApiVersions, version 0, by a client named "atelier": brokers answer it before any login.
+API_VERSIONS: Final = struct.pack(">ihhih7s", 17, 18, 0, 1, 7, b"atelier")
+
+T = TypeVar("T")
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """What every client of kafka-python needs: where the brokers are and how to log in."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap.split(","),
+        "security_protocol": settings.kafka_security_protocol,
+        "kafka_client": _client_that_makes_no_topics,
+        "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "reconnect_backoff_max_ms": RECONNECT_MOST_MS,
+    }
+    if settings.kafka_ca_file:
+        options["ssl_cafile"] = settings.kafka_ca_file
+    if settings.kafka_security_protocol.startswith("SASL_"):
+        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        options["sasl_plain_username"] = settings.kafka_sasl_username
+        options["sasl_plain_password"] = settings.kafka_sasl_password
+    return options
+
+
+def make_admin(settings: Settings) -> KafkaAdminClient:
+    """An admin client; ask `reachable` first, for each one that fails to connect leaks a thread."""
+    return KafkaAdminClient(**client_options(settings))
+
+
+def make_consumer(settings: Settings, **options: Any) -> KafkaConsumer:
+    """A consumer that sees committed records only; ask `reachable` first, as for `make_admin`."""
+    usual = {
+        "isolation_level": "read_committed",
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "fetch_max_wait_ms": FETCH_WAIT_MS,
+    }
+    return KafkaConsumer(**client_options(settings), **usual | options)
+
+
+def discard(producer: KafkaProducer) -> None:
+    """End a producer without sending what it still holds, and wait until it has ended.
+
+    Its `close` does not do: it flushes first, which raises while the broker is away and then leaves
+    the sending thread alive, so old records could arrive in a topic that has been made anew.
+    Raises `KafkaTimeoutError` when the thread does not end.
+    """
+    producer._sender.force_close()
+    producer._sender.join(2 * REQUEST_TIMEOUT_MS / 1000)
+    if producer._sender.is_alive():
+        raise KafkaTimeoutError("the producer's thread does not end")
+    producer.close(timeout=0)
+
+
+def _client_that_makes_no_topics(**options: Any) -> KafkaNetClient:
+    # kafka-python 3.0.12 drops `allow_auto_create_topics` on its way to the metadata requests, so
+    # every client would make topics with the broker's default number of partitions.
+    client = KafkaNetClient(**options)
+    client.cluster.config["allow_auto_create_topics"] = False
+    return client
+
+
+def within(seconds: float, call: Callable[[], T], stop: threading.Event | None = None) -> T:
+    """Run a call that may block for ever, for example one that commits a transaction.
+
+    Raises `KafkaTimeoutError` after so many seconds, or two seconds after `stop` is set.
+    """
+    outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
+    threading.Thread(target=_settle, args=(outcome, call), daemon=True).start()
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        concurrent.futures.wait([outcome], timeout=min(0.1, seconds))
+        if outcome.done():
+            return outcome.result()
+        if stop is not None and stop.is_set():
+            deadline = min(deadline, time.monotonic() + STOPPING_S)
+    raise KafkaTimeoutError(f"no answer within {seconds} s")
+
+
+def _settle(outcome: concurrent.futures.Future[T], call: Callable[[], T]) -> None:
+    try:
+        outcome.set_result(call())
+    except BaseException as error:
+        outcome.set_exception(error)
+
+
+# Is it there?
+
+
+def reachable(settings: Settings, timeout: float) -> bool:
+    """Whether a broker answers within `timeout` seconds, without making a client."""
+    try:
+        return within(timeout, lambda: _any_answers(settings, timeout))
+    except KafkaTimeoutError:
+        return False
+
+
+def _any_answers(settings: Settings, timeout: float) -> bool:
+    addresses = settings.kafka_bootstrap.split(",")
+    return any(_answers(settings, each, timeout / len(addresses)) for each in addresses)
+
+
+def _answers(settings: Settings, address: str, timeout: float) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with (
+            socket.create_connection((host.strip("[]"), int(port)), timeout) as plain,
+            _secured(settings, plain, host) as connection,
+        ):
+            connection.sendall(API_VERSIONS)
+            return bool(connection.recv(4))
+    except OSError:
+        return False
+
+
+def _secured(settings: Settings, plain: socket.socket, host: str) -> socket.socket:
+    if not settings.kafka_security_protocol.endswith("SSL"):
+        return plain
+    context = ssl.create_default_context(cafile=settings.kafka_ca_file or None)
+    return context.wrap_socket(plain, server_hostname=host.strip("[]"))

@@ -1,0 +1,191 @@
+"""The event store: domain events in, domain events out."""
+
+import contextlib
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from psycopg import sql
+
+from domain.catalogue import CATALOGUE
+from domain.errors import EmailTaken, TooManyTasks, VersionConflict
+from domain.events import NewEvent, Recorded
+from domain.reservations import EMAIL, Guard, guards
+from infra.log.keys import KeyRing, email_key
+from infra.log.recorder import (
+    ROWS,
+    EventMapper,
+    LogRecorder,
+    OverLimit,
+    Reserved,
+    StoredEnvelope,
+    StoredRecord,
+    VersionTaken,
+    unknown,
+)
+from infra.postgres import Pool, answered, open_pool
+
+
+class Passage(NamedTuple):
+    """Events of a part of the log, and the position up to which it was read."""
+
+    events: list[Recorded]
+    position: int
+
+
+class EventLog:
+    """The log as it is stored, for readers that pass events on undecoded."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._recorder = LogRecorder(pool)
+
+    def read_stored(self, after: int, limit: int) -> list[StoredRecord]:
+        """Up to `limit` rows after a position, in order."""
+        return list(self._recorder.select_notifications(after, limit, inclusive_of_start=False))
+
+    def read_where(self, condition: sql.Composable, limit: int) -> list[StoredRecord]:
+        """The first rows, in order, for which a condition on the log's columns holds."""
+        order = sql.SQL("WHERE {} ORDER BY position LIMIT {}").format(condition, limit)
+        return self._recorder.select_rows(sql.SQL(ROWS) + order)
+
+    def head(self) -> tuple[UUID, int]:
+        """The log's id and its newest position (0 when empty)."""
+        return self._recorder.head()
+
+
+class EventStore:
+    """Loads and appends domain events; what they reserve is checked in the same transaction."""
+
+    def __init__(self, pool: Pool, keys: KeyRing, email_secret: bytes) -> None:
+        self._pool = pool
+        self._recorder = LogRecorder(pool)
+        self._mapper = EventMapper(keys)
+        self._email_secret = email_secret
+        self.keys = keys
+
+    def load(self, aggregate_id: UUID) -> list[Recorded]:
+        """An aggregate's history, oldest first; empty when there is none."""
+        return self._decoded(self._recorder.select_events(aggregate_id))
+
+    def load_many(self, aggregate_ids: Sequence[UUID]) -> dict[UUID, list[Recorded]]:
+        """The histories of several aggregates by one query; empty ones are there, too."""
+        histories: dict[UUID, list[Recorded]] = {each: [] for each in aggregate_ids}
+        for recorded in self._decoded(self._recorder.select_histories(aggregate_ids)):
+            histories[recorded.aggregate_id].append(recorded)
+        return histories
+
+    def head(self) -> tuple[UUID, int]:
+        """The log's id and its newest position (0 when empty)."""
+        return self._recorder.head()
+
+    def read(self, after: int, limit: int) -> list[Recorded]:
+        """Up to `limit` events after a position, in the global order.
+
+        One that cannot be decoded comes as `Unreadable`, so that it stops nobody. Raises
+        `UnknownEvent` when the next event's type is not in this build's catalogue.
+        """
+        rows = self._recorder.select_notifications(after, limit, inclusive_of_start=False)
+        known = list(itertools.takewhile(lambda row: row.topic in CATALOGUE, rows))
+        return [self._mapper.readable(row) for row in known or rows[:1]]
+
+    def read_some(
+        self, after: int, limit: int, types: Collection[str], *, personal: bool
+    ) -> Passage:
+        """Of the next up to `limit` events those of some types; the others are not decoded.
+
+        Without `personal`, what is sealed stays so: its fields are None. Otherwise as `read`.
+        """
+        following = self._recorder.select_types(after, limit)
+        known = list(itertools.takewhile(lambda row: row[1] in CATALOGUE, following))
+        if following and not known:
+            raise unknown(*following[0])
+        last = known[-1][0] if known else after
+        if not any(kind in types for _, kind in known):
+            return Passage([], last)
+        rows = self._recorder.select_notifications(
+            after, limit, last, list(types), inclusive_of_start=False
+        )
+        return Passage([self._mapper.readable(row, personal=personal) for row in rows], last)
+
+    def append(self, events: Sequence[NewEvent]) -> int:
+        """Append the events as one save and give the position of the last.
+
+        Raises `VersionConflict`, `EmailTaken`, `TooManyTasks`, `StateTooLarge`, `AccountErased`,
+        `Overloaded` or `Unavailable`; then nothing of the save is stored.
+        """
+        for new in events:
+            if _opens_account(new):
+                self.keys.create(new.aggregate_id)  # its first event is sealed as well
+        stored, wanted = self._prepared(events)
+        with _refusals(wanted):
+            return self._recorder.insert_events(stored, guards=wanted)[-1]
+
+    async def append_async(self, events: Sequence[NewEvent]) -> int:
+        """The same in an event loop, for events that `can_seal_at_once` allows."""
+        stored, wanted = self._prepared(events)
+        with _refusals(wanted):
+            return (await self._recorder.insert_events_async(stored, guards=wanted))[-1]
+
+    def can_seal_at_once(self, events: Sequence[NewEvent]) -> bool:
+        """Whether the events' keys are at hand, so that nothing is asked of Postgres before."""
+        return not any(
+            _opens_account(new)
+            or (new.event.personal and new.account and not self.keys.remembers(new.account))
+            for new in events
+        )
+
+    def close(self, timeout: float) -> bool:
+        """Take no more events, and tell whether all that wait were written within `timeout` s."""
+        return self._recorder.close(timeout)
+
+    def _prepared(self, events: Sequence[NewEvent]) -> tuple[list[StoredEnvelope], list[Guard]]:
+        stored = [self._mapper.to_stored_event(new) for new in events]
+        return stored, [guard for new in events for guard in guards(new, self.email_key)]
+
+    def next_account_number(self) -> int:
+        """A number that no account has had; gaps are fine."""
+        with answered(), self._pool.connection() as connection:
+            row = connection.execute("SELECT nextval('atelier_account_numbers')").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def owner_of(self, scope: str, key: str) -> UUID | None:
+        """Who holds a reservation."""
+        with answered(), self._pool.connection() as connection:
+            row = connection.execute(
+                "SELECT owner FROM atelier_reservations WHERE scope = %s AND key = %s",
+                [scope, key],
+            ).fetchone()
+        return row[0] if row else None
+
+    def email_key(self, email: str) -> str:
+        """The key under which an address is reserved."""
+        return email_key(email, self._email_secret)
+
+    def _decoded(self, rows: Iterable[StoredRecord]) -> list[Recorded]:
+        return [self._mapper.to_domain_event(row) for row in rows]
+
+
+def open_store(url: str, master_key: bytes, email_secret: bytes, *, connections: int) -> EventStore:
+    """The event store on a pool of its own."""
+    pool = open_pool(url, connections)
+    return EventStore(pool, KeyRing(pool, master_key), email_secret)
+
+
+@contextlib.contextmanager
+def _refusals(wanted: Sequence[Guard]) -> Iterator[None]:
+    """Turn what the recorder refuses into what it means for a command."""
+    try:
+        yield
+    except OverLimit as error:
+        raise TooManyTasks(str(error)) from error
+    except (VersionTaken, Reserved) as error:
+        # A task's place is its own: taken, it tells that another writer requested the task.
+        wanted_email = any(guard.scope == EMAIL for guard in wanted)
+        taken = isinstance(error, Reserved) and wanted_email
+        raise (EmailTaken if taken else VersionConflict)(str(error)) from error
+
+
+def _opens_account(new: NewEvent) -> bool:
+    return new.version == 1 and new.aggregate_id == new.account

@@ -1,0 +1,4 @@
+"""Pictures and videos: the S3 store, signed URLs, and images that people send.
+
+Not how they are rendered.
+"""

@@ -1,0 +1,285 @@
+"""The consumer: claims the first task in the queue, renders it, publishes it, and looks again."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+from uuid import UUID, uuid4
+
+import msgspec
+import structlog
+
+from commands import Command, Origin, Outcome, carry_out
+from commands.ports import EventStore
+from commands.render import CancelRender, CompleteRender, FailAttempt, RequeueRender, StartRender
+from domain import render
+from domain.errors import AccountErased, NotClaimable, StaleAttempt, TaskEnded, Unavailable
+from domain.events import fold
+from domain.render import RenderStarted, Requested
+from infra.process.metrics import RENDER
+from projections.queue import Claimable
+from render_consumers.engines.engine import Product, Result, SourceGone
+from render_consumers.loop.leases import Heartbeat, Leases
+from render_consumers.painting.painter import Stopped
+
+log = structlog.get_logger("atelier.render")
+
+CANDIDATES = 5
+RETRY_S = 1.0
+MOST_BACKOFF_S = 60.0
+
+T = TypeVar("T")
+
+
+class Media(Protocol):
+    """The store that the files go to."""
+
+    def ensure_bucket(self) -> None:
+        """Make the bucket unless it is there."""
+
+    def put(self, key: str, data: bytes, content_type: str) -> None:
+        """Store an object."""
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy one object over another."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; it may be gone already."""
+
+    def reachable(self, timeout: float) -> bool:
+        """Whether the store answers."""
+
+
+class Engine(Protocol):
+    """Whatever can turn a request into files."""
+
+    def render(
+        self,
+        task: UUID,
+        request: Requested,
+        should_stop: Callable[[], bool],
+        told: Callable[[float], object],
+    ) -> Result:
+        """Make the files; `told` hears the share that is done. Raises `Stopped` when told to."""
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A task that is ours for as long as we keep its lease."""
+
+    task: UUID
+    account: UUID
+    attempt: int
+    request: Requested
+    correlation_id: UUID
+
+
+class Consumer:
+    """One consumer with a name that no other process has."""
+
+    def __init__(
+        self,
+        name: str,
+        store: EventStore,
+        leases: Leases,
+        media: Media,
+        engine: Engine,
+        next_tasks: Callable[[int], list[Claimable]],
+    ) -> None:
+        self._name = name
+        self._store = store
+        self._leases = leases
+        self._media = media
+        self._engine = engine
+        self._next_tasks = next_tasks
+
+    def work_through(self, stop: threading.Event) -> None:
+        """Render task after task until the queue is empty or `stop` is set.
+
+        Raises `Unavailable` when Postgres or the media store does not answer.
+        """
+        while not stop.is_set():
+            self._media.ensure_bucket()  # or raise: a task is claimed only where it can end
+            claim = self._claim()
+            if claim is None:
+                return
+            self._work(claim, stop)
+
+    def _claim(self) -> Claim | None:
+        for candidate in self._next_tasks(CANDIDATES):
+            if not self._leases.take(candidate.task):
+                continue
+            claim = self._started(candidate)
+            if claim is not None:
+                return claim
+            self._leases.release(candidate.task)
+        return None
+
+    def _started(self, candidate: Claimable) -> Claim | None:
+        correlation_id = uuid4()
+        command = StartRender(
+            aggregate_id=candidate.task, account=candidate.account, consumer=self._name
+        )
+        try:
+            outcome = self._carry_out(command, correlation_id)
+        except NotClaimable:
+            return None  # the queue's rows were behind the log
+        if not isinstance(outcome.events[0], RenderStarted):
+            log.warning("task failed", task=str(candidate.task), why="attempts_exhausted")
+            return None
+        return Claim(
+            task=candidate.task,
+            account=candidate.account,
+            attempt=outcome.state.attempt,
+            request=outcome.state.request,
+            correlation_id=correlation_id,
+        )
+
+    def _work(self, claim: Claim, stop: threading.Event) -> None:
+        began = time.monotonic()
+        with Heartbeat(self._leases, claim.task) as heartbeat:
+            outcome = self._attempted(claim, heartbeat, stop)
+        seconds = time.monotonic() - began
+        RENDER.labels(outcome).observe(seconds)
+        if outcome == "rendered":
+            task = str(claim.task)
+            log.info("rendered", task=task, attempt=claim.attempt, seconds=round(seconds, 2))
+        self._let_go(claim)
+
+    def _attempted(self, claim: Claim, heartbeat: Heartbeat, stop: threading.Event) -> str:
+        """Render and publish, or report why not; tells in a word how it ended."""
+        try:
+            result = self._render(
+                claim, lambda: stop.is_set() or heartbeat.lost.is_set(), heartbeat.tell
+            )
+            try:
+                self._insist(lambda: self._publish(claim, result), stop)
+            except (StaleAttempt, AccountErased):
+                self._tidy(claim, result)
+                raise
+            self._tidy(claim, result)
+            return "rendered"
+        except Stopped:
+            self._give_back(claim, "stopped", 0, stop)
+            return "stopped"
+        except StaleAttempt:
+            log.warning("attempt is stale", task=str(claim.task), attempt=claim.attempt)
+            return "stale"
+        except AccountErased:
+            self._give_up(claim, stop)
+            return "erased"
+        except Unavailable:
+            backoff = min(2.0**claim.attempt, MOST_BACKOFF_S)
+            self._give_back(claim, "media_store_unavailable", backoff, stop)
+            return "unavailable"
+        except SourceGone as error:
+            self._fail(claim, stop, "source_gone", str(error))
+            return "failed"
+        except Exception:
+            log.exception("attempt failed", task=str(claim.task), attempt=claim.attempt)
+            self._fail(claim, stop, "render_error", "the task could not be rendered")
+            return "failed"
+
+    def _render(
+        self, claim: Claim, should_stop: Callable[[], bool], told: Callable[[float], object]
+    ) -> Result:
+        if any(getattr(claim.request, field) is None for field in claim.request.personal):
+            raise AccountErased("nothing is left of the person to draw")
+        result = self._engine.render(claim.task, claim.request, should_stop, told)
+        for product in result.products:
+            self._media.put(_staged(claim, product), product.data, product.file.content_type)
+        return result
+
+    def _publish(self, claim: Claim, result: Result) -> None:
+        if not self._leases.renew(claim.task):
+            raise StaleAttempt("the task has been taken over")
+        for product in result.products:
+            self._media.copy(_staged(claim, product), product.file.key)
+        command = CompleteRender(
+            aggregate_id=claim.task,
+            account=claim.account,
+            attempt=claim.attempt,
+            engine=result.engine,
+            files=tuple(product.file for product in result.products),
+            ignored=result.ignored,
+            measured=result.measured,
+        )
+        try:
+            self._carry_out(command, claim.correlation_id)
+        except AccountErased:
+            self._unpublish(result)
+            raise
+        except StaleAttempt:
+            # After any other end the names are those of another attempt's files.
+            history = self._store.load(claim.task)
+            if fold(render.evolve, render.initial, history).status == "cancelled":
+                self._unpublish(result)
+            raise
+
+    def _unpublish(self, result: Result) -> None:
+        """Take back what was copied just before the task was cancelled or its person erased."""
+        for product in result.products:
+            self._media.delete(product.file.key)
+
+    def _tidy(self, claim: Claim, result: Result) -> None:
+        with contextlib.suppress(Unavailable):  # what stays in staging is swept later
+            for product in result.products:
+                self._media.delete(_staged(claim, product))
+
+    def _give_back(
+        self, claim: Claim, reason: str, retry_after: float, stop: threading.Event
+    ) -> None:
+        log.info("task given back", task=str(claim.task), why=reason)
+        command = RequeueRender(
+            aggregate_id=claim.task,
+            account=claim.account,
+            attempt=claim.attempt,
+            reason=reason,
+            retry_after_seconds=retry_after,
+        )
+        self._report(command, claim, stop)
+
+    def _give_up(self, claim: Claim, stop: threading.Event) -> None:
+        log.info("task given up", task=str(claim.task), why="account_erased")
+        self._report(CancelRender(aggregate_id=claim.task, account=claim.account), claim, stop)
+
+    def _fail(self, claim: Claim, stop: threading.Event, code: str, message: str) -> None:
+        command = FailAttempt(
+            aggregate_id=claim.task,
+            account=claim.account,
+            attempt=claim.attempt,
+            code=code,
+            message=message,
+        )
+        self._report(command, claim, stop)
+
+    def _report(self, command: Command, claim: Claim, stop: threading.Event) -> None:
+        try:
+            self._insist(lambda: self._carry_out(command, claim.correlation_id), stop)
+        except (StaleAttempt, TaskEnded):
+            log.warning("attempt is stale", task=str(claim.task), attempt=claim.attempt)
+        except Unavailable:
+            log.warning("not given back: the lease will run out", task=str(claim.task))
+
+    def _insist(self, act: Callable[[], T], stop: threading.Event) -> T:
+        """Act until Postgres answers: a result must not be lost because it was away."""
+        while True:
+            try:
+                return act()
+            except Unavailable:
+                if stop.wait(RETRY_S) or not self._media.reachable(RETRY_S):
+                    raise
+
+    def _let_go(self, claim: Claim) -> None:
+        try:
+            self._leases.release(claim.task)
+        except Unavailable:
+            log.info("lease left to run out", task=str(claim.task))
+
+    def _carry_out(self, command: Command, correlation_id: UUID) -> Outcome:
+        origin = Origin(actor=f"consumer:{self._name}", correlation_id=correlation_id)
+        return carry_out(command, self._store, origin)
+
+
+def _staged(claim: Claim, product: Product) -> str:
+    return f"staging/{claim.task}/{claim.attempt}/{product.file.name}"

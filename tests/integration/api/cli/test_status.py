@@ -1,0 +1,137 @@
+"""`atelier status` and the figures behind it, on real servers."""
+
+from uuid import uuid4
+
+import msgspec
+import psycopg
+import pytest
+
+from api import figures
+from api.cli import status
+from domain.errors import Unavailable
+from infra.log.event_store import open_store
+from infra.postgres import connect
+from infra.process.leader import Leadership
+from infra.settings import Settings
+from tests.support.scenario import Story, eventually, started, upscale_requested
+
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+
+
+@pytest.fixture
+def story(migrated: Settings) -> Story:
+    keys = (migrated.master_key, migrated.hash_key)
+    told = Story(open_store(migrated.postgres_url, *keys, connections=1))
+    told.register()
+    return told
+
+
+def read(settings: Settings, name: str) -> figures.Reader:
+    (reader,) = [each for each in figures.figures(settings).readers if each.name == name]
+    return reader
+
+
+def test_readers_of_the_log_lag_by_what_they_lack(migrated: Settings, story: Story):
+    story.request()
+    accounts = read(migrated, "accounts")
+    assert (accounts.position, accounts.lag, accounts.led) == (0, 2, False)
+    with connect(migrated.postgres_url) as connection:
+        connection.execute("UPDATE atelier_projections SET position = 1 WHERE live")
+        connection.execute(
+            "INSERT INTO atelier_relay VALUES ('atelier.events', 'id', 2, 1),"
+            " ('atelier.render-requests', '', 0, 0)"
+        )
+        connection.execute(
+            "INSERT INTO atelier_parked (projection, generation, position, aggregate_id, event_id)"
+            " VALUES ('accounts', 1, 1, %s, %s)",
+            [uuid4(), uuid4()],
+        )
+    accounts, relay = read(migrated, "accounts"), read(migrated, "relay")
+    assert (accounts.lag, accounts.parked) == (1, 1)
+    assert accounts.waiting_seconds > 0
+    assert (relay.lag, relay.waiting_seconds, relay.parked) == (0, 0.0, 0)
+
+
+def test_it_is_known_whether_somebody_does_the_work(migrated: Settings):
+    locks = {
+        "relay": "atelier.relay",
+        "accounts": "atelier.projection.accounts",
+        "media_cleaner": "atelier.media_cleaner",
+    }
+    assert led(migrated) == set()
+    for reader, lock in locks.items():
+        with Leadership(migrated.postgres_url, lock) as leader:
+            eventually(leader._try)
+            assert led(migrated) == {reader}
+
+
+def led(settings: Settings) -> set[str]:
+    with connect(settings.postgres_url) as connection:
+        connection.execute(
+            "INSERT INTO atelier_followers VALUES ('media_cleaner', 0) ON CONFLICT DO NOTHING"
+        )
+    return {each.name for each in figures.figures(settings).readers if each.led}
+
+
+def test_the_queue_is_counted_by_what_could_be_claimed(migrated: Settings, story: Story):
+    with connect(migrated.postgres_url) as connection:
+        for n, (vip, is_started) in enumerate([(True, False), (False, False), (False, True)]):
+            task = uuid4()
+            story.tell(task, upscale_requested(vip=vip), *[started()] * is_started)
+            connection.execute(
+                "INSERT INTO atelier_queue (task, account, vip, place, started)"
+                " VALUES (%s, %s, %s, %s, %s)",
+                [task, uuid4(), vip, n + 2, is_started],
+            )
+        connection.execute(
+            "INSERT INTO atelier_leases VALUES (%s, 'one', now() + interval '1 minute')", [task]
+        )
+        found = figures.figures(migrated)
+        queue = found.queue
+        assert (queue.pending_vip, queue.pending_normal, queue.started) == (1, 1, 1)
+        assert queue.oldest_seconds > 0
+        assert (found.leases.held, found.leases.run_out) == (1, 0)
+        assert found.leases.oldest_seconds > 0
+        connection.execute("UPDATE atelier_leases SET expires_at = now()")
+        found = figures.figures(migrated)
+        assert (found.queue.pending_normal, found.queue.started) == (2, 0)
+        assert (found.leases.held, found.leases.run_out) == (0, 1)
+
+
+def test_processes_are_known_by_their_connections(migrated: Settings):
+    url = migrated.postgres_url
+    with (
+        psycopg.connect(url, application_name="atelier relay host-1"),
+        psycopg.connect(url, application_name="atelier render-consumer host-2"),
+        psycopg.connect(url, application_name="atelier render-consumer host-2"),
+        psycopg.connect(url, application_name="atelier render-consumer host-3"),
+    ):
+        assert figures.figures(migrated).processes == {"relay": 1, "render-consumer": 2}
+
+
+def test_servers_tell_that_they_answer(migrated: Settings):
+    servers = {each.name: each for each in figures.servers(migrated)}
+    assert [each.answers for each in servers.values()] == [True] * 3
+    assert servers["postgres"].version.split(".")[0].isdigit()
+
+
+@pytest.mark.parametrize("part", ["postgres", "kafka", "media store"])
+def test_what_is_away_is_told_and_nothing_else(migrated: Settings, part: str):
+    elsewhere = {
+        "postgres": {"postgres_url": NOWHERE},
+        "kafka": {"kafka_bootstrap": "127.0.0.1:1"},
+        "media store": {"s3_url": "http://127.0.0.1:1"},
+    }
+    checks = status.look(msgspec.structs.replace(migrated, **elsewhere[part]))
+    servers = {"postgres", "kafka", "media store"}
+    verdicts = {c.name.lower(): c.verdict for c in checks if c.name.lower() in servers}
+    assert verdicts == dict.fromkeys(servers, "ok") | {part: "away"}
+
+
+def test_a_database_without_tables_is_told_from_one_that_is_away(migrated: Settings):
+    with connect(migrated.postgres_url) as connection:
+        connection.execute("DROP TABLE atelier_head CASCADE")
+    first = status.look(migrated)[0]
+    assert (first.verdict, "run `atelier migrate`" in first.told) == ("away", True)
+    with pytest.raises(Unavailable):
+        figures.figures(Settings(postgres_url=NOWHERE))

@@ -1,0 +1,192 @@
+"""The description of the API, as programs and people read it, and the API held to it."""
+
+from typing import Any
+from uuid import UUID
+
+import hypothesis
+import jsonschema_rs
+import msgspec
+import pytest
+import schemathesis
+from litestar import Litestar
+from litestar.testing import TestClient
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from api.app import create_app
+from api.edge.errors import STATUS_OF, STATUSES
+from infra.log.event_store import EventStore
+from infra.settings import Settings
+from tests.integration.api.conftest import Client
+from tests.integration.api.resources.test_events import stream
+from tests.integration.api.resources.test_render import complete, generate
+
+EXAMPLES = 8  # for each operation: all of them take some 20 s
+CHECKS = [  # no operation describes a 500, so it is a failure; the media store is away: 503
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+
+
+@pytest.fixture(scope="module")
+def document(server: TestClient[Litestar]) -> dict[str, Any]:
+    document: dict[str, Any] = server.get("/schema/openapi.json").json()
+    return document
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (method, path, operation)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    ]
+
+
+def test_every_operation_says_what_it_does_and_how_it_refuses(document: dict[str, Any]):
+    assert document["openapi"].startswith("3.1")
+    assert document["info"]["description"]
+    for method, path, operation in operations(document):
+        assert operation.get("description"), (method, path)
+        assert operation["tags"], (method, path)
+        if operation.get("security"):
+            assert {"401", "503"} <= operation["responses"].keys(), (method, path)
+        for status, answer in operation["responses"].items():
+            assert answer["description"], (method, path, status)
+            if status >= "400" and path != "/health/ready":  # which tells more
+                [media] = answer["content"].values()
+                assert media["schema"]["$ref"].endswith("/ErrorBody"), (method, path, status)
+
+
+def test_everything_has_examples_that_are_as_described(document: dict[str, Any]):
+    for method, path, operation in operations(document):
+        body = operation.get("requestBody", {}).get("content", {})
+        assert (method == "post") == bool(body), (method, path)
+        answers = {status: each.get("content", {}) for status, each in answered(operation)}
+        assert answers.pop("204", {}) == {}
+        for content in [*([body] if body else []), *answers.values()]:
+            assert content, (method, path)
+            for media in content.values():
+                assert media["examples"], (method, path)
+                for name, each in media["examples"].items():
+                    validator = described(document, media["schema"])
+                    assert validator.is_valid(each["value"]), (method, path, name)
+
+
+def test_every_error_is_shown_with_a_body_of_each_of_its_codes(document: dict[str, Any]):
+    shown = set()
+    for method, path, operation in operations(document):
+        for status, answer in answered(operation):
+            if status < "400" or path == "/health/ready":
+                continue
+            [media] = answer["content"].values()
+            codes = [each["value"]["code"] for each in media["examples"].values()]
+            assert {STATUS_OF[code] for code in codes} == {int(status)}, (method, path, status)
+            assert all(f"`{code}`" in answer["description"] for code in codes)
+            shown |= set(codes)
+    # What is left is of commands that no client sends, or of a rollout under way.
+    hidden = {"internal", "not_claimable", "stale_attempt", "state_too_large", "unknown_event"}
+    assert STATUSES.keys() - shown == hidden
+
+
+def test_what_a_request_may_hold_is_all_described(document: dict[str, Any]):
+    for name, schema in document["components"]["schemas"].items():
+        assert schema["description"], name
+    for method, path, operation in operations(document):
+        for media in operation.get("requestBody", {}).get("content", {}).values():
+            if "$ref" in media["schema"]:
+                validator = described(document, media["schema"])
+                example = next(iter(media["examples"].values()))["value"]
+                assert not validator.is_valid(example | {"unheard": "of"}), (method, path)
+
+
+def test_a_stream_tells_what_its_description_says(
+    ada: Client, store: EventStore, document: dict[str, Any]
+):
+    task = generate(ada)
+    [requested] = (each.position for each in store.load(UUID(task)))
+    complete(store, task)
+    sent = stream(ada, task, **{"Last-Event-ID": str(requested)})
+    content = document["paths"]["/generate/{task_id}/events"]["get"]["responses"]["200"]["content"]
+    validator = described(document, content["text/event-stream"]["schema"])
+    assert len(sent) == 2
+    assert all(validator.is_valid(each.data) for each in sent)
+
+
+def answered(operation: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return list(operation["responses"].items())
+
+
+def described(document: dict[str, Any], schema: dict[str, Any]) -> Any:
+    """What tells whether a value is as a schema of the document has it."""
+    return jsonschema_rs.validator_for(schema | {"components": document["components"]})
+
+
+def test_operation_ids_are_unique(document: dict[str, Any]):
+    ids = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("path", ["/schema", "/schema/docs"])
+def test_the_page_for_people_tells_everything_and_loads_nothing(client: Client, path: str):
+    answer = client.http.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    for word in ("/generate/{task_id}", "/get_gallery", "PictureRequest", "Thigh Length"):
+        assert word in answer.text
+    assert "<script" not in answer.text
+    assert " src=" not in answer.text
+    assert "http://" not in answer.text.replace("http://localhost", "")
+
+
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")  # schemathesis does
+def test_the_api_does_what_its_description_says(ada: Client, document: dict[str, Any]):
+    """Made-up requests, good and bad: never a 5xx, never an answer that is not described."""
+    schema = schemathesis.openapi.from_dict(document)
+    for result in schema.get_all_operations():
+        assert isinstance(result, Ok)
+        if result.ok().path != "/account":  # the end of whoever asks: see test_erasure.py
+            _hold(result.ok(), ada)  # no made-up task is there, so no stream is held open
+
+
+def _hold(operation: Any, ada: Client) -> None:
+    @hypothesis.settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(case=operation.as_strategy())
+    def held(case: Any) -> None:
+        sent = case.as_transport_kwargs(base_url=str(ada.http.base_url))
+        sent["headers"] = {**sent["headers"], **ada.headers}
+        del sent["cookies"]  # there are none, and httpx wants them elsewhere
+        if "data" in sent:
+            sent["content"] = sent.pop("data")
+        case.validate_response(ada.http.request(**sent), checks=CHECKS)
+
+    held()
+
+
+@pytest.mark.parametrize("origin", ["https://shop.example.com", "https://evil.example.com"])
+def test_only_pages_of_named_origins_may_use_it(shared: Settings, origin: str):
+    open_to = msgspec.structs.replace(shared, cors_origins=("https://shop.example.com",))
+    with TestClient(create_app(open_to)) as http:
+        asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        preflight = http.options("/generate", headers=asked)
+        answer = http.get("/health/live", headers={"Origin": origin})
+    allowed = "https://shop.example.com" if "shop" in origin else None
+    assert preflight.headers.get("Access-Control-Allow-Origin") == allowed
+    assert answer.headers.get("Access-Control-Allow-Origin") == allowed
+
+
+def test_no_page_of_another_origin_may_use_it_by_default(client: Client):
+    answer = client.http.get("/health/live", headers={"Origin": "https://shop.example.com"})
+    assert "Access-Control-Allow-Origin" not in answer.headers

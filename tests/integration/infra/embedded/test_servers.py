@@ -1,0 +1,292 @@
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import minio
+import psycopg
+import pytest
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from infra.embedded import EmbeddedBroker, EmbeddedMedia, EmbeddedPostgres
+from infra.embedded.server import EmbeddedServer
+from infra.process.locks import AlreadyRunning, is_locked
+
+KEYS = ("access", "secret-of-some-length")
+PATIENCE_SECONDS = 40.0  # a busy machine may take its time; a hang is what must be noticed
+MAKE: dict[str, Callable[[Path], EmbeddedServer]] = {
+    "postgres": EmbeddedPostgres,
+    "broker": EmbeddedBroker,
+    "media": lambda data: EmbeddedMedia(data, *KEYS, "atelier"),
+}
+OWNER = """
+import sys, time
+from pathlib import Path
+from infra.embedded import EmbeddedBroker, EmbeddedMedia, EmbeddedPostgres
+data = Path(sys.argv[1])
+media = EmbeddedMedia(data, "access", "secret", "atelier")
+for server in (EmbeddedPostgres(data), EmbeddedBroker(data), media):
+    server.start()
+print("started", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture(params=MAKE)
+def server(request, tmp_path):
+    with MAKE[request.param](tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+def postgres(tmp_path):
+    with EmbeddedPostgres(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+def owner(tmp_path):
+    """A process that has started all three servers in the folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE, env=dict(os.environ)
+    )
+    with process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"started\n"
+            yield process
+        finally:
+            process.kill()
+    eventually(lambda: not any(processes_of(tmp_path / name) for name in MAKE))
+
+
+def eventually(condition, seconds=PATIENCE_SECONDS):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def pid_of(server: EmbeddedServer) -> int:
+    """The server itself: the child of its guard."""
+    assert server._guard is not None
+    children = Path(f"/proc/{server._guard.pid}/task/{server._guard.pid}/children")
+    return int(children.read_text().split()[0])
+
+
+def processes_of(folder: Path) -> list[int]:
+    """All that inherited the lock of a server's folder: the guard, the server, its children."""
+    lock = str(folder / "server.lock")
+    return [pid for pid in running_processes() if lock in open_files(pid)]
+
+
+def running_processes() -> list[int]:
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+
+
+def open_files(pid: int) -> set[str]:
+    files = set()
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                files.add(os.readlink(f"/proc/{pid}/fd/{entry}"))
+    return files
+
+
+def use(server: EmbeddedServer) -> None:
+    """Write something and read it back as a client would."""
+    match server:
+        case EmbeddedPostgres():
+            with psycopg.connect(server.url) as connection:
+                connection.execute("CREATE TABLE IF NOT EXISTS kept (what text)")
+                connection.execute("INSERT INTO kept VALUES ('this')")
+        case EmbeddedBroker():
+            admin = KafkaAdminClient(bootstrap_servers=server.url)
+            admin.create_topics([NewTopic("topic", 12, 1)])
+            assert "topic" in admin.list_topics()
+            admin.close()
+        case EmbeddedMedia():
+            client = media_client(server)
+            client.put_object("atelier", "7/gallery/x.jpg", BytesIO(b"jpeg"), 4)
+            assert stored(client) == b"jpeg"
+
+
+def media_client(server: EmbeddedServer, secret: str = KEYS[1]) -> minio.Minio:
+    address = server.url.removeprefix("http://")
+    return minio.Minio(
+        address, access_key=KEYS[0], secret_key=secret, secure=False, region="us-east-1"
+    )
+
+
+def stored(client: minio.Minio) -> bytes:
+    answer = client.get_object("atelier", "7/gallery/x.jpg")
+    try:
+        return answer.read()
+    finally:
+        answer.close()
+        answer.release_conn()
+
+
+def kept(url: str) -> list[str]:
+    with psycopg.connect(url) as connection:
+        return [row[0] for row in connection.execute("SELECT what FROM kept")]
+
+
+def test_a_server_serves_its_clients_and_stops_without_a_trace(server, tmp_path):
+    use(server)
+    folder = tmp_path / server.name
+    assert processes_of(folder)
+    server.stop()
+    assert not server.alive()
+    assert not processes_of(folder)
+    assert not is_locked(folder / "server.lock")
+
+
+def test_a_killed_server_comes_back_at_the_same_address(server):
+    use(server)
+    address = server.url
+    os.kill(pid_of(server), signal.SIGKILL)
+    server.wait()
+    assert not server.alive()
+    server.start()
+    assert server.url == address
+    use(server)
+
+
+def test_a_server_whose_guard_is_killed_goes_with_it_and_comes_back(server):
+    assert server._guard is not None
+    first = pid_of(server)
+    os.kill(server._guard.pid, signal.SIGKILL)
+    server.wait()
+    server.start()
+    assert pid_of(server) != first
+    use(server)
+
+
+def test_a_frozen_server_is_stopped_by_force(tmp_path):
+    server = EmbeddedMedia(tmp_path, *KEYS, "atelier")
+    server.start()
+    os.kill(pid_of(server), signal.SIGSTOP)
+    server.stop()
+    assert not processes_of(tmp_path / "media")
+
+
+def test_postgres_keeps_its_data_through_a_kill(postgres):
+    use(postgres)
+    os.kill(pid_of(postgres), signal.SIGKILL)
+    postgres.wait()
+    postgres.start()
+    assert kept(postgres.url) == ["this"]
+
+
+def test_postgres_stops_at_once_though_a_client_stays(postgres):
+    with contextlib.suppress(psycopg.OperationalError), psycopg.connect(postgres.url) as client:
+        client.execute("SELECT 1")
+        postgres.stop()
+        assert not postgres.alive()
+    log = postgres.log_path.read_text()
+    assert "received fast shutdown request" in log
+    assert "database system is shut down" in log
+
+
+def test_postgres_listens_in_a_private_folder_only_and_wants_the_password(postgres):
+    with psycopg.connect(postgres.url) as connection:
+        rows = connection.execute("SELECT name, setting FROM pg_settings").fetchall()
+    settings: dict[str, str] = dict(rows)
+    assert settings["listen_addresses"] == ""
+    assert (settings["fsync"], settings["synchronous_commit"]) == ("on", "on")
+    sockets = Path(settings["unix_socket_directories"])
+    assert sockets.stat().st_mode & 0o777 == 0o700
+    password = (sockets.parent / "password").read_text()
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(postgres.url.replace(password, "wrong"))
+
+
+def test_postgres_finds_a_short_place_for_its_socket_when_the_folder_is_deep(tmp_path):
+    deep = tmp_path / ("deep" * 20) / ("deeper" * 20)
+    with EmbeddedPostgres(deep) as server:
+        use(server)
+        with psycopg.connect(server.url) as connection:
+            ((sockets,),) = connection.execute("SHOW unix_socket_directories").fetchall()
+        assert Path(sockets).stat().st_mode & 0o777 == 0o700
+    assert not Path(sockets).exists()
+
+
+def test_postgres_starts_beside_a_lock_file_that_names_a_living_process(tmp_path):
+    with EmbeddedPostgres(tmp_path) as server:
+        use(server)
+        pidfile = tmp_path / "postgres" / "data" / "postmaster.pid"
+        left_behind = pidfile.read_text().splitlines()
+        os.kill(pid_of(server), signal.SIGKILL)
+        server.wait()
+        # As after a reboot, when the number has gone to somebody else.
+        pidfile.write_text("\n".join(["1", *left_behind[1:]]))
+        server.start()
+        assert kept(server.url) == ["this"]
+
+
+def test_an_unfinished_first_start_is_begun_anew(tmp_path):
+    (tmp_path / "postgres" / "data.unfinished").mkdir(parents=True)
+    (tmp_path / "postgres" / "data.unfinished" / "PG_VERSION").write_text("18")
+    with EmbeddedPostgres(tmp_path) as server:
+        use(server)
+
+
+def test_media_wants_its_keys(tmp_path):
+    with EmbeddedMedia(tmp_path, *KEYS, "atelier") as server:
+        with pytest.raises(minio.error.S3Error) as refusal:
+            media_client(server, secret="wrong").bucket_exists("atelier")
+        assert refusal.value.code in ("AccessDenied", "SignatureDoesNotMatch")
+
+
+def test_media_keeps_its_objects(tmp_path):
+    with EmbeddedMedia(tmp_path, *KEYS, "atelier") as server:
+        use(server)
+    with EmbeddedMedia(tmp_path, *KEYS, "atelier") as server:
+        assert stored(media_client(server)) == b"jpeg"
+
+
+@pytest.mark.parametrize("name", ["broker", "media"])
+def test_a_server_listens_on_loopback_only(name, tmp_path):
+    with MAKE[name](tmp_path) as server:
+        port = int(server.url.rpartition(":")[2])
+        # Another address of this machine that a server on all addresses would answer at.
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port), 2.0)
+
+
+def test_a_second_owner_of_the_folder_is_refused(server, tmp_path):
+    with pytest.raises(AlreadyRunning, match=str(tmp_path)):
+        MAKE[server.name](tmp_path).start()
+    use(server)
+
+
+def test_servers_end_with_an_owner_that_is_killed_and_start_again(owner, tmp_path):
+    folders = [tmp_path / name for name in MAKE]
+    assert all(processes_of(folder) for folder in folders)
+    owner.kill()
+    owner.wait()
+    eventually(lambda: not any(processes_of(folder) for folder in folders))
+    with EmbeddedPostgres(tmp_path) as server:
+        use(server)
+
+
+def test_a_new_owner_waits_for_what_a_killed_one_left(owner, tmp_path):
+    owner.kill()
+    with EmbeddedPostgres(tmp_path) as server:
+        use(server)
+
+
+def test_a_failed_start_tells_why(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server = EmbeddedBroker(tmp_path, port=taken.getsockname()[1])
+        with pytest.raises(Exception, match="exit code") as failure:
+            server.start()
+    assert str(server.log_path) in str(failure.value)
+    assert not server.alive()

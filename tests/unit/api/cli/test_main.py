@@ -1,0 +1,70 @@
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from api.cli.main import main
+from api.cli.table import COMMANDS
+
+
+def atelier(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "api", *arguments],
+        capture_output=True,
+        text=True,
+        env={"ATELIER_PORT": "no number"} if arguments == ("migrate",) else {},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_says_what_it_does_with_an_example(
+    name: str, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as ended:
+        main([*name.split(), "--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert COMMANDS[name].about in shown
+    assert COMMANDS[name].example in shown
+    assert "ATELIER_" in shown
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_leads_to_a_module_that_exists(name: str):
+    assert find_spec(COMMANDS[name].entry.split(":")[0]) is not None
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("atelier ")
+
+
+def test_an_unknown_command_is_a_misuse(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        main(["nonsense"])
+    assert ended.value.code == 2
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]):
+    assert main([]) == 2
+    assert "render-consumer" in capsys.readouterr().err
+
+
+def test_an_error_of_ours_is_told_without_a_traceback():
+    ended = atelier("migrate")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("atelier migrate: ")
+    assert "ATELIER_PORT" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_ctrl_c_has_its_usual_code(monkeypatch: pytest.MonkeyPatch):
+    def interrupted(_settings: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("api.cli.demo.run", interrupted)
+    assert main(["demo"]) == 130

@@ -1,0 +1,128 @@
+import io
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from api.cli import status
+from api.figures import Figures, Leases, Reader, Server
+from projections.queue import Depth
+
+MODELS = ("accounts", "gallery", "queue", "tasks", "wardrobe")
+PROCESSES = {"api": 2, "relay": 1, "projector": 1, "render-consumer": 12}
+
+
+def reader(name: str, **changes: Any) -> Reader:
+    usual = {"position": 1, "lag": 0, "waiting_seconds": 0.0, "parked": 0, "led": True}
+    return Reader(name=name, **{**usual, **changes})
+
+
+def figures(*readers: Reader, **changes: Any) -> Figures:
+    usual = {
+        "log_id": UUID("11111111-1111-1111-1111-111111111111"),
+        "position": 1,
+        "recorded_at": datetime.now(UTC),
+        "queue": Depth(pending_vip=0, pending_normal=0, started=0, oldest_seconds=0.0),
+        "leases": Leases(held=0, run_out=0, oldest_seconds=0.0),
+        "processes": PROCESSES,
+    }
+    return Figures(readers=list(readers), **{**usual, **changes})
+
+
+def check(found: Figures, name: str) -> status.Check:
+    (one,) = [each for each in status.of_postgres(found) if each.name == name]
+    return one
+
+
+@pytest.mark.parametrize(
+    ("given", "verdict"),
+    [
+        ({}, "ok"),
+        ({"lag": 1_000_000, "waiting_seconds": 1.0}, "ok"),  # a burst that it is at work on
+        ({"lag": 1, "waiting_seconds": 60.0}, "behind"),
+        ({"parked": 1}, "behind"),
+        ({"led": False}, "away"),
+    ],
+    ids=["up to date", "busy", "late", "parked", "not led"],
+)
+def test_a_reader_of_the_log_is_judged(given: dict[str, Any], verdict: str):
+    assert check(figures(reader("accounts", **given)), "read model accounts").verdict == verdict
+
+
+def test_who_does_not_lead_is_told_apart_from_who_does_not_run():
+    stuck = check(figures(reader("relay", led=False)), "relay")
+    assert stuck.told == "up to date; nobody does it, 1 could"
+    gone = check(figures(reader("relay", led=False), processes={}), "relay")
+    assert gone.told == "up to date; no relay runs"
+
+
+def test_deleting_many_files_may_take_its_time():
+    slow = reader("media_cleaner", lag=3, waiting_seconds=30.0)
+    assert check(figures(slow), "media cleaner").verdict == "ok"
+
+
+@pytest.mark.parametrize(
+    ("oldest", "verdict"), [(599.0, "ok"), (601.0, "behind")], ids=["busy", "too long"]
+)
+def test_a_queue_is_behind_when_its_first_task_waits_too_long(oldest: float, verdict: str):
+    depth = Depth(pending_vip=1, pending_normal=2_000, started=3, oldest_seconds=oldest)
+    queue = check(figures(queue=depth), "queue")
+    assert queue.verdict == verdict
+    assert queue.told == "3 started; 1 vip and 2,000 normal wait (10 min)"
+
+
+def test_leases_that_have_run_out_tell_of_a_consumer_that_is_gone():
+    leases = check(figures(leases=Leases(held=2, run_out=1, oldest_seconds=12.0)), "leases")
+    assert (leases.verdict, leases.told) == (
+        "behind",
+        "2 held, the oldest for 12 s; 1 run out",
+    )
+
+
+def test_without_a_consumer_nothing_is_rendered():
+    assert check(figures(), "processes").verdict == "ok"
+    without = figures(processes=PROCESSES | {"render-consumer": 0})
+    assert check(without, "processes").verdict == "away"
+
+
+def worst() -> list[status.Check]:
+    """As much to tell as there can be."""
+    late = {"lag": 12_345_678, "waiting_seconds": 864_000.0, "parked": 12_345}
+    found = figures(
+        *(reader(name, **late) for name in (*MODELS, "relay", "media_cleaner")),
+        position=1_234_567_890,
+        recorded_at=datetime.now(UTC) - timedelta(days=100),
+        queue=Depth(pending_vip=12_345, pending_normal=1_234_567, started=999, oldest_seconds=9e5),
+        leases=Leases(held=999, run_out=99, oldest_seconds=9e5),
+    )
+    servers = [Server(name=name, answers=False, seconds=3.0) for name in status.SERVERS]
+    return [*status.of_postgres(found), *map(status.of_server, servers)]
+
+
+def test_it_stays_on_a_screen_of_80_by_24_whatever_there_is_to_tell():
+    screen = io.StringIO()
+    status.show(worst(), Console(file=screen, width=80))
+    lines = screen.getvalue().splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    for name in ("read model wardrobe", "media cleaner", "Postgres", "media store"):
+        assert any(line.startswith(name) for line in lines)
+
+
+def test_programs_are_told_the_same():
+    told = msgspec.json.decode(status.as_json(worst()))
+    assert told["verdict"] == "not ok"
+    assert told["checks"]["relay"] == {
+        "verdict": "behind",
+        "position": 1,
+        "lag": 12_345_678,
+        "waiting_seconds": 864_000.0,
+        "parked": 12_345,
+        "led": True,
+    }
+    assert told["checks"]["queue"]["pending_vip"] == 12_345
+    assert told["checks"]["kafka"] == {"verdict": "away", "answers": False, "seconds": 3.0}
+    assert set(told["checks"]) >= {"log", "read_model_queue", "queue", "leases", "processes"}

@@ -1,0 +1,206 @@
+"""What each kind of task leaves behind, made by the real painter at a small size."""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+
+import av
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from domain.errors import NotFound
+from domain.picture import VideoOptions
+from render_consumers.engines import video
+from render_consumers.engines.engine import LocalEngine, Product, Result, SourceGone
+from render_consumers.painting.painter import Model, Painter, Painting, Pixels, Stopped
+from tests.support.scenario import (
+    OLDER,
+    TASK,
+    image_to_video_requested,
+    requested,
+    upscale_requested,
+    video_requested,
+)
+
+PICTURE = Image.effect_mandelbrot((96, 128), (-2, -1.5, 1, 1.5), 20).convert("RGB")
+SECOND = VideoOptions(duration=1)
+
+
+class SmallPainter(Painter):
+    """Draws everything small."""
+
+    def draw(
+        self,
+        model: Model,
+        *,
+        size: tuple[int, int] = (96, 128),
+        turn: float = 0.0,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Painting:
+        return super().draw(model, size=size, turn=turn, should_stop=should_stop)
+
+    def film(
+        self,
+        model: Model,
+        frames: int,
+        *,
+        size: tuple[int, int] = (96, 128),
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Pixels]:
+        return super().film(model, frames, size=size, should_stop=should_stop)
+
+
+class Shelf:
+    """The files that tasks are made of."""
+
+    def __init__(self) -> None:
+        jpeg = io.BytesIO()
+        PICTURE.save(jpeg, "JPEG")
+        self.files = {
+            f"{OLDER}.jpg": jpeg.getvalue(),
+            f"{OLDER}.mp4": video.encoded([np.asarray(PICTURE)] * 5),
+        }
+
+    def get(self, key: str) -> bytes:
+        if key not in self.files:
+            raise NotFound(key)
+        return self.files[key]
+
+
+@pytest.fixture(scope="module")
+def engine() -> LocalEngine:
+    return LocalEngine(SmallPainter("cpu"), Shelf())
+
+
+def render(engine: LocalEngine, request, told: Callable[[float], object] = lambda share: None):
+    return engine.render(TASK, request, lambda: False, told)
+
+
+def names(result: Result) -> list[tuple[str, str, str]]:
+    return [(p.file.name, p.file.role, p.file.content_type) for p in result.products]
+
+
+def stream_of(product: Product):
+    with av.open(io.BytesIO(product.data), "r") as source:
+        (stream,) = source.streams.video
+        codec = stream.codec_context.name
+        return codec, stream.pix_fmt, (stream.width, stream.height), stream.frames
+
+
+def check_files(result: Result) -> None:
+    """Every file tells its own size and hash, and lies in the account's folder."""
+    for product in result.products:
+        assert product.file.size == len(product.data)
+        assert product.file.sha256 == hashlib.sha256(product.data).hexdigest()
+        assert product.file.key == f"33/gallery/{product.file.name}"
+
+
+def test_a_picture_has_its_thumbnail(engine):
+    result = render(engine, requested())
+    assert names(result) == [
+        (f"{TASK}.jpg", "source", "image/jpeg"),
+        (f"{TASK}_thumbnail.jpg", "thumbnail", "image/jpeg"),
+    ]
+    check_files(result)
+    assert result.engine == "atelier-local"
+    assert abs(result.measured["Height"] - 180) < 1
+
+
+def test_the_flat_look_is_another_engine_and_another_picture(engine):
+    solid, flat = (render(engine, requested(render_mode=mode)) for mode in ("3D", "2D_Kling"))
+    assert flat.engine == "atelier-flat"
+    pictures = [
+        np.asarray(Image.open(io.BytesIO(each.products[0].data))).astype(int)
+        for each in (solid, flat)
+    ]
+    assert np.abs(pictures[0] - pictures[1]).mean() > 2
+
+
+@pytest.fixture(scope="module")
+def turn(engine) -> tuple[Result, list[float]]:
+    """A video of a second, and how far it was said to be."""
+    shares: list[float] = []
+    return render(engine, video_requested(video_options=SECOND), shares.append), shares
+
+
+def test_a_video_is_the_still_and_the_turn_with_one_thumbnail(turn):
+    result, shares = turn
+    assert names(result) == [
+        (f"{TASK}.jpg", "source", "image/jpeg"),
+        (f"{TASK}.mp4", "source", "video/mp4"),
+        (f"{TASK}_thumbnail.jpg", "thumbnail", "image/jpeg"),
+    ]
+    check_files(result)
+    assert stream_of(result.products[1]) == ("h264", "yuv420p", (96, 128), 24)
+    assert result.engine == "atelier-local"
+    assert shares == sorted(shares)
+    assert len(set(shares)) > 20
+    assert shares[-1] <= 1
+
+
+def test_the_same_video_has_the_same_bytes(engine, turn):
+    again = render(engine, video_requested(video_options=SECOND))
+    assert again == turn[0]
+
+
+def test_a_flat_video_says_so(engine):
+    request = video_requested(video_options=SECOND, render_mode="2D_Kling")
+    assert render(engine, request).engine == "atelier-flat"
+
+
+def test_what_only_a_generative_engine_heeds_is_ignored(engine):
+    options = VideoOptions(
+        duration=1, prompt="a storm", negative_prompt="rain", seed=7, video_live=True
+    )
+    request = image_to_video_requested(video_options=options)
+    assert sorted(render(engine, request).ignored) == [
+        "video_options.negative_prompt",
+        "video_options.prompt",
+        "video_options.seed",
+        "video_options.video_live",
+    ]
+
+
+def test_a_picture_moves_for_as_long_as_asked(engine):
+    result = render(engine, image_to_video_requested(video_options=VideoOptions(duration=2)))
+    assert names(result) == [
+        (f"{TASK}.mp4", "source", "video/mp4"),
+        (f"{TASK}_thumbnail.jpg", "thumbnail", "image/jpeg"),
+    ]
+    check_files(result)
+    assert stream_of(result.products[0]) == ("h264", "yuv420p", (96, 128), 48)
+    assert (result.engine, result.ignored, result.measured) == ("atelier-motion", (), {})
+
+
+def test_an_upscaled_video_has_names_of_its_own(engine):
+    result = render(engine, upscale_requested())
+    assert names(result) == [
+        (f"{TASK}_upscale.mp4", "source", "video/mp4"),
+        (f"{TASK}_upscale_thumbnail.jpg", "thumbnail", "image/jpeg"),
+    ]
+    check_files(result)
+    assert stream_of(result.products[0]) == ("h264", "yuv420p", (192, 256), 5)
+    assert result.engine == "atelier-lanczos"
+
+
+EVERY = [
+    requested(),
+    video_requested(video_options=SECOND),
+    image_to_video_requested(video_options=SECOND),
+    upscale_requested(),
+]
+
+
+@pytest.mark.parametrize("request_", EVERY, ids=lambda request: request.stored_name)
+def test_every_kind_stops_when_nobody_wants_it(engine, request_):
+    asked = iter([False, False])  # and from then on: stop
+    with pytest.raises(Stopped):
+        engine.render(TASK, request_, lambda: next(asked, True), lambda share: None)
+
+
+@pytest.mark.parametrize("request_", EVERY[2:], ids=lambda request: request.stored_name)
+def test_what_was_removed_meanwhile_can_no_longer_be_used(engine, request_):
+    with pytest.raises(SourceGone):
+        render(engine, msgspec.structs.replace(request_, source_key="33/gallery/gone.mp4"))
