@@ -3,6 +3,9 @@ import pkgutil
 from collections.abc import Iterator
 
 import api
+import api.edge
+import api.pages
+import api.resources
 import commands
 import domain
 from api.edge.errors import STATUSES
@@ -20,8 +23,8 @@ BESIDE = (
     "infra.access.tokens",
     "projections.reading",
 )
-# These end the process before it serves, or are the demo's own.
-NEVER_ANSWERED = {"port_taken", "demo_failed", "not_confirmed", "not_well", "not_migrated"}
+# These end the process before it serves.
+NEVER_ANSWERED = {"port_taken", "not_migrated"}
 
 
 def errors(root: type[AtelierError] = AtelierError) -> Iterator[type[AtelierError]]:
@@ -31,7 +34,7 @@ def errors(root: type[AtelierError] = AtelierError) -> Iterator[type[AtelierErro
 
 
 def reachable_by_a_request() -> list[type[AtelierError]]:
-    packages = (domain, commands, api)
+    packages = (domain, commands, api, api.edge, api.pages, api.resources)
     modules = [
         f"{package.__name__}.{module.name}"
         for package in packages
