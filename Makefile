@@ -34,8 +34,8 @@ fix: .venv/developed ## mend what can be mended by itself
 	$(BIN)/ruff format .
 
 test: .venv/developed .atelier/anny/prepared ## unit, integration and acceptance tests
-	$(BIN)/python -m pytest tests/unit tests/integration --numprocesses 4 --dist loadfile
-	$(BIN)/python -m pytest tests/acceptance
+	$(BIN)/python -m pytest tests/unit tests/integration --numprocesses 4 --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest tests/acceptance $(PYTEST)
 
 test-long: .venv/developed ## the tests that take minutes: a hundred kills and the like
 	$(BIN)/python -m pytest tests/integration -m long --timeout 3600 -o faulthandler_timeout=0
@@ -63,7 +63,7 @@ clean: ## remove what was installed and made, but not the data in .atelier
 
 # The tests take it from here; `make run` does this by itself.
 .atelier/anny/prepared: .venv/developed
-	@tools/step "Preparing the body model (about a minute, once)" \
+	@tools/step "Preparing the body model (about ten seconds, once)" \
 	  env ANNY_CACHE_DIR=$(@D) $(BIN)/python -c \
 	  'from render_consumers.painting.painter import prepare; prepare()'
 	@touch $@

@@ -29,7 +29,7 @@ from infra.log.async_event_store import AsyncEventStore
 from infra.log.event_store import EventStore
 from infra.log.keys import REMEMBER_MOST, KeyRing
 from infra.media.store import MediaStore
-from infra.postgres import Bell, Pool, make_async_pool, open_pool
+from infra.postgres import AsyncListener, Pool, make_async_pool, open_pool
 from infra.settings import Settings
 from projections.pace import PaceMeter
 from projections.reading import Reader
@@ -72,7 +72,7 @@ class Services:
         self.reader = reader
         self.pace = PaceMeter(reader)
         self._loop = asyncio.get_running_loop()
-        self.bell = Bell(settings.postgres_url)
+        self.listener = AsyncListener(settings.postgres_url)
         self.media = MediaStore(settings)
         self.tokens = Tokens(
             settings.jwt_key, settings.jwt_old_keys, codes=settings.login == BY_CODE
@@ -114,7 +114,7 @@ class Services:
 
     def end_waits(self) -> None:
         """Answer all who wait for something to happen: the server stops. Any thread may say so."""
-        self._loop.call_soon_threadsafe(self.bell.end)
+        self._loop.call_soon_threadsafe(self.listener.end)
 
     def close(self) -> None:
         """Send no more mail, and hear of no more erasures."""
@@ -174,7 +174,7 @@ async def opened(app: Litestar, settings: Settings) -> AsyncIterator[None]:
         services.close()
         await asyncio.to_thread(store.close, CLOSE_S)
         threads.shutdown(wait=False, cancel_futures=True)
-        await app.state.services.bell.close()
+        await app.state.services.listener.close()
         await readers.close(CLOSE_S)
         pool.close(CLOSE_S)
 

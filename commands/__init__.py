@@ -5,16 +5,16 @@ from typing import Any
 
 from commands import account, garment, render
 from commands.handling import (
-    AtOnce,
+    BlockingStore,
     Command,
     Handler,
     Origin,
     Outcome,
     Outcomes,
-    at_once,
-    foresee_all,
     handle,
     handle_all,
+    preview_all,
+    run_sync,
 )
 from commands.ports import AsyncEventStore, BulkStore, EventStore
 from domain import account as account_domain
@@ -28,10 +28,10 @@ __all__ = [
     "Origin",
     "Outcome",
     "Outcomes",
-    "carry_out",
-    "carry_out_all",
-    "carry_out_async",
-    "foresee",
+    "execute",
+    "execute_all",
+    "execute_async",
+    "preview",
 ]
 
 
@@ -64,25 +64,23 @@ HANDLERS: dict[type[Command], Handler] = {
 }
 
 
-def carry_out(
-    command: Command, store: EventStore, origin: Origin, *, fresh: bool = False
-) -> Outcome:
+def execute(command: Command, store: EventStore, origin: Origin, *, fresh: bool = False) -> Outcome:
     """Carry a command out by its handler; `fresh` spares a look for what cannot be there."""
-    return at_once(carry_out_async(command, AtOnce(store), origin, fresh=fresh))
+    return run_sync(execute_async(command, BlockingStore(store), origin, fresh=fresh))
 
 
-async def carry_out_async(
+async def execute_async(
     command: Command, store: AsyncEventStore, origin: Origin, *, fresh: bool = False
 ) -> Outcome:
     """The same in an event loop."""
     return await handle(HANDLERS[type(command)], command, store, origin, fresh=fresh)
 
 
-def carry_out_all(commands: Sequence[Command], store: BulkStore, origin: Origin) -> Outcomes:
+def execute_all(commands: Sequence[Command], store: BulkStore, origin: Origin) -> Outcomes:
     """Carry out commands of one type to different aggregates, all of them or none."""
     return handle_all(HANDLERS[type(commands[0])], commands, store, origin)
 
 
-def foresee(commands: Sequence[Command], store: BulkStore) -> list[tuple[Event, ...]]:
-    """What `carry_out_all` would append, for each command."""
-    return foresee_all(HANDLERS[type(commands[0])], commands, store)
+def preview(commands: Sequence[Command], store: BulkStore) -> list[tuple[Event, ...]]:
+    """What `execute_all` would append, for each command."""
+    return preview_all(HANDLERS[type(commands[0])], commands, store)

@@ -86,7 +86,7 @@ async def handle(
     raise VersionConflict("the aggregate is too busy; try again in a moment")
 
 
-class AtOnce:
+class BlockingStore:
     """A blocking store for `handle`: nothing that it is asked has to be waited for."""
 
     def __init__(self, store: EventStore) -> None:
@@ -101,7 +101,7 @@ class AtOnce:
         return self._store.append(events)
 
 
-def at_once(work: Coroutine[Any, Any, Result]) -> Result:
+def run_sync(work: Coroutine[Any, Any, Result]) -> Result:
     """The result of a coroutine that waits for nothing, without an event loop."""
     try:
         work.send(None)
@@ -132,7 +132,7 @@ def handle_all(
     raise VersionConflict("the aggregates are too busy; try again in a moment")
 
 
-def foresee_all(
+def preview_all(
     handler: Handler, commands: Sequence[Command], store: BulkStore
 ) -> list[tuple[Event, ...]]:
     """The events that each command would lead to now; nothing happens."""

@@ -131,7 +131,7 @@ class Listener:
             self._connection = None
 
 
-class Bell:
+class AsyncListener:
     """Rings in an event loop when the log has grown: one connection for all who wait there.
 
     It listens from the first time that somebody asks.

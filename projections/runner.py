@@ -70,7 +70,7 @@ class Leader(Protocol):
         """Whether it still was, a moment ago."""
 
 
-class Passage(Protocol):
+class EventBatch(Protocol):
     """The events that a read model uses of a part of the log, and where that part ends."""
 
     @property
@@ -82,16 +82,16 @@ class Passage(Protocol):
         """Of the part's last event, used or not."""
 
 
-class Reading(Protocol):
+class EventReader(Protocol):
     """Reads some types of the events after a position, as `EventStore.read_some` does."""
 
     def __call__(
         self, after: int, limit: int, types: Collection[str], *, personal: bool
-    ) -> Passage:
+    ) -> EventBatch:
         """What follows."""
 
 
-class Standing(NamedTuple):
+class Checkpoint(NamedTuple):
     """The live generation, its position, and whether anything of it is parked."""
 
     generation: int
@@ -117,7 +117,7 @@ class Runner:
         self,
         projection: Projection,
         connect: Callable[[], Connection],
-        read: Reading,
+        read: EventReader,
         applied: Callable[[int, float], object] = lambda events, seconds: None,
     ) -> None:
         """`applied` hears of each batch: how many events, and in how many seconds."""
@@ -147,7 +147,7 @@ class Runner:
         row = connection.execute(LIVE, [projection.name]).fetchone()
         if row is None:
             raise Unavailable("the read models are not there yet: run `atelier migrate`")
-        at = Standing(*row)
+        at = Checkpoint(*row)
         passage = self._read(at.position, BATCH, projection.types, personal=projection.personal)
         if passage.position > at.position:
             began = time.perf_counter()
@@ -170,7 +170,7 @@ class Runner:
             elif applied < BATCH:  # the log grows all the time: let something gather
                 stop.wait(max(0.0, begun + GATHER_S - time.monotonic()))
 
-    def _apply_batch(self, connection: Connection, at: Standing, passage: Passage) -> None:
+    def _apply_batch(self, connection: Connection, at: Checkpoint, passage: EventBatch) -> None:
         if not passage.events:
             return self._advance(connection, at, passage.position)
         try:
@@ -184,8 +184,8 @@ class Runner:
     def _transact(
         self,
         connection: Connection,
-        at: Standing,
-        passage: Passage,
+        at: Checkpoint,
+        passage: EventBatch,
         apply: Callable[[Connection, int, Recorded], None],
     ) -> None:
         with connection.transaction():
@@ -202,7 +202,7 @@ class Runner:
                     apply(connection, generation, recorded)
             self._advance(connection, at, passage.position)
 
-    def _advance(self, connection: Connection, at: Standing, position: int) -> None:
+    def _advance(self, connection: Connection, at: Checkpoint, position: int) -> None:
         name = self._projection.name
         moved = connection.execute(ADVANCE, [position, name, at.generation, at.position])
         if moved.fetchone() is None:

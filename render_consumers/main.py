@@ -10,7 +10,7 @@ from uuid import uuid4
 import structlog
 
 from domain.errors import Unavailable
-from infra.kafka.tickets import Feed
+from infra.kafka.tickets import TicketSubscription
 from infra.log.event_store import open_store
 from infra.media.store import MediaStore
 from infra.postgres import Listener, Pool, answered, open_pool
@@ -37,7 +37,7 @@ RETRY_S = 1.0
 JOIN_S = 3.0
 
 
-class Wake:
+class WakeSignal:
     """What wakes an idle consumer, and the newest position that a ticket has told."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ def run(settings: Settings) -> None:
     settings.require(
         "postgres_url", "kafka_bootstrap", "s3_url", "master_key", "hash_key", "lease_seconds"
     )
-    stop, wake = threading.Event(), Wake()
+    stop, wake = threading.Event(), WakeSignal()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _end(stop, wake))
     prepare(log.info)
@@ -74,27 +74,33 @@ def run(settings: Settings) -> None:
         LocalEngine(painter, media),
         lambda limit: _next_tasks(pool, limit),
     )
-    feed = Feed(settings, wake.tell)
+    subscription = TicketSubscription(settings, wake.tell)
     threads = [
         threading.Thread(target=store.keys.watch, args=(stop,), daemon=True),
-        threading.Thread(target=feed.follow, args=(stop,), daemon=True),
+        threading.Thread(target=subscription.follow, args=(stop,), daemon=True),
         threading.Thread(target=_clean, args=(settings, pool, store, media, stop), daemon=True),
     ]
     for thread in threads:
         thread.start()
     tell_ready()
     log.info("ready to render", consumer=name)
-    _consume(consumer, pool, feed, wake, stop)
+    _consume(consumer, pool, subscription, wake, stop)
     for thread in threads:
         thread.join(JOIN_S)
 
 
-def _end(stop: threading.Event, wake: Wake) -> None:
+def _end(stop: threading.Event, wake: WakeSignal) -> None:
     stop.set()
     wake.told.set()
 
 
-def _consume(consumer: Consumer, pool: Pool, feed: Feed, wake: Wake, stop: threading.Event) -> None:
+def _consume(
+    consumer: Consumer,
+    pool: Pool,
+    subscription: TicketSubscription,
+    wake: WakeSignal,
+    stop: threading.Event,
+) -> None:
     waiting = False
     while not stop.is_set():
         wake.told.clear()
@@ -108,7 +114,7 @@ def _consume(consumer: Consumer, pool: Pool, feed: Feed, wake: Wake, stop: threa
             stop.wait(RETRY_S)
             continue
         waiting = False
-        wake.told.wait(LOOK_EVERY_S if feed.listening.is_set() else LOOK_ALONE_EVERY_S)
+        wake.told.wait(LOOK_EVERY_S if subscription.listening.is_set() else LOOK_ALONE_EVERY_S)
 
 
 def _next_tasks(pool: Pool, limit: int) -> list[Claimable]:

@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any, Final, LiteralString
 from uuid import UUID, uuid4
 
-from commands import Origin, carry_out
+from commands import Origin, execute
 from commands.account import EraseAccount
 from domain.errors import AtelierError, NotFound
 from domain.events import Recorded
@@ -48,7 +48,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> None:
         if not arguments.yes:
             _confirm(account, history, pool)
         by = Origin(actor="operator", correlation_id=uuid4())
-        outcome = carry_out(EraseAccount(aggregate_id=account, account=account), store, by)
+        outcome = execute(EraseAccount(aggregate_id=account, account=account), store, by)
         if outcome.events:
             print(f"Erased account {account}: what it was can no longer be read.")
         else:

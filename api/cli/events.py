@@ -11,7 +11,7 @@ from infra.analysis import arguments, arrow, lines, reading, show, topic
 from infra.analysis.access import Access
 from infra.analysis.arguments import BadArgument
 from infra.analysis.export import OPEN, SEALED, Export
-from infra.analysis.manifest import Manifest, What
+from infra.analysis.manifest import ExportSpec, Manifest
 from infra.analysis.selection import END, Selection
 from infra.log.recorder import StoredRecord
 from infra.postgres import Listener
@@ -60,9 +60,12 @@ def show_aggregate(settings: Settings, given: argparse.Namespace) -> None:
     aggregate = arguments.identifier(given.id, "AGGREGATE")
     with _access(settings) as access:
         last = arguments.last_position(access.log, given.at, "--at", inclusive=True)
-        mapper, opener = access.mapper(decrypt=given.decrypt), access.opener(decrypt=given.decrypt)
+        mapper, decrypter = (
+            access.mapper(decrypt=given.decrypt),
+            access.decrypter(decrypt=given.decrypt),
+        )
         shown = show.aggregate_at(access.log, mapper, aggregate, last)
-        events = [opener.open(event) for event in shown.events] if opener else shown.events
+        events = [decrypter.open(event) for event in shown.events] if decrypter else shown.events
     if given.json:
         show.print_json(shown, events)
     else:
@@ -82,7 +85,7 @@ def export(settings: Settings, given: argparse.Namespace) -> None:
         log_id, head = access.log.head()
         first, last = arguments.span(access.log, given)
         last = min(last, head)
-        what = What(
+        spec = ExportSpec(
             log_id=log_id,
             first=first,
             types=selection.types,
@@ -92,9 +95,9 @@ def export(settings: Settings, given: argparse.Namespace) -> None:
             typed=given.typed,
             personal=OPEN if given.decrypt else SEALED,
         )
-        opener = access.opener(decrypt=given.decrypt)
+        decrypter = access.decrypter(decrypt=given.decrypt)
         with Bar("Exporting", max(0, last - first + 1), "positions") as bar:
-            made = Export(Path(given.folder), log, what, last, opener).run(bar.advance)
+            made = Export(Path(given.folder), log, spec, last, decrypter).run(bar.advance)
     _tell_made(made, given.folder)
 
 
@@ -102,7 +105,7 @@ def _tell_made(made: Manifest, folder: str) -> None:
     files = sum(len(block.files) for block in made.blocks)
     unreadable = [position for block in made.blocks for position in block.unreadable]
     print(
-        f"{made.events:,} events of positions {made.what.first:,} to {made.last:,}"
+        f"{made.events:,} events of positions {made.spec.first:,} to {made.last:,}"
         f" in {files:,} file{'s' * (files != 1)} in {folder}",
         file=sys.stderr,
     )
@@ -123,10 +126,10 @@ def _access(settings: Settings) -> Access:
 
 def _printer(access: Access, given: argparse.Namespace) -> Printer:
     printing: Printer = lines.print_json if given.json else lines.print_text
-    opener = access.opener(decrypt=given.decrypt)
-    if opener is None:
+    decrypter = access.decrypter(decrypt=given.decrypt)
+    if decrypter is None:
         return printing
-    return lambda event, place: printing(opener.open(event), place)
+    return lambda event, place: printing(decrypter.open(event), place)
 
 
 def _follow_log(

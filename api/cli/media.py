@@ -32,7 +32,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> None:
     log = EventStore(pool, KeyRing(pool, settings.master_key), settings.hash_key)
     media, delete = MediaStore(settings), arguments.delete_orphans
     with contextlib.closing(pool), Progress() as progress:
-        report = check(log, media, delete=delete, told=progress.step)
+        report = check(log, media, delete=delete, report=progress.step)
     if arguments.json:
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     else:

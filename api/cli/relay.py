@@ -13,8 +13,8 @@ from domain.errors import AtelierError
 from infra.kafka.topics import EVENTS_TOPIC
 from infra.process.progress import Bar
 from infra.relay.check import KINDS, Difference, Report, missing_from
-from infra.relay.filling import AnotherPast
-from infra.relay.mend import Mender, open_mender
+from infra.relay.filling import DivergentHistory
+from infra.relay.maintenance import TopicMaintenance, open_maintenance
 from infra.settings import Settings
 
 SHOWN_MOST: Final = 20
@@ -42,8 +42,8 @@ class NotConfirmed(AtelierError):
 
 def check(settings: Settings, arguments: argparse.Namespace) -> None:
     """Compare topic and log; raises `TopicDiffers` when they differ."""
-    with open_mender(settings) as mender:
-        report = _compared(mender)
+    with open_maintenance(settings) as maintenance:
+        report = _compared(maintenance)
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(report)).decode())
     else:
@@ -54,44 +54,46 @@ def check(settings: Settings, arguments: argparse.Namespace) -> None:
 
 def heal(settings: Settings, arguments: argparse.Namespace) -> None:
     """Append what is missing, or make the topic anew; raises `TopicDiffers` if more is wrong."""
-    with open_mender(settings) as mender:
+    with open_maintenance(settings) as maintenance:
         if arguments.recreate:
             _confirm(
                 arguments.yes,
                 f"This deletes the topic {EVENTS_TOPIC} and fills it again with the"
-                f" {mender.head():,} events of the log. Its readers must start again from the"
+                f" {maintenance.head():,} events of the log. Its readers must start again from the"
                 " beginning.",
             )
             with _counted("filling the topic") as counted:
-                mender.recreate(counted.reach)
-            print(f"The topic is made anew and holds the log up to position {mender.head():,}.")
+                maintenance.recreate(counted.reach)
+            print(
+                f"The topic was recreated; it holds the log up to position {maintenance.head():,}."
+            )
         else:
-            _append(mender)
+            _append(maintenance)
 
 
 def new_epoch(settings: Settings, arguments: argparse.Namespace) -> None:
     """Give the log a new id and make the topic anew."""
-    with open_mender(settings) as mender:
+    with open_maintenance(settings) as maintenance:
         _confirm(
             arguments.yes,
             f"This gives the log a new id and deletes the topic {EVENTS_TOPIC} with all that it"
             f" holds, also events that Postgres no longer has. The topic is then filled with the"
-            f" {mender.head():,} events of the log. Its readers must start again from the"
+            f" {maintenance.head():,} events of the log. Its readers must start again from the"
             " beginning: see docs/restored-backup.md.",
         )
         with _counted("filling the topic") as counted:
-            mender.new_epoch(counted.reach)
-        print(f"A new epoch has begun: ce_source is {mender.source()}.")
+            maintenance.new_epoch(counted.reach)
+        print(f"A new epoch has begun: ce_source is {maintenance.source()}.")
 
 
-def _append(mender: Mender) -> None:
-    report = _compared(mender)
+def _append(maintenance: TopicMaintenance) -> None:
+    report = _compared(maintenance)
     if report.count("unknown"):
         _show(report)
-        raise AnotherPast(f"nothing was appended: {_advice(report)}")
+        raise DivergentHistory(f"nothing was appended: {_advice(report)}")
     if missing := missing_from(report.partitions):
         with _counted("appending") as counted:
-            mender.heal(missing, counted.reach)
+            maintenance.heal(missing, counted.reach)
         print(f"{report.count('missing'):,} events were missing and have been appended.")
     else:
         print("No event is missing at a partition's end.")
@@ -103,9 +105,9 @@ def _append(mender: Mender) -> None:
         )
 
 
-def _compared(mender: Mender) -> Report:
+def _compared(maintenance: TopicMaintenance) -> Report:
     with _counted("reading the topic") as counted:
-        return mender.check(counted.reach)
+        return maintenance.check(counted.reach)
 
 
 def _counted(text: str) -> Bar:

@@ -27,10 +27,10 @@ SERVERS: Final = {"postgres": "Postgres", "kafka": "Kafka", "media": "media stor
 WORKERS: Final = {"relay": "relay", CLEANER: "render-consumer"}  # the others are the projector's
 
 
-class NotWell(AtelierError):
+class Unhealthy(AtelierError):
     """Something is behind or away."""
 
-    code = "not_well"
+    code = "unhealthy"
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> None:
-    """Print how everything does; raises `NotWell`, for exit code 1, unless all of it is well."""
+    """Print how everything does; raises `Unhealthy`, for exit code 1, unless all of it is well."""
     settings.require("postgres_url")
     checks = look(settings)
     if arguments.json:
@@ -52,7 +52,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> None:
         show(checks, Console())
     bad = [f"{check.name} {check.verdict}" for check in checks if check.verdict != "ok"]
     if bad:
-        raise NotWell(", ".join(bad))
+        raise Unhealthy(", ".join(bad))
 
 
 def look(settings: Settings) -> list[Check]:

@@ -9,7 +9,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import Message, Scope
 
 from api.services import Services
-from infra.access.limits import Standing, TooManyRequests
+from infra.access.limits import Quota, TooManyRequests
 from infra.values import Network
 
 FOUND: Final = "atelier_rate_limit"
@@ -39,29 +39,29 @@ async def uploads(connection: Connection, _handler: BaseRouteHandler) -> None:
 
 
 async def count(connection: Connection, rule: str, asker: str, limit: int) -> None:
-    """Count one request of the asker; raises `TooManyRequests`. The answer tells the standing."""
+    """Count one request of the asker; raises `TooManyRequests`. The answer tells the quota."""
     services = _services(connection)
     try:
-        standing = await services.in_thread(services.limits.count, rule, asker, limit)
+        quota = await services.in_thread(services.limits.count, rule, asker, limit)
     except TooManyRequests as refusal:
-        connection.scope["state"][FOUND] = refusal.standing
+        connection.scope["state"][FOUND] = refusal.quota
         raise
-    before: Standing | None = connection.scope["state"].get(FOUND)
-    if before is None or standing.remaining < before.remaining:
-        connection.scope["state"][FOUND] = standing
+    before: Quota | None = connection.scope["state"].get(FOUND)
+    if before is None or quota.remaining < before.remaining:
+        connection.scope["state"][FOUND] = quota
 
 
 async def add_headers(message: Message, scope: Scope) -> None:
     """Tell the asker where they stand, in a refusal as well."""
     state: dict[str, Any] = scope["state"]
     if message["type"] == "http.response.start" and FOUND in state:
-        standing: Standing = state[FOUND]
+        quota: Quota = state[FOUND]
         headers = MutableScopeHeaders.from_message(message)
-        headers["RateLimit-Limit"] = str(standing.limit)
-        headers["RateLimit-Remaining"] = str(standing.remaining)
-        headers["RateLimit-Reset"] = str(standing.reset)
+        headers["RateLimit-Limit"] = str(quota.limit)
+        headers["RateLimit-Remaining"] = str(quota.remaining)
+        headers["RateLimit-Reset"] = str(quota.reset)
         if message["status"] == TOO_MANY:
-            headers["Retry-After"] = str(standing.reset)
+            headers["Retry-After"] = str(quota.reset)
 
 
 TOO_MANY: Final = 429

@@ -15,7 +15,7 @@ from api.edge.errors import OF_COMMAND, OF_JSON, OF_READ, OF_TOKEN, documented
 from api.edge.positions import Seen, shown, written
 from api.edge.wire import Check, StrictRequest
 from api.services import BY_CODE, Provided, Services
-from commands import Origin, Outcome, carry_out
+from commands import Origin, Outcome, execute
 from commands.account import EraseAccount, RegisterAccount, UpdateAccountInfo
 from domain.account import FreeText
 from domain.reservations import EMAIL
@@ -210,7 +210,7 @@ def _register(data: Registration, services: Services, by: Origin) -> Outcome:
         ethnicity=data.ethnicity,
         gender=data.gender,
     )
-    return carry_out(command, services.store, by)
+    return execute(command, services.store, by)
 
 
 def _login(email: str, services: Services) -> str:
@@ -247,14 +247,14 @@ def _login_by_code(email: str, code: str, services: Services) -> str:
 
 def _erase(account: UUID, services: Services, by: Origin) -> Outcome:
     services.account(account)
-    outcome = carry_out(EraseAccount(aggregate_id=account, account=account), services.store, by)
+    outcome = execute(EraseAccount(aggregate_id=account, account=account), services.store, by)
     services.store.keys.forget(account)
     return outcome
 
 
 def _update(command: UpdateAccountInfo, services: Services, by: Origin) -> Outcome:
     services.account(command.aggregate_id)
-    return carry_out(command, services.store, by)
+    return execute(command, services.store, by)
 
 
 OPEN: Final = [register, login]

@@ -15,7 +15,7 @@ from api.edge.auth import SignedIn
 from api.edge.errors import OF_COMMAND, OF_READ, OF_TOKEN, documented
 from api.edge.positions import Seen, shown, written
 from api.services import Provided, Services
-from commands import Origin, Outcome, carry_out
+from commands import Origin, Outcome, execute
 from commands.account import UploadAvatar
 from domain.account import AvatarFile
 from domain.errors import NotFound
@@ -105,7 +105,7 @@ def _store(command: UploadAvatar, avatar: Avatar, services: Services, by: Origin
     """First the files, then the event: what an event names is there."""
     services.media.put(command.picture.key, avatar.picture, command.picture.content_type)
     services.media.put(command.thumbnail.key, avatar.thumbnail, command.thumbnail.content_type)
-    return carry_out(command, services.store, by)
+    return execute(command, services.store, by)
 
 
 def _urls(media: MediaStore, picture: str, thumbnail: str) -> AvatarUrls:

@@ -20,7 +20,7 @@ from api.edge.wire import StrictRequest
 from api.resources.account import Message
 from api.resources.garment_rows import LONGEST_URL, read_garments
 from api.services import Provided, Services
-from commands import Origin, carry_out_all, foresee
+from commands import Origin, execute_all, preview
 from commands.garment import ListGarment
 from domain.errors import NotFound
 from domain.events import Event
@@ -162,9 +162,9 @@ def _upload(data: bytes, dry_run: bool, services: Services, by: Origin) -> Respo
     for start in range(0, len(commands), PER_SAVE):
         some = commands[start : start + PER_SAVE]
         if dry_run:
-            decided = foresee(some, services.store)
+            decided = preview(some, services.store)
         else:
-            outcomes = carry_out_all(some, services.store, by)
+            outcomes = execute_all(some, services.store, by)
             decided, position = list(outcomes.events), max(position, outcomes.position)
         kinds.update(type(events[0]) if events else None for events in decided)
     return _reported(kinds, dry_run, position)
@@ -172,10 +172,9 @@ def _upload(data: bytes, dry_run: bool, services: Services, by: Origin) -> Respo
 
 def _reported(kinds: Counter[type[Event] | None], dry_run: bool, position: int) -> Response[Upload]:
     listed, revised, unchanged = kinds[GarmentListed], kinds[GarmentRevised], kinds[None]
-    verb = "would be" if dry_run else "were"
+    counts = f"{listed} added, {revised} updated, {unchanged} unchanged"
     upload = Upload(
-        message=f"{listed} garments {verb} listed and {revised} revised;"
-        f" {unchanged} are as they were.",
+        message=f"Dry run, nothing was stored: {counts}." if dry_run else f"Garments: {counts}.",
         listed=listed,
         revised=revised,
         unchanged=unchanged,

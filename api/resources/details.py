@@ -13,7 +13,7 @@ from api.edge.positions import Seen, shown, written
 from api.edge.wire import Check, Opaque, StrictRequest
 from api.resources.account import Message
 from api.services import Provided, Services
-from commands import Origin, Outcome, carry_out
+from commands import Origin, Outcome, execute
 from commands.account import UpdateAccountDetails
 from domain.account import FreeText
 from infra.access.tokens import Unauthorized
@@ -92,7 +92,7 @@ async def update_user_details(
 
 def _update(command: UpdateAccountDetails, services: Services, by: Origin) -> Outcome:
     services.account(command.aggregate_id)
-    return carry_out(command, services.store, by)
+    return execute(command, services.store, by)
 
 
 def _details(row: DetailsRow) -> Details:

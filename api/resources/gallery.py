@@ -14,7 +14,7 @@ from api.edge.errors import OF_COMMAND, OF_READ, OF_TOKEN, documented
 from api.edge.positions import Seen, shown, written
 from api.resources.account import Message
 from api.services import Provided, Services
-from commands import Origin, Outcome, carry_out
+from commands import Origin, Outcome, execute
 from commands.render import RemoveFile
 from domain.errors import NotFound
 from infra.media.store import MediaStore
@@ -103,7 +103,7 @@ def _remove(file_name: str, account: UUID, services: Services, by: Origin) -> Ou
     if not history or history[0].account != account:
         raise NotFound("there is no such file in your gallery")
     command = RemoveFile(aggregate_id=history[0].aggregate_id, account=account, name=file_name)
-    return carry_out(command, services.store, by)
+    return execute(command, services.store, by)
 
 
 def _file(row: GalleryRow, media: MediaStore) -> GalleryFile:

@@ -14,7 +14,7 @@ from api.edge.idempotency import Order, Ordered
 from api.edge.positions import written
 from api.edge.wire import StrictRequest
 from api.services import Provided, Services
-from commands import Origin, Outcome, carry_out_async
+from commands import Origin, Outcome, execute_async
 from commands.render import RequestRender
 from domain.picture import ApparelDetails, ImageOptions, RenderMode, TaskOptions, UserDetails
 
@@ -71,7 +71,7 @@ async def _request(
         vip=data.task_options.vip,
         limit=min(data.task_options.limit or most, most),
     )
-    return await carry_out_async(command, services.async_store, by, fresh=order.is_new)
+    return await execute_async(command, services.async_store, by, fresh=order.is_new)
 
 
 PRIVATE: Final = [generate]

@@ -16,7 +16,7 @@ from api.edge.positions import Seen, shown, written
 from api.resources.account import Message
 from api.resources.gallery import LARGEST_CURSOR, Pagination
 from api.services import Provided, Services
-from commands import Origin, Outcome, carry_out
+from commands import Origin, Outcome, execute
 from commands.render import CancelRender
 from domain.errors import NotFound
 from infra.media.store import MediaStore
@@ -208,14 +208,14 @@ class Watch:
 
     async def watch(self, seen: int = 0) -> Answer[TaskRow]:
         """The same; what happens from now on wakes `watch_on`."""
-        self._grown = self._services.bell.next()
+        self._grown = self._services.listener.next()
         self._looked = asyncio.get_running_loop().time()
         return await self.look(seen)
 
     @property
     def over(self) -> bool:
         """Whether the server stops, so that nothing more is to be waited for."""
-        return self._services.bell.over
+        return self._services.listener.over
 
     async def watch_on(self, seconds: float = LOOK_S) -> Answer[TaskRow]:
         """Where the task stands when the log has grown, or after so long."""
@@ -259,7 +259,7 @@ def _cancel(task: UUID, account: UUID, services: Services, by: Origin) -> Outcom
     history = services.store.load(task)
     if not history or history[0].account != account:
         raise NotFound("you have no such task")
-    return carry_out(CancelRender(aggregate_id=task, account=account), services.store, by)
+    return execute(CancelRender(aggregate_id=task, account=account), services.store, by)
 
 
 def _status(row: TaskRow, media: MediaStore, eta: float | None) -> TaskStatus:

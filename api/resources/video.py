@@ -24,7 +24,7 @@ from api.edge.wire import Check, Opaque, StrictRequest
 from api.resources.gallery import TASK_OF
 from api.resources.render import TaskCreated
 from api.services import Provided, Services
-from commands import Origin, Outcome, carry_out, carry_out_async
+from commands import Origin, Outcome, execute, execute_async
 from commands.render import RequestImageToVideo, RequestUpscale, RequestVideo
 from domain import render
 from domain.account import Account
@@ -212,7 +212,7 @@ async def _request_video(
         render_mode=data.render_mode,
         garment=await services.worn(data.apparel_details),
     )
-    return await carry_out_async(command, services.async_store, by, fresh=order.is_new)
+    return await execute_async(command, services.async_store, by, fresh=order.is_new)
 
 
 def _request_upscale(
@@ -223,7 +223,7 @@ def _request_upscale(
         **_asked(order, account, person.number, data.task_options, services),
         source_key=_checked(_own_key(data.video_url), order, account, person, services),
     )
-    return carry_out(command, services.store, by)
+    return execute(command, services.store, by)
 
 
 def _request_image_to_video(
@@ -238,7 +238,7 @@ def _request_image_to_video(
         source_key=_checked(key, order, account, person, services),
         video_options=data.video_options,
     )
-    return carry_out(command, services.store, by)
+    return execute(command, services.store, by)
 
 
 def _request_with_data(
@@ -259,7 +259,7 @@ def _request_with_data(
         video_options=data.video_options,
     )
     if services.store.load(order.task):  # sent before: what it brought then is what counts
-        return carry_out(command, services.store, by)
+        return execute(command, services.store, by)
     services.media.put(key, picture, "image/png")
     return _carried_out_or_cleared(command, services, by)
 
@@ -268,7 +268,7 @@ def _carried_out_or_cleared(
     command: RequestImageToVideo, services: Services, by: Origin
 ) -> Outcome:
     try:
-        return carry_out(command, services.store, by)
+        return execute(command, services.store, by)
     except AtelierError as error:
         if not error.retriable:
             with contextlib.suppress(Unavailable):

@@ -25,7 +25,7 @@ ON CONFLICT (rule, asker) DO UPDATE
 RETURNING count, extract(epoch FROM ends_at - now())::float8"""
 
 
-class Standing(NamedTuple):
+class Quota(NamedTuple):
     """How many requests of a span an asker has left, and the seconds until the next span."""
 
     limit: int
@@ -34,13 +34,13 @@ class Standing(NamedTuple):
 
 
 class TooManyRequests(AtelierError):
-    """The asker has asked too often; ``standing`` says when they may again."""
+    """The asker has asked too often; ``quota`` says when they may again."""
 
     code: ClassVar[str] = "too_many_requests"
 
-    def __init__(self, standing: Standing) -> None:
-        super().__init__(f"too many requests; try again in {standing.reset} seconds")
-        self.standing = standing
+    def __init__(self, quota: Quota) -> None:
+        super().__init__(f"too many requests; try again in {quota.reset} seconds")
+        self.quota = quota
 
 
 class Limits:
@@ -50,7 +50,7 @@ class Limits:
         self._pool = pool
         self._secret = secret
 
-    def count(self, rule: str, asker: str, limit: int) -> Standing:
+    def count(self, rule: str, asker: str, limit: int) -> Quota:
         """Count one request in; raises `TooManyRequests` over the limit, which counts as well."""
         hidden = hmac.new(self._secret, f"{rule}:{asker}".encode(), hashlib.sha256).hexdigest()
         with answered(), self._pool.connection() as connection:
@@ -59,7 +59,7 @@ class Limits:
             ).fetchone()
         assert row is not None
         count, seconds = row
-        standing = Standing(limit, max(0, limit - count), max(1, math.ceil(seconds)))
+        quota = Quota(limit, max(0, limit - count), max(1, math.ceil(seconds)))
         if count > limit:
-            raise TooManyRequests(standing)
-        return standing
+            raise TooManyRequests(quota)
+        return quota

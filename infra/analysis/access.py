@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from domain.errors import AtelierError
-from infra.analysis.personal import NoKeys, Opener
+from infra.analysis.personal import Decrypter, NoKeys
 from infra.log.event_store import EventLog
 from infra.log.keys import KeyRing
 from infra.log.recorder import EventMapper
@@ -62,9 +62,9 @@ class Access:
         self.settings.require("master_key")
         return KeyRing(self._pool, self.settings.master_key)
 
-    def opener(self, *, decrypt: bool) -> Opener | None:
+    def decrypter(self, *, decrypt: bool) -> Decrypter | None:
         """What opens personal members, or None where they shall stay sealed."""
-        return Opener(self.keys(decrypt=True)) if decrypt else None
+        return Decrypter(self.keys(decrypt=True)) if decrypt else None
 
     def mapper(self, *, decrypt: bool) -> EventMapper:
         """What makes domain events of stored ones."""

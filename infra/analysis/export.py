@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from infra.analysis import arrow, manifest
 from infra.analysis.arrow import ArrowLog
 from infra.analysis.files import UNFINISHED, Unfinished
-from infra.analysis.manifest import Block, Manifest, What
-from infra.analysis.personal import Opener
+from infra.analysis.manifest import Block, ExportSpec, Manifest
+from infra.analysis.personal import Decrypter
 from infra.analysis.selection import Selection
 from infra.analysis.typed import typed
 
@@ -21,22 +21,27 @@ SEALED: Final = "sealed"
 
 
 class Export:
-    """One export into one folder. ``opener`` opens what is personal; without it that is sealed."""
+    """One export into one folder; without a ``decrypter`` personal fields stay sealed."""
 
     def __init__(
-        self, folder: Path, log: ArrowLog, what: What, last: int, opener: Opener | None = None
+        self,
+        folder: Path,
+        log: ArrowLog,
+        spec: ExportSpec,
+        last: int,
+        decrypter: Decrypter | None = None,
     ) -> None:
         self._folder = folder
         self._log = log
-        self._what = what
+        self._spec = spec
         self._last = last
-        self._opener = opener
+        self._decrypter = decrypter
         self._selection = Selection(
-            first=what.first,
+            first=spec.first,
             last=last,
-            types=what.types,
-            aggregate=what.aggregate,
-            account=what.account,
+            types=spec.types,
+            aggregate=spec.aggregate,
+            account=spec.account,
         )
 
     def run(self, advance: Callable[[int], None]) -> Manifest:
@@ -44,10 +49,10 @@ class Export:
 
         Raises `OtherExport` when the folder holds the files of something else.
         """
-        before = manifest.load(self._folder, self._what, self._last)
+        before = manifest.load(self._folder, self._spec, self._last)
         # What is opened is for nobody else on this machine.
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700 if self._opener else 0o777)
-        spans = list(arrow.blocks(self._what.first, self._last))
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700 if self._decrypter else 0o777)
+        spans = list(arrow.blocks(self._spec.first, self._last))
         found = before.blocks if before else ()
         blocks = {
             (block.first, block.last): block
@@ -71,7 +76,7 @@ class Export:
 
     def _save(self, blocks: Mapping[tuple[int, int], Block], *, complete: bool) -> Manifest:
         made = Manifest(
-            what=self._what,
+            spec=self._spec,
             last=self._last,
             complete=complete,
             events=sum(file.events for block in blocks.values() for file in block.files),
@@ -86,8 +91,8 @@ class Export:
         for batch in self._batches(first, last):
             for name, part, bad in self._parts(batch):
                 if name not in files:
-                    path = f"{name}{first:012}-{last:012}.{self._what.format}"
-                    files[name] = Unfinished(self._folder, path, self._what.format, part.schema)
+                    path = f"{name}{first:012}-{last:012}.{self._spec.format}"
+                    files[name] = Unfinished(self._folder, path, self._spec.format, part.schema)
                 files[name].write(part)
                 unreadable += bad
         return Block(
@@ -100,12 +105,12 @@ class Export:
 
     def _batches(self, first: int, last: int) -> Iterator[pa.RecordBatch]:
         for batch in self._log.batches(self._selection.between(first, last)):
-            yield arrow.opened(batch, self._opener.open) if self._opener else batch
+            yield arrow.opened(batch, self._decrypter.open) if self._decrypter else batch
 
     def _parts(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch, list[int]]]:
         """What of a batch goes into which files: a prefix of their names, and the rows."""
-        if not self._what.typed:
+        if not self._spec.typed:
             yield "events-", batch, []
             return
         for name in sorted(pc.unique(batch["type"]).to_pylist()):
-            yield f"{name}/", *typed(batch, name, opened=self._opener is not None)
+            yield f"{name}/", *typed(batch, name, opened=self._decrypter is not None)

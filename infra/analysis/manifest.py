@@ -42,7 +42,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     written_by: dict[str, str]
 
 
-class What(msgspec.Struct, frozen=True, kw_only=True):
+class ExportSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What is exported, and how: a folder holds one such thing."""
 
     log_id: UUID
@@ -58,14 +58,14 @@ class What(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The whole folder; ``complete`` is false until every block up to ``last`` is there."""
 
-    what: What
+    spec: ExportSpec = msgspec.field(name="what")  # its name in the files that exist
     last: int
     complete: bool
     events: int
     blocks: tuple[Block, ...]
 
 
-def load(folder: Path, what: What, last: int) -> Manifest | None:
+def load(folder: Path, spec: ExportSpec, last: int) -> Manifest | None:
     """The manifest of the folder, or None in one that has none yet.
 
     Raises `OtherExport` when it is of something else or reaches further than `last`, so that no
@@ -82,8 +82,8 @@ def load(folder: Path, what: What, last: int) -> Manifest | None:
         ) from error
     differs = [
         f"{name} is {_shown(there)} there and {_shown(here)} here"
-        for name in What.__struct_fields__
-        if (there := getattr(found.what, name)) != (here := getattr(what, name))
+        for name in ExportSpec.__struct_fields__
+        if (there := getattr(found.spec, name)) != (here := getattr(spec, name))
     ]
     if found.last > last:
         differs.append(f"it goes up to {found.last} there and to {last} here")

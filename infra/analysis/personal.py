@@ -28,7 +28,7 @@ class NoKeys(KeyRing):
         """Nothing."""
 
 
-class Opener:
+class Decrypter:
     """Opens the personal members of events that stay in their stored form."""
 
     def __init__(self, keys: KeyRing) -> None:

@@ -58,11 +58,11 @@ def batches(
 def _batches(settings: Settings, selection: Selection, decrypt: bool) -> Iterator[pa.RecordBatch]:
     settings.require("postgres_url")
     with Access(settings) as access, arrow.open_arrow(settings.postgres_url) as log:
-        opener = access.opener(decrypt=decrypt)
+        decrypter = access.decrypter(decrypt=decrypt)
         last = min(selection.last, access.log.head()[1])
         spans = itertools.starmap(selection.between, arrow.blocks(selection.first, last))
         for batch in itertools.chain.from_iterable(map(log.batches, spans)):
-            yield arrow.opened(batch, opener.open) if opener else batch
+            yield arrow.opened(batch, decrypter.open) if decrypter else batch
 
 
 def _selection(

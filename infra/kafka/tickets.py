@@ -31,7 +31,7 @@ class Ticket(msgspec.Struct, frozen=True):
     position: int
 
 
-class Feed:
+class TicketSubscription:
     """The group's tickets for one consumer; ``listening`` is set while new ones reach it."""
 
     def __init__(self, settings: Settings, woken: Callable[[int], None]) -> None:

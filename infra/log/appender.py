@@ -56,9 +56,8 @@ class _Waiting(NamedTuple):
 class Appender:
     """Writes saves, each batch of them in one transaction, in threads of its own.
 
-    Any number of threads and event loops bring them. Whoever stops waiting gets no answer, but
-    the save is written all the same, once. The threads start with the first save; `stored` is
-    called in them after each commit.
+    Any number of threads and event loops may call it. A save is written exactly once even if its
+    caller stops waiting. The threads start with the first save and call `stored` after each commit.
 
     A batch is all that waits, or the half of it when that is much: then the other half is ready
     at the moment when Postgres has stored the first, and neither has to wait for the other.

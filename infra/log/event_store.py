@@ -27,7 +27,7 @@ from infra.log.recorder import (
 from infra.postgres import Pool, answered, open_pool
 
 
-class Passage(NamedTuple):
+class EventBatch(NamedTuple):
     """Events of a part of the log, and the position up to which it was read."""
 
     events: list[Recorded]
@@ -91,7 +91,7 @@ class EventStore:
 
     def read_some(
         self, after: int, limit: int, types: Collection[str], *, personal: bool
-    ) -> Passage:
+    ) -> EventBatch:
         """Of the next up to `limit` events those of some types; the others are not decoded.
 
         Without `personal`, what is sealed stays so: its fields are None. Otherwise as `read`.
@@ -102,11 +102,11 @@ class EventStore:
             raise unknown(*following[0])
         last = known[-1][0] if known else after
         if not any(kind in types for _, kind in known):
-            return Passage([], last)
+            return EventBatch([], last)
         rows = self._recorder.select_notifications(
             after, limit, last, list(types), inclusive_of_start=False
         )
-        return Passage([self._mapper.readable(row, personal=personal) for row in rows], last)
+        return EventBatch([self._mapper.readable(row, personal=personal) for row in rows], last)
 
     def append(self, events: Sequence[NewEvent]) -> int:
         """Append the events as one save and give the position of the last.

@@ -65,12 +65,12 @@ class Log(Protocol):
 class Ledger:
     """Which files must be there, by the events so far."""
 
-    def __init__(self, log: Log, told: Callable[[str], object]) -> None:
+    def __init__(self, log: Log, report: Callable[[str], object]) -> None:
         self.named: dict[str, Named] = {}
         self.unreadable = 0
         self.events = 0
         self._log = log
-        self._told = told
+        self._report = report
         self._uploads: dict[UUID, str] = {}
         self._position = 0
 
@@ -84,7 +84,7 @@ class Ledger:
             self.events += len(batch)
             rate = (self.events - before) / max(time.monotonic() - began, 0.001)
             left = max(0, head - self._position) / rate
-            self._told(
+            self._report(
                 f"reading the log: {self.events:,} of {head:,} events,"
                 f" {rate:,.0f} a second, {left:.0f} s left"
             )
@@ -124,7 +124,7 @@ def check(
     media: MediaStore,
     *,
     delete: bool = False,
-    told: Callable[[str], object] = lambda _: None,
+    report: Callable[[str], object] = lambda _: None,
     now: datetime | None = None,
 ) -> Report:
     """Compare; with ``delete`` remove the orphans, unless an event cannot be read.
@@ -132,9 +132,9 @@ def check(
     The log is read before the store is listed, and to its new end after it: so what happens
     meanwhile is no difference.
     """
-    ledger = Ledger(log, told)
+    ledger = Ledger(log, report)
     ledger.read()
-    told("listing the media store")
+    report("listing the media store")
     stored = {found.key: found for found in media.list("")}
     ledger.read()
     before = (now or datetime.now(UTC)) - YOUNG
@@ -144,7 +144,7 @@ def check(
     doomed = orphans if delete and not ledger.unreadable else []
     for number, orphan in enumerate(doomed, start=1):
         media.delete(orphan.key)
-        told(f"deleting: {number:,} of {len(doomed):,} files")
+        report(f"deleting: {number:,} of {len(doomed):,} files")
     return Report(
         events=ledger.events,
         named=len(ledger.named),

@@ -16,10 +16,10 @@ from typing import Final, NamedTuple
 from domain.errors import AtelierError
 from infra.access import secrets as credentials
 from infra.embedded import EmbeddedBroker, EmbeddedMedia, EmbeddedPostgres, EmbeddedServer
-from infra.process.keeper import SUCCEEDED, Child, Keeper, Part, in_parallel
 from infra.process.locks import lock
 from infra.process.processes import READY_FILE
 from infra.process.progress import Progress
+from infra.process.services import SUCCEEDED, ChildProcess, Service, ServiceSupervisor, in_parallel
 from infra.settings import LOCK_FILE, RUNNING_FILE, VARIABLES, Settings
 
 LOOK_AGAIN_SECONDS: Final = 0.05
@@ -80,9 +80,9 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._data = settings.data.absolute()
-        self._servers: list[Keeper] = []
-        self._consumers: list[Keeper] = []
-        self._others: list[Keeper] = []
+        self._servers: list[ServiceSupervisor] = []
+        self._consumers: list[ServiceSupervisor] = []
+        self._others: list[ServiceSupervisor] = []
         self._stopping = False
         self._metrics_port = 0
 
@@ -135,8 +135,8 @@ class Supervisor:
     def _start_servers(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Start what no URL is set for; returns the addresses as environment variables."""
         servers = _servers_to_embed(self._settings, self._data, environ)
-        self._servers = [Keeper(server) for server in servers.values()]
-        in_parallel([keeper.start for keeper in self._servers])
+        self._servers = [ServiceSupervisor(server) for server in servers.values()]
+        in_parallel([supervised.start for supervised in self._servers])
         return {variable: server.url for variable, server in servers.items()}
 
     def _migrate(self, environ: Mapping[str, str]) -> None:
@@ -150,36 +150,38 @@ class Supervisor:
             raise CannotStart(f"The database could not be brought up to date: {how}")
 
     def _start_processes(self, environ: Mapping[str, str]) -> None:
-        self._consumers = [Keeper(self._child(role, environ)) for role in CONSUMERS]
-        self._others = [Keeper(self._child(role, environ)) for role in OTHERS]
-        for keeper in self._consumers + self._others:
-            keeper.start()
+        self._consumers = [ServiceSupervisor(self._child(role, environ)) for role in CONSUMERS]
+        self._others = [ServiceSupervisor(self._child(role, environ)) for role in OTHERS]
+        for supervised in self._consumers + self._others:
+            supervised.start()
 
-    def _child(self, role: Role, environ: Mapping[str, str]) -> Child:
+    def _child(self, role: Role, environ: Mapping[str, str]) -> ChildProcess:
         command = [sys.executable, "-m", "api", role.name]
         if role.name in WATCHED:
             port = self._metrics_port + WATCHED.index(role.name)
             environ = {**environ, "ATELIER_METRICS_PORT": str(port)}
-        return Child(role.name, command, environ, self._data / "logs", role.stop_seconds)
+        return ChildProcess(role.name, command, environ, self._data / "logs", role.stop_seconds)
 
     def _wait_until_ready(self, ready_file: Path, progress: Progress) -> None:
-        keepers = self._consumers + self._others
+        services = self._consumers + self._others
         while not (ready_file.exists() and _answers_ready(self._settings)):
-            for keeper in keepers:
-                if keeper.ends >= GIVE_UP_AFTER_ENDS:
-                    raise CannotStart(f"{keeper.part.name} does not start: {keeper.last_end}")
-            progress.step(_what_is_awaited(ready_file, keepers[0].part))
+            for supervised in services:
+                if supervised.ends >= GIVE_UP_AFTER_ENDS:
+                    raise CannotStart(
+                        f"{supervised.part.name} does not start: {supervised.last_end}"
+                    )
+            progress.step(_what_is_awaited(ready_file, services[0].part))
             time.sleep(LOOK_AGAIN_SECONDS)
 
     def _stop(self) -> None:
         # Consumers first, so that they can hand their tasks back; servers when nobody needs them.
         (self._data / RUNNING_FILE).unlink(missing_ok=True)
         for parts in (self._consumers, self._others, self._servers):
-            in_parallel([keeper.stop for keeper in parts])
+            in_parallel([supervised.stop for supervised in parts])
 
     def _kill(self) -> None:
-        for keeper in self._consumers + self._others + self._servers:
-            keeper.kill()
+        for supervised in self._consumers + self._others + self._servers:
+            supervised.kill()
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -272,7 +274,7 @@ def _answers_ready(settings: Settings) -> bool:
         connection.close()
 
 
-def _what_is_awaited(ready_file: Path, consumer: Part) -> str:
-    if ready_file.exists() or not isinstance(consumer, Child) or not consumer.latest:
+def _what_is_awaited(ready_file: Path, consumer: Service) -> str:
+    if ready_file.exists() or not isinstance(consumer, ChildProcess) or not consumer.latest:
         return "Starting Atelier"
     return f"Starting Atelier: {consumer.latest}"

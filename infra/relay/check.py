@@ -11,7 +11,7 @@ from kafka.errors import KafkaTimeoutError
 
 from infra.kafka.topics import EVENTS_TOPIC, PARTITIONS, partition_of, source_of
 from infra.relay.log import RelayLog
-from infra.relay.tails import Held, all_partitions, arrived, held_in
+from infra.relay.tails import TopicRecord, all_partitions, arrived, held_in
 
 POLL_MS: Final = 1_000  # of silence, after which nothing more comes
 SILENCE_S: Final = 10.0  # without an answer from the broker
@@ -104,7 +104,7 @@ class Comparison:
         self.partitions = [Partition(number) for number in range(PARTITIONS)]
         self.differences: list[Difference] = []
 
-    def add(self, held: Sequence[Held]) -> None:
+    def add(self, held: Sequence[TopicRecord]) -> None:
         """Take in some more records."""
         unknown = self._log.unknown([(each.position, each.event_id) for each in held])
         for each in held:
@@ -134,7 +134,7 @@ class Comparison:
                 self._differ(kind, partition, None, position, event_id)
         return gone + self._start(cut)
 
-    def _place(self, each: Held, here: Partition) -> None:
+    def _place(self, each: TopicRecord, here: Partition) -> None:
         if partition_of(each.key) != each.partition:
             self._mark(each.position, ELSEWHERE)
             self._differ("misplaced", *each[:4])

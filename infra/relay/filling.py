@@ -21,10 +21,10 @@ PATIENT_POLL_MS: Final = 2_000
 RECENT: Final = 5_000  # events that are compared at the start: about what the tails' windows hold
 
 
-class AnotherPast(AtelierError):
+class DivergentHistory(AtelierError):
     """Kafka holds events that the log does not have."""
 
-    code = "another_past"
+    code = "divergent_history"
 
 
 class Filling:
@@ -43,11 +43,11 @@ class Filling:
 
         Of a topic that is known, its end is compared with the log: as many events as are worth
         reading at every start. The whole, a minute or so for each million events, is what
-        `atelier relay check` is for. Raises `AnotherPast` when Kafka is ahead of the log.
+        `atelier relay check` is for. Raises `DivergentHistory` when Kafka is ahead of the log.
         """
         expect_one_past(self._events, self._session.ends.tails)
         if self._claim.topic_id == BARRED + self._session.topic_id:
-            raise AnotherPast(
+            raise DivergentHistory(
                 f"{EVENTS_TOPIC} still holds an earlier epoch of the log: run"
                 " `atelier relay new-epoch` again, which was interrupted"
             )
@@ -107,14 +107,14 @@ class Filling:
 
 
 def expect_one_past(events: RelayLog, tails: Tails) -> None:
-    """Raise `AnotherPast` if the log has not the event that Kafka holds at a position.
+    """Raise `DivergentHistory` if the log has not the event that Kafka holds at a position.
 
     A Postgres restored from an older backup gives positions out a second time.
     """
     unknown = events.unknown(list(tails.values()))
     for partition, tail in tails.items():
         if tail.position in unknown:
-            raise AnotherPast(
+            raise DivergentHistory(
                 f"partition {partition} of {EVENTS_TOPIC} holds event {tail.event_id} at position"
                 f" {tail.position}, which the log does not have: was Postgres restored from an"
                 " older backup? Nothing is sent. Restore a newer one, or run `atelier relay"

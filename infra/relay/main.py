@@ -23,7 +23,7 @@ from infra.kafka.clients import reachable
 from infra.kafka.topics import WrongTopic, source_of
 from infra.postgres import Listener, Pool, open_pool
 from infra.process.leader import Leadership
-from infra.relay.filling import AnotherPast, Filling
+from infra.relay.filling import DivergentHistory, Filling
 from infra.relay.ledger import LOCK, Ledger, Superseded
 from infra.relay.log import RelayLog
 from infra.relay.session import Fenced, Session
@@ -88,7 +88,7 @@ class Relay:
 
     def _rest(self, error: Exception) -> None:
         """Wait before the next try; an outage is told of once, however many tries it takes."""
-        if isinstance(error, AnotherPast | WrongTopic):
+        if isinstance(error, DivergentHistory | WrongTopic):
             self._tell(str(error), log.error, "not relaying", why=str(error))
             self._keep(str(error))
         elif isinstance(error, KafkaError | AtelierError | psycopg.Error | OSError):

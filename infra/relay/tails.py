@@ -15,7 +15,7 @@ POLL_MS: Final = 200
 EMPTY_POLLS_MOST: Final = 50  # ten seconds without an answer
 
 
-class Held(NamedTuple):
+class TopicRecord(NamedTuple):
     """A record that claims to be an event of our log, as a reader finds it."""
 
     partition: int
@@ -43,7 +43,7 @@ class Ends(NamedTuple):
     """
 
     tails: Tails
-    held: list[Held]
+    held: list[TopicRecord]
     cut: frozenset[int]
 
 
@@ -70,7 +70,7 @@ def read_ends(consumer: KafkaConsumer, source: str, poll_ms: int = POLL_MS) -> E
     first: Offsets = consumer.beginning_offsets(partitions)
     until: Offsets = consumer.end_offsets(partitions)
     tails: Tails = {}
-    held: list[Held] = []
+    held: list[TopicRecord] = []
     window = WINDOW
     while until:
         start = {each: max(first[each], end - window) for each, end in until.items()}
@@ -93,7 +93,7 @@ def all_partitions() -> list[TopicPartition]:
     return [TopicPartition(EVENTS_TOPIC, number) for number in range(PARTITIONS)]
 
 
-def held_in(record: Any, source: str) -> Held | None:
+def held_in(record: Any, source: str) -> TopicRecord | None:
     """What a record says about itself; None for one that is not from `source`.
 
     One that names it and is otherwise not as we write them comes with position 0, which no event
@@ -107,7 +107,7 @@ def held_in(record: Any, source: str) -> Held | None:
         key = record.key.decode()
     except (KeyError, ValueError, AttributeError):
         position, event_id, key = 0, UUID(int=0), ""
-    return Held(record.partition, record.offset, position, event_id, key)
+    return TopicRecord(record.partition, record.offset, position, event_id, key)
 
 
 def _records(

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from commands import Origin, carry_out
+from commands import Origin, execute
 from commands.ports import EventStore
 from commands.render import CancelRender
 from domain import render
@@ -145,7 +145,7 @@ class Cleaner:
         for (task,) in tasks:
             with contextlib.suppress(TaskEnded):
                 command = CancelRender(aggregate_id=task, account=recorded.account)
-                carry_out(command, self._events, by)
+                execute(command, self._events, by)
 
     def _lives(self, account: UUID | None) -> bool:
         ((lives,),) = self._ask(LIVES, [account])

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import msgspec
 import structlog
 
-from commands import Command, Origin, Outcome, carry_out
+from commands import Command, Origin, Outcome, execute
 from commands.ports import EventStore
 from commands.render import CancelRender, CompleteRender, FailAttempt, RequeueRender, StartRender
 from domain import render
@@ -278,7 +278,7 @@ class Consumer:
 
     def _carry_out(self, command: Command, correlation_id: UUID) -> Outcome:
         origin = Origin(actor=f"consumer:{self._name}", correlation_id=correlation_id)
-        return carry_out(command, self._store, origin)
+        return execute(command, self._store, origin)
 
 
 def _staged(claim: Claim, product: Product) -> str:

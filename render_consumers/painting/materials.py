@@ -46,7 +46,7 @@ def smooth(low: float, high: float, value: Tensor) -> Tensor:
     return share * share * (3 - 2 * share)
 
 
-def tinted(albedo: Tensor, share: Tensor, colour: Tensor) -> Tensor:
+def blend(albedo: Tensor, share: Tensor, colour: Tensor) -> Tensor:
     return albedo + share[:, None] * (colour - albedo)
 
 
@@ -59,24 +59,24 @@ def skin(samples: Samples, tone: Colour, hair: Colour, woman: float, hairy: bool
     cheeks = _blob(side, 0.043, 0.017) * _blob(at[:, 2], 0.697, 0.015)
     nose = _blob(side, 0.0, 0.012) * _blob(at[:, 2], 0.692, 0.010)
     front = (at[:, 1] < -0.09).float()
-    albedo = tinted(albedo, front * (0.42 * cheeks + 0.35 * nose).clamp(0, 1), flushed)
-    albedo = tinted(albedo, 0.35 * samples.marks[:, EARS], flushed)
-    albedo = tinted(albedo, 0.30 * smooth(0.40, 0.48, side) * (at[:, 2] < 0.4), flushed)
+    albedo = blend(albedo, front * (0.42 * cheeks + 0.35 * nose).clamp(0, 1), flushed)
+    albedo = blend(albedo, 0.35 * samples.marks[:, EARS], flushed)
+    albedo = blend(albedo, 0.30 * smooth(0.40, 0.48, side) * (at[:, 2] < 0.4), flushed)
     beard = front * _blob(at[:, 2], 0.640, 0.022) * smooth(0.664, 0.655, at[:, 2])
-    albedo = tinted(albedo, 0.22 * (1 - woman) * beard, 0.45 * base + 0.35 * at.new_tensor(hair))
+    albedo = blend(albedo, 0.22 * (1 - woman) * beard, 0.45 * base + 0.35 * at.new_tensor(hair))
     lips = smooth(0.25, 0.75, samples.marks[:, LIPS])
     rouge = base * at.new_tensor([0.80, 0.44, 0.44]) + at.new_tensor([0.035, 0.0, 0.003])
-    albedo = tinted(albedo, (0.40 + 0.45 * woman) * lips, rouge)
+    albedo = blend(albedo, (0.40 + 0.45 * woman) * lips, rouge)
     lids = smooth(0.2, 0.9, samples.marks[:, EYELIDS])
-    albedo = tinted(albedo, 0.25 * lids, base * at.new_tensor([0.62, 0.46, 0.42]))
+    albedo = blend(albedo, 0.25 * lids, base * at.new_tensor([0.62, 0.46, 0.42]))
     liner = _ring(at)
-    albedo = tinted(
+    albedo = blend(
         albedo, (0.5 + 0.35 * woman) * liner * front, at.new_tensor([0.02, 0.013, 0.010])
     )
-    albedo = tinted(albedo, 0.55 * samples.marks[:, NAILS], flushed * 1.1)
-    albedo = tinted(albedo, _brow(at, 0.0040 - 0.0010 * woman), 0.8 * at.new_tensor(hair))
+    albedo = blend(albedo, 0.55 * samples.marks[:, NAILS], flushed * 1.1)
+    albedo = blend(albedo, _brow(at, 0.0040 - 0.0010 * woman), 0.8 * at.new_tensor(hair))
     scalp = smooth(-0.004, 0.010, hairline(at)) * (at[:, 2] > 0.64) * (1 - samples.marks[:, EARS])
-    albedo = tinted(albedo, (0.85 if hairy else 0.0) * scalp, 0.9 * at.new_tensor(hair))
+    albedo = blend(albedo, (0.85 if hairy else 0.0) * scalp, 0.9 * at.new_tensor(hair))
     gloss = 0.045 + 0.10 * lips - 0.03 * scalp
     return Surface(albedo, samples.normal, gloss, sharpness=18.0, softness=0.22)
 
@@ -88,15 +88,15 @@ def eyes(samples: Samples, iris: Colour) -> Surface:
     angle = torch.atan2(at[:, 2] - EYE[2], across)
     white = at.new_tensor([0.80, 0.77, 0.75])
     red = smooth(0.0095, 0.0145, from_axis)
-    albedo = tinted(white.expand_as(at), 0.45 * red, at.new_tensor([0.62, 0.33, 0.29]))
+    albedo = blend(white.expand_as(at), 0.45 * red, at.new_tensor([0.62, 0.33, 0.29]))
     rays = 0.85 + 0.3 * torch.sin(angle * 23) * torch.sin(angle * 9 + 1)
     depth = 0.55 + 0.75 * smooth(PUPIL, IRIS, from_axis)
     coloured = at.new_tensor(iris) * (rays * depth)[:, None]
     inside = smooth(IRIS + 0.0004, IRIS - 0.0005, from_axis)
     rim = 1 - 0.65 * smooth(IRIS - 0.0014, IRIS, from_axis)
-    albedo = tinted(albedo, inside, coloured * rim[:, None])
+    albedo = blend(albedo, inside, coloured * rim[:, None])
     pupil = smooth(PUPIL + 0.0003, PUPIL - 0.0003, from_axis)
-    albedo = tinted(albedo, pupil, at.new_tensor([0.004, 0.004, 0.004]))
+    albedo = blend(albedo, pupil, at.new_tensor([0.004, 0.004, 0.004]))
     lid = 1 - 0.55 * smooth(0.0005, 0.0058, at[:, 2] - EYE[2])
     return Surface(albedo * lid[:, None], samples.normal, torch.full_like(red, 0.55), 260.0)
 
@@ -162,13 +162,13 @@ def shoes(samples: Samples, colour: Colour, ground: float) -> Surface:
     height = samples.place[:, 2] - ground
     sole = smooth(SOLE + 0.001, SOLE - 0.001, height)
     groove = _line(height - SOLE, 0.0018) + _line(height - 0.008, 0.001)
-    albedo = tinted(at.new_tensor(colour).expand_as(at), sole, at.new_tensor([0.78, 0.77, 0.75]))
+    albedo = blend(at.new_tensor(colour).expand_as(at), sole, at.new_tensor([0.78, 0.77, 0.75]))
     lace = (torch.sin(at[:, 1] * 420) > 0.2) & (at[:, 1] < -0.035) & (at[:, 1] > -0.105)
     middle = 0.195 - 0.12 * (at[:, 1] + 0.07)
     laced = (
         lace * smooth(0.017, 0.014, (at[:, 0].abs() - middle).abs()) * (samples.normal[:, 2] > 0.35)
     )
-    albedo = tinted(albedo, 0.9 * laced.float(), at.new_tensor([0.75, 0.75, 0.74]))
+    albedo = blend(albedo, 0.9 * laced.float(), at.new_tensor([0.75, 0.75, 0.74]))
     albedo = albedo * (1 - 0.4 * groove.clamp(0, 1))[:, None]
     return Surface(albedo, samples.normal, torch.full_like(height, 0.05), 20.0)
 

@@ -33,7 +33,7 @@ class Girth(msgspec.Struct, frozen=True):
     without: tuple[str, ...] = ()
 
 
-class Span(msgspec.Struct, frozen=True):
+class JointDistance(msgspec.Struct, frozen=True):
     """The distance from one joint to another, or to the point furthest out near the second."""
 
     start: str
@@ -53,16 +53,16 @@ LEG, ARM, HAND = ("upperleg", "lowerleg"), ("upperarm", "lowerarm"), ("wrist", "
 FOOT, HEAD = ("foot", "toe"), ("neck", "head", "spine01", "clavicle", "jaw")
 BODY = ("",)
 
-TABLE: dict[str, Girth | Span | Extent] = {
+TABLE: dict[str, Girth | JointDistance | Extent] = {
     "Height": Extent(Z, BODY),
-    "Thigh Length": Span("upperleg01.L", "lowerleg01.L"),
-    "Calf Length": Span("lowerleg01.L", "foot.L", out=(0.0, 0.0, -1.0)),
+    "Thigh Length": JointDistance("upperleg01.L", "lowerleg01.L"),
+    "Calf Length": JointDistance("lowerleg01.L", "foot.L", out=(0.0, 0.0, -1.0)),
     "Feet Length": Extent(Y, FOOT),
-    "Neck Length": Span("neck01", "head"),
-    "Shoulder Width": Span("upperarm01.R", "upperarm01.L", out=(1.0, 0.0, 1.0)),
-    "Upper Arm Length": Span("upperarm01.L", "lowerarm01.L"),
-    "Forearm Length": Span("lowerarm01.L", "wrist.L"),
-    "Hand Length": Span("wrist.L", "finger3-3.L", out=(0.2, -0.7, -0.7)),
+    "Neck Length": JointDistance("neck01", "head"),
+    "Shoulder Width": JointDistance("upperarm01.R", "upperarm01.L", out=(1.0, 0.0, 1.0)),
+    "Upper Arm Length": JointDistance("upperarm01.L", "lowerarm01.L"),
+    "Forearm Length": JointDistance("lowerarm01.L", "wrist.L"),
+    "Hand Length": JointDistance("wrist.L", "finger3-3.L", out=(0.2, -0.7, -0.7)),
     "Neck Thickness": Girth(HEAD, height=0.6),
     "Bust": Girth(TRUNK, height=0.405),
     "Underbust": Girth(TRUNK, height=0.345),
@@ -109,13 +109,13 @@ class Tape:
         read += [read[order.index(a)] - read[order.index(b)] for a, b in DERIVED.values()]
         return torch.stack(read, dim=1)
 
-    def _lay(self, rule: Girth | Span | Extent) -> None:
+    def _lay(self, rule: Girth | JointDistance | Extent) -> None:
         start = sum(map(len, self._template))
         reading = (
             self._lay_girth(rule)
             if isinstance(rule, Girth)
             else self._lay_span(rule)
-            if isinstance(rule, Span)
+            if isinstance(rule, JointDistance)
             else self._lay_extent(rule)
         )
         self._readings.append((slice(start, sum(map(len, self._template))), reading))
@@ -146,7 +146,7 @@ class Tape:
         along = self._joint(end) - self._joint(start)
         return self._joint(start) + share * along, along / along.norm()
 
-    def _lay_span(self, rule: Span) -> Reading:
+    def _lay_span(self, rule: JointDistance) -> Reading:
         for name, out in ((rule.start, _mirrored(rule)), (rule.end, rule.out)):
             if out is None:
                 bone = self._assets.bone_names.index(name)
@@ -203,7 +203,7 @@ def _girth(normal: Tensor) -> Reading:
     return read
 
 
-def _mirrored(rule: Span) -> Axis | None:
+def _mirrored(rule: JointDistance) -> Axis | None:
     if rule.out is None or not rule.start.endswith(".R"):
         return None
     return (-rule.out[0], rule.out[1], rule.out[2])

@@ -9,7 +9,7 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 from litestar.testing import TestClient
 
-from commands import carry_out
+from commands import execute
 from commands.account import UploadAvatar
 from commands.render import CompleteRender
 from domain.account import AvatarFile
@@ -116,7 +116,7 @@ def ada(server: TestClient[Litestar], store: EventStore) -> Estate:
     picture = UploadAvatar(
         aggregate_id=account, account=account, picture=avatar[0], thumbnail=avatar[1]
     )
-    carry_out(picture, store, BY)
+    execute(picture, store, BY)
     video = MediaFile(
         name=f"{done}.mp4",
         key=f"1/gallery/{done}.mp4",
@@ -134,7 +134,7 @@ def ada(server: TestClient[Litestar], store: EventStore) -> Estate:
         ignored=(),
         measured={},
     )
-    carry_out(completion, store, BY)
+    execute(completion, store, BY)
     return Estate(client, account, email, waiting, done)
 
 

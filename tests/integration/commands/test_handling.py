@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from commands import Origin, carry_out
+from commands import Origin, execute
 from commands.account import UpdateAccountInfo
 from domain.account import AccountInfoUpdated
 from domain.errors import (
@@ -48,7 +48,7 @@ def update(**changes):
 
 def test_a_command_leads_to_events_a_position_and_a_state(story):
     story.tell(ACCOUNT, registered())
-    outcome = carry_out(update(full_name="Ada King"), story.store, ORIGIN)
+    outcome = execute(update(full_name="Ada King"), story.store, ORIGIN)
     assert outcome.events == (AccountInfoUpdated(full_name="Ada King"),)
     assert outcome.position == 2
     assert outcome.state.info.full_name == "Ada King"
@@ -61,7 +61,7 @@ def test_a_command_leads_to_events_a_position_and_a_state(story):
 def test_a_command_without_a_change_tells_where_its_aggregate_stands(story, log):
     story.tell(ACCOUNT, registered())
     story.request()
-    outcome = carry_out(update(full_name="Ada Lovelace"), story.store, ORIGIN)
+    outcome = execute(update(full_name="Ada Lovelace"), story.store, ORIGIN)
     assert (outcome.events, outcome.position) == ((), 1)
     assert log.head()[1] == 2
 
@@ -86,7 +86,7 @@ class Overtaken:
 
 def test_a_command_that_was_overtaken_is_decided_anew(story):
     story.tell(ACCOUNT, registered())
-    outcome = carry_out(update(full_name="Ada King"), Overtaken(story, 3), ORIGIN)
+    outcome = execute(update(full_name="Ada King"), Overtaken(story, 3), ORIGIN)
     assert outcome.position == 5
     assert outcome.state.info.full_name == "Ada King"
     assert outcome.state.info.gender == "number 0"
@@ -95,14 +95,14 @@ def test_a_command_that_was_overtaken_is_decided_anew(story):
 def test_a_command_that_is_always_overtaken_gives_up(story):
     story.tell(ACCOUNT, registered())
     with pytest.raises(VersionConflict):
-        carry_out(update(full_name="Ada King"), Overtaken(story, 1_000), ORIGIN)
+        execute(update(full_name="Ada King"), Overtaken(story, 1_000), ORIGIN)
     assert all(recorded.event.full_name != "Ada King" for recorded in story.store.load(ACCOUNT))
 
 
 def test_concurrent_commands_to_one_aggregate_all_take_effect(story):
     story.tell(ACCOUNT, registered())
     acts = [
-        lambda n=n: carry_out(update(full_name=f"name {n}"), story.store, ORIGIN) for n in range(8)
+        lambda n=n: execute(update(full_name=f"name {n}"), story.store, ORIGIN) for n in range(8)
     ]
     assert refusals_of(acts) == {None: 8}
     history = story.store.load(ACCOUNT)

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from infra import postgres as module
-from infra.postgres import CHANNEL, Bell, connect, make_async_pool, open_pool
+from infra.postgres import CHANNEL, AsyncListener, connect, make_async_pool, open_pool
 from tests.support.scenario import eventually
 
 SOON_S = 20.0  # a safety net, not a promise
@@ -24,23 +24,23 @@ def listening(url):
     return row[0]
 
 
-async def eventually_listening(url, bell):
-    """The first ring comes when the bell has begun to listen."""
-    await asyncio.wait_for(bell.next().wait(), SOON_S)
+async def eventually_listening(url, listener):
+    """The first ring comes when the listener has begun to listen."""
+    await asyncio.wait_for(listener.next().wait(), SOON_S)
     assert listening(url) == 1
 
 
 @pytest.fixture
 def run(postgres_url):
-    """Run a story with a bell in a loop of its own."""
+    """Run a story with a listener in a loop of its own."""
 
     def ran(story):
         async def told():
-            bell = Bell(postgres_url)
+            listener = AsyncListener(postgres_url)
             try:
-                await story(bell)
+                await story(listener)
             finally:
-                await bell.close()
+                await listener.close()
 
         asyncio.run(told())
 
@@ -56,9 +56,9 @@ def test_a_bell_that_nobody_asked_does_not_listen(run, postgres_url):
 
 
 def test_all_who_wait_hear_the_next_ring_over_one_connection(run, postgres_url):
-    async def story(bell):
-        await eventually_listening(postgres_url, bell)
-        waiting = [asyncio.create_task(bell.next().wait()) for _ in range(50)]
+    async def story(listener):
+        await eventually_listening(postgres_url, listener)
+        waiting = [asyncio.create_task(listener.next().wait()) for _ in range(50)]
         ring(postgres_url)
         await asyncio.wait_for(asyncio.gather(*waiting), SOON_S)
         assert listening(postgres_url) == 1
@@ -67,13 +67,13 @@ def test_all_who_wait_hear_the_next_ring_over_one_connection(run, postgres_url):
 
 
 def test_a_ring_between_taking_and_waiting_is_heard(run, postgres_url):
-    async def story(bell):
-        await eventually_listening(postgres_url, bell)
-        taken = bell.next()
+    async def story(listener):
+        await eventually_listening(postgres_url, listener)
+        taken = listener.next()
         ring(postgres_url)
-        await asyncio.wait_for(bell.next().wait(), SOON_S)
+        await asyncio.wait_for(listener.next().wait(), SOON_S)
         assert taken.is_set()
-        assert not bell.next().is_set()
+        assert not listener.next().is_set()
 
     run(story)
 
@@ -81,13 +81,13 @@ def test_a_ring_between_taking_and_waiting_is_heard(run, postgres_url):
 def test_a_bell_rings_again_after_postgres_was_away(run, postgres, postgres_url, monkeypatch):
     monkeypatch.setattr(module, "RETRY_S", 0.05)
 
-    async def story(bell):
-        await eventually_listening(postgres_url, bell)
-        again = bell.next()
+    async def story(listener):
+        await eventually_listening(postgres_url, listener)
+        again = listener.next()
         postgres.kill()
         postgres.restart()
         await asyncio.wait_for(again.wait(), SOON_S)  # it listens again
-        taken = bell.next()
+        taken = listener.next()
         ring(postgres_url)
         await asyncio.wait_for(taken.wait(), SOON_S)
 
@@ -95,21 +95,21 @@ def test_a_bell_rings_again_after_postgres_was_away(run, postgres, postgres_url,
 
 
 def test_a_closed_bell_lets_go_of_its_connection(run, postgres_url):
-    async def story(bell):
-        await eventually_listening(postgres_url, bell)
+    async def story(listener):
+        await eventually_listening(postgres_url, listener)
 
     run(story)
     eventually(lambda: listening(postgres_url) == 0)
 
 
 def test_a_bell_that_has_ended_wakes_whoever_waits_and_lets_nobody_wait_again(run, postgres_url):
-    async def story(bell):
-        await eventually_listening(postgres_url, bell)
-        waiting = [asyncio.create_task(bell.next().wait()) for _ in range(3)]
-        bell.end()
+    async def story(listener):
+        await eventually_listening(postgres_url, listener)
+        waiting = [asyncio.create_task(listener.next().wait()) for _ in range(3)]
+        listener.end()
         await asyncio.wait_for(asyncio.gather(*waiting), SOON_S)
         ring(postgres_url)
-        assert bell.next().is_set()
+        assert listener.next().is_set()
 
     run(story)
 

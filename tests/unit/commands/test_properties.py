@@ -51,7 +51,7 @@ from tests.support.scenario import (
 ENDS = (RenderCompleted, RenderFailed, RenderCancelled)
 
 
-def carry_out(commands, initial):
+def execute(commands, initial):
     """Carry commands out one after the other; gives the state and all events."""
     state, history = initial, []
     for command in commands:
@@ -143,9 +143,9 @@ COMMANDS = [(RENDER, render), (PERSON, account), (GARMENT, garment)]
 @given(st.data())
 def test_the_same_command_twice_adds_no_second_event(data):
     strategy, aggregate = data.draw(st.sampled_from(COMMANDS))
-    state, _ = carry_out(data.draw(st.lists(strategy, max_size=12)), aggregate.initial)
+    state, _ = execute(data.draw(st.lists(strategy, max_size=12)), aggregate.initial)
     command = data.draw(strategy)
-    once, _ = carry_out([command], state)
+    once, _ = execute([command], state)
     if not isinstance(command, StartRender):  # claiming a started task means that its lease is over
         assert decided(command, once) == []
 
@@ -153,7 +153,7 @@ def test_the_same_command_twice_adds_no_second_event(data):
 @given(st.data())
 def test_a_state_is_what_its_events_fold_into_and_nothing_else(data):
     strategy, aggregate = data.draw(st.sampled_from(COMMANDS))
-    state, history = carry_out(data.draw(st.lists(strategy, max_size=12)), aggregate.initial)
+    state, history = execute(data.draw(st.lists(strategy, max_size=12)), aggregate.initial)
     folded = aggregate.initial
     for event in history:
         folded = aggregate.evolve(folded, event)
@@ -165,7 +165,7 @@ def test_a_state_is_what_its_events_fold_into_and_nothing_else(data):
 @settings(max_examples=300)
 @given(st.lists(RENDER, max_size=25))
 def test_a_task_ends_at_most_once_and_is_requested_once(commands):
-    _, history = carry_out(commands, render.initial)
+    _, history = execute(commands, render.initial)
     kinds = [type(event) for event in history]
     assert sum(issubclass(kind, Requested) for kind in kinds) <= 1
     assert sum(kind in ENDS for kind in kinds) <= 1
@@ -178,7 +178,7 @@ def test_a_task_ends_at_most_once_and_is_requested_once(commands):
 @settings(max_examples=300)
 @given(st.lists(RENDER, max_size=25))
 def test_attempts_are_counted_up_and_never_too_many(commands):
-    state, history = carry_out(commands, render.initial)
+    state, history = execute(commands, render.initial)
     started = [event.attempt for event in history if isinstance(event, RenderStarted)]
     assert started == list(range(1, len(started) + 1))
     forgiven = sum(isinstance(e, RenderRequeued) and not e.counted for e in history)
@@ -190,7 +190,7 @@ def test_attempts_are_counted_up_and_never_too_many(commands):
 
 @given(st.lists(RENDER, max_size=25))
 def test_every_file_was_published_and_is_removed_at_most_once(commands):
-    state, history = carry_out(commands, render.initial)
+    state, history = execute(commands, render.initial)
     published = [f.key for e in history if isinstance(e, RenderCompleted) for f in e.files]
     removed = [key for e in history if isinstance(e, RenderFileRemoved) for key in e.keys]
     assert len(removed) == len(set(removed))
@@ -199,7 +199,7 @@ def test_every_file_was_published_and_is_removed_at_most_once(commands):
 
 @given(st.lists(PERSON, max_size=12))
 def test_an_account_keeps_its_number_and_address_for_ever(commands):
-    state, history = carry_out(commands, account.initial)
+    state, history = execute(commands, account.initial)
     registered = [event for event in history if isinstance(event, account.AccountRegistered)]
     assert len(registered) == min(1, len(history))
     if history:
@@ -209,7 +209,7 @@ def test_an_account_keeps_its_number_and_address_for_ever(commands):
 
 @given(st.lists(PERSON, max_size=12))
 def test_no_avatars_files_are_left_behind(commands):
-    state, history = carry_out(commands, account.initial)
+    state, history = execute(commands, account.initial)
     uploads = [event for event in history if isinstance(event, account.AvatarUploaded)]
     replaced = [key for upload in uploads for key in upload.replaced]
     shown = [file.key for upload in uploads for file in (upload.picture, upload.thumbnail)]
@@ -218,7 +218,7 @@ def test_no_avatars_files_are_left_behind(commands):
 
 @given(st.lists(GARMENT, max_size=12))
 def test_a_garment_is_listed_once_and_is_then_what_was_said_last(commands):
-    state, history = carry_out(commands, garment.initial)
+    state, history = execute(commands, garment.initial)
     assert [isinstance(event, GarmentListed) for event in history] == [
         number == 0 for number in range(len(history))
     ]

@@ -212,9 +212,9 @@ def test_ten_thousand_rows_are_taken_and_completed_after_a_crash(
         calls.append(arguments)
         if len(calls) == 3:
             raise RuntimeError("power cut")
-        return commands.carry_out_all(*arguments)
+        return commands.execute_all(*arguments)
 
-    monkeypatch.setattr(clothes, "carry_out_all", crash_in_the_third_save)
+    monkeypatch.setattr(clothes, "execute_all", crash_in_the_third_save)
     assert upload(client, data).status_code == 500
     monkeypatch.undo()
     assert numbers(upload(client, data)) == (9_000, 0, 1_000)

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.cli.demo import example
-from commands import Origin, carry_out
+from commands import Origin, execute
 from commands.render import CompleteRender, FailAttempt, StartRender
 from domain.render import MAX_ATTEMPTS, MediaFile
 from infra.log import appender
@@ -42,7 +42,7 @@ def start(store: EventStore, task: str) -> int:
         account=owner(store, task),
         consumer="test",
     )
-    return carry_out(command, store, BY).state.attempt
+    return execute(command, store, BY).state.attempt
 
 
 def complete(store: EventStore, task: str, seconds: float = 0) -> None:
@@ -57,7 +57,7 @@ def complete(store: EventStore, task: str, seconds: float = 0) -> None:
         ignored=("apparel_details.item_id",),
         measured={},
     )
-    carry_out(command, store, BY)
+    execute(command, store, BY)
 
 
 def fail(store: EventStore, task: str) -> None:
@@ -69,7 +69,7 @@ def fail(store: EventStore, task: str) -> None:
             code="too_dark",
             message="it is too dark",
         )
-        carry_out(command, store, BY)
+        execute(command, store, BY)
 
 
 def owner(store: EventStore, task: str) -> UUID | None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from api.cli.demo import example
 from api.resources.video import LARGEST_BODY
-from commands import Origin, carry_out
+from commands import Origin, execute
 from commands.render import CompleteRender, StartRender
 from domain.picture import VideoOptions
 from domain.render import ImageToVideoRequested, MediaFile, UpscaleRequested, VideoRequested
@@ -53,7 +53,7 @@ def made(client: Client, store: EventStore) -> tuple[str, str, str]:
     task = client.post("/generate_video", {}).json()["task_id"]
     request = store.load(UUID(task))[0]
     ids: dict[str, Any] = {"aggregate_id": UUID(task), "account": request.account}
-    carry_out(StartRender(**ids, consumer="test"), store, BY)
+    execute(StartRender(**ids, consumer="test"), store, BY)
     folder = f"{request.event.account_number}/gallery"  # type: ignore[attr-defined]
 
     def file(name: str, role: Any, content_type: str) -> MediaFile:
@@ -72,7 +72,7 @@ def made(client: Client, store: EventStore) -> tuple[str, str, str]:
         file(f"{task}_thumbnail.jpg", "thumbnail", "image/jpeg"),
     )
     complete = CompleteRender(**ids, attempt=1, engine="test", files=files, ignored=(), measured={})
-    carry_out(complete, store, BY)
+    execute(complete, store, BY)
     return task, files[0].key, files[1].key
 
 

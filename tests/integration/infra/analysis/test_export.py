@@ -11,7 +11,7 @@ import pytest
 from infra.analysis import arrow
 from infra.analysis.export import OPEN, SEALED, Export
 from infra.analysis.files import UNFINISHED
-from infra.analysis.manifest import OtherExport, What
+from infra.analysis.manifest import ExportSpec, OtherExport
 from infra.postgres import connect
 from tests.integration.infra.analysis.conftest import BEA, log_again
 from tests.support.scenario import ACCOUNT, TASK, started
@@ -36,7 +36,7 @@ class Folder:
 
     def export(self, *, last=None, advance=lambda n: None, **changes):
         log_id, head = self.told.log.head()
-        what = {
+        spec = {
             "log_id": log_id,
             "first": 1,
             "types": (),
@@ -46,10 +46,10 @@ class Folder:
             "typed": False,
             "personal": SEALED,
         }
-        what |= changes
-        opener = self.told.access.opener(decrypt=what["personal"] == OPEN)
+        spec |= changes
+        decrypter = self.told.access.decrypter(decrypt=spec["personal"] == OPEN)
         with arrow.open_arrow(self.told.settings.postgres_url) as log:
-            return Export(self.path, log, What(**what), last or head, opener).run(advance)
+            return Export(self.path, log, ExportSpec(**spec), last or head, decrypter).run(advance)
 
     def files(self):
         paths = sorted(path for path in self.path.rglob("*") if path.is_file())

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from commands import Origin, carry_out_all, foresee
+from commands import Origin, execute_all, preview
 from commands.garment import ListGarment
 from domain.errors import VersionConflict
 from domain.garment import GarmentListed, GarmentRevised, garment_id
@@ -70,7 +70,7 @@ def test_histories_come_by_aggregate_and_version(store, story):
 
 
 def test_all_are_stored_and_the_newest_position_is_told(store):
-    outcomes = carry_out_all(commands(), store, BY)
+    outcomes = execute_all(commands(), store, BY)
     assert [type(events[0]) for events in outcomes.events] == [GarmentListed] * 3
     assert outcomes.position == 3
     assert [store.load(each)[0].position for each in IDS] == [1, 2, 3]
@@ -78,19 +78,19 @@ def test_all_are_stored_and_the_newest_position_is_told(store):
 
 
 def test_what_is_unchanged_adds_nothing_and_the_position_is_the_newest_of_theirs(store):
-    carry_out_all(commands(), store, BY)
-    again = carry_out_all(commands(), store, BY)
+    execute_all(commands(), store, BY)
+    again = execute_all(commands(), store, BY)
     assert (again.events, again.position) == (((), (), ()), 3)
 
 
 def test_what_would_happen_does_not_happen(store):
-    (listed, *_) = foresee(commands(), store)
+    (listed, *_) = preview(commands(), store)
     assert type(listed[0]) is GarmentListed
     assert store.load_many(IDS) == {each: [] for each in IDS}
 
 
 def test_when_one_was_overtaken_all_are_decided_anew(store):
-    outcomes = carry_out_all(commands(sizes=("L",)), Overtaken(store, 3), BY)
+    outcomes = execute_all(commands(sizes=("L",)), Overtaken(store, 3), BY)
     assert [type(events[0]) for events in outcomes.events] == [
         GarmentListed,
         GarmentRevised,
@@ -101,12 +101,12 @@ def test_when_one_was_overtaken_all_are_decided_anew(store):
 
 def test_when_one_is_always_overtaken_nothing_is_stored(store):
     with pytest.raises(VersionConflict):
-        carry_out_all(commands(), Overtaken(store, 1_000), BY)
+        execute_all(commands(), Overtaken(store, 1_000), BY)
     assert store.load(IDS[0]) == store.load(IDS[2]) == []
 
 
 def test_the_same_at_the_same_time_is_stored_once(store):
     with ThreadPoolExecutor(4) as threads:
-        done = list(threads.map(lambda _: carry_out_all(commands(), store, BY), range(4)))
+        done = list(threads.map(lambda _: execute_all(commands(), store, BY), range(4)))
     assert sorted(sum(map(len, each.events)) for each in done) == [0, 0, 0, 3]
     assert [len(store.load(each)) for each in IDS] == [1, 1, 1]

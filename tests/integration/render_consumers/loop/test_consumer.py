@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from PIL import Image
 
-from commands import Origin, carry_out
+from commands import Origin, execute
 from commands.render import StartRender
 from domain.errors import Unavailable
 from domain.render import RenderFailed, RenderRequeued, RenderStarted
@@ -326,7 +326,7 @@ def test_nor_does_it_while_the_new_attempt_is_at_work(studio):
 
     def another_begins_though_the_lease_is_ours(_):
         claim = StartRender(aggregate_id=task, account=ACCOUNT, consumer="two")
-        carry_out(claim, studio.story.store, Origin(actor="two", correlation_id=task))
+        execute(claim, studio.story.store, Origin(actor="two", correlation_id=task))
         studio.stop.set()
 
     engine = SmallEngine(another_begins_though_the_lease_is_ours)

@@ -26,10 +26,10 @@ LAST_WORDS_SECONDS: Final = 1.0  # to read what an ended process has written
 RESTART_DELAYS: Final = (0.0, 0.5, 1.0, 2.0, 5.0)  # seconds; the last one repeats
 STEADY_SECONDS: Final = 30.0  # after so long, an end counts as the first again
 SHOWN_LEVELS: Final = ("warning", "error", "critical")
-SUCCEEDED: Final = "exit code 0"  # what ``Child.wait`` tells of a child that did its work
+SUCCEEDED: Final = "exit code 0"  # what ``ChildProcess.wait`` tells of a child that did its work
 
 
-class Part(Protocol):
+class Service(Protocol):
     """Something that runs until it is stopped: a process of ours or an embedded server."""
 
     @property
@@ -49,7 +49,7 @@ class Part(Protocol):
         """Block until it has ended, and tell how."""
 
 
-class Child:
+class ChildProcess:
     """One of Atelier's own processes; its log goes to a file, its warnings to ours as well."""
 
     def __init__(
@@ -133,10 +133,10 @@ class Child:
             speaker.log(getLevelNamesMapping()[level.upper()], event, **entry)
 
 
-class Keeper:
+class ServiceSupervisor:
     """Starts a part and starts it again whenever it ends, until it is told to stop."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Service) -> None:
         self.part = part
         self.ends = 0  # in a row, each soon after its start
         self.last_end = ""

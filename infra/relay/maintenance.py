@@ -36,8 +36,8 @@ class NoTopic(AtelierError):
     code = "no_topic"
 
 
-class Mender:
-    """Does it on one log and one topic, while no relay is at work."""
+class TopicMaintenance:
+    """Compares, heals and recreates one topic for one log, while no relay is running."""
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._settings = settings
@@ -67,7 +67,7 @@ class Mender:
     def recreate(self, progress: Progress) -> None:
         """Delete the topic, make it anew and fill it.
 
-        Raises `AnotherPast` where it holds what the log does not have.
+        Raises `DivergentHistory` where it holds what the log does not have.
         """
         with self._taken_over() as (leader, claim):
             if self._topic_id():
@@ -137,13 +137,13 @@ class Mender:
 
 
 @contextlib.contextmanager
-def open_mender(settings: Settings) -> Iterator[Mender]:
-    """A mender over connections of its own; raises `Unavailable` when Kafka does not answer."""
+def open_maintenance(settings: Settings) -> Iterator[TopicMaintenance]:
+    """Maintenance over connections of its own; raises `Unavailable` when Kafka does not answer."""
     settings.require("postgres_url", "kafka_bootstrap")
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     logging.getLogger("atelier.relay").setLevel(logging.ERROR)  # who asked is told by the command
     with open_pool(settings.postgres_url, 1) as pool:
         try:
-            yield Mender(settings, pool)
+            yield TopicMaintenance(settings, pool)
         except KafkaError as error:
             raise Unavailable(f"Kafka does not answer: {error or type(error).__name__}") from error
