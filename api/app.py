@@ -8,7 +8,7 @@ from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 
 from api import services
-from api.edge import auth, errors, idempotency, limits, origin, positions
+from api.edge import auth, encoding, errors, idempotency, limits, origin, positions
 from api.pages import description
 from api.resources import (
     account,
@@ -65,6 +65,7 @@ def create_app(settings: Settings) -> Litestar:
             "seen": Provide(positions.provide_seen, sync_to_thread=False),
         },
         exception_handlers=errors.HANDLERS,
+        before_request=encoding.refuse_packed,
         before_send=[origin.add_headers, limits.add_headers],
         request_max_body_size=LARGEST_BODY,
         openapi_config=description.config(),
