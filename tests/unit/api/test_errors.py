@@ -18,6 +18,7 @@ BESIDE = (
     "infra.postgres",
     "infra.spreadsheet",
     "infra.tokens",
+    "infra.workbook",
     "projections.reading",
 )
 # These end the process before it serves, or are the demo's own.
