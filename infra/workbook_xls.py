@@ -28,12 +28,15 @@ from infra.workbook import (
 FORMULAS: Final = (0x0006, 0x0206, 0x0406)  # BIFF records
 BEGIN: Final = (0x0009, 0x0209, 0x0409, 0x0809)
 END: Final = 0x000A
+STREAM: Final = 2  # a type of entry in the container's directory
 
 
 def sheets(data: bytes) -> Iterator[Sheet]:
     """The visible sheets, each opened when it is asked for."""
     with open(os.devnull, "w") as nowhere:  # xlrd prints what it thinks of a file
-        _check_names({entry.name.lower() for entry in CompDoc(data, logfile=nowhere).dirlist})
+        container = CompDoc(data, logfile=nowhere)
+        _check_names({entry.name.lower() for entry in container.dirlist})
+        _check_short_streams(container)
         with _opened(data, nowhere) as book:
             unread = book.stream_len
             for index, name in enumerate(book.sheet_names()):
@@ -54,6 +57,19 @@ def _check_names(names: set[str]) -> None:
         raise UnsupportedWorkbook("the file is encrypted; save it without a password")
     if not names & {"workbook", "book"}:
         raise UnsupportedWorkbook("the file is not an Excel workbook; send .xlsx or .xls")
+
+
+def _check_short_streams(container: CompDoc) -> None:
+    """xlrd would follow a chain of short sectors for ever if it went in a circle."""
+    left = len(container.SSAT)  # no two streams share one
+    for entry in container.dirlist:
+        sector = entry.first_SID
+        while entry.etype == STREAM and entry.tot_size < container.min_size_std_stream:
+            if not 0 <= sector < len(container.SSAT):
+                break
+            if left == 0:
+                raise UnreadableWorkbook("the file is broken: one of its streams has no end")
+            sector, left = container.SSAT[sector], left - 1
 
 
 @contextlib.contextmanager

@@ -38,6 +38,7 @@ MOST_UNPACKED_BYTES: Final = 48 * 1024 * 1024  # of a whole package
 MOST_NODES: Final = 2_000_000  # elements and attributes of a package; 20,000 rows have 1,400,000
 MOST_CELLS: Final = 250_000  # with a value, and as many shared texts; 20,000 rows have 160,000
 MOST_HELD_NODES: Final = 100_000  # of one row, or of what is in no row
+MOST_CHARACTERS: Final = 1024 * 1024  # of one text, of which copies are made
 MOST_DEPTH: Final = 100
 MOST_TAG_BYTES: Final = 128 * 1024  # about; a tag is parsed at once, with all its attributes
 CHUNK_BYTES: Final = 64 * 1024
@@ -246,6 +247,7 @@ class _Text:
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
+        self._length = 0
         self._taken = False
         self._hint = False
 
@@ -260,10 +262,14 @@ class _Text:
     def more(self, text: str) -> None:
         if self._taken:
             self._pieces.append(text)
+            self._length += len(text)
+            if self._length > MOST_CHARACTERS:
+                raise WorkbookTooLarge("the workbook holds too long a text")
 
     def take(self) -> str:
         text = "".join(self._pieces)
         self._pieces.clear()
+        self._length = 0
         return text
 
 

@@ -2,6 +2,7 @@ import contextlib
 import datetime
 import io
 import random
+import struct
 import subprocess
 import sys
 import tracemalloc
@@ -261,6 +262,12 @@ def test_long_text_is_no_long_tag():
     assert read_sheet(with_sheet(element(cells))) == [Row(1, (Cell(text.decode()),))]
 
 
+def test_a_text_that_would_fill_the_memory_is_refused():
+    cells = b'<sheetData><row><c t="str"><v>' + b"x" * 2**21 + b"</v></c></row></sheetData>"
+    with pytest.raises(WorkbookTooLarge, match="too long a text"):
+        read_sheet(with_sheet(element(cells)))
+
+
 def test_texts_that_cells_share_are_read():
     shared = b'<sst xmlns="%s"><si><t>a</t></si><si><r><t>b</t></r><r><t>c</t></r></si></sst>'
     cells = b'<sheetData><row><c t="s"><v>1</v></c><c t="s"><v>0</v></c></row></sheetData>'
@@ -285,6 +292,45 @@ def test_the_worst_that_is_taken_stays_within_the_bound_that_why_md_states(tmp_p
     )
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
     assert int(finished.stdout) * unit < 256 * 1024 * 1024
+
+
+def test_a_stream_of_short_sectors_that_go_in_a_circle_is_refused():
+    data = bytearray(xls(CONTRACT))
+    (table,) = struct.unpack_from("<i", data, 76)
+    (directory,) = struct.unpack_from("<i", data, 48)
+    root, stream = 512 * (1 + directory) + 116, 512 * (1 + directory) + 128 + 116
+    sector = len(data) // 512 - 1
+    data[root : root + 8] = data[stream : stream + 8]
+    struct.pack_into("<ii", data, stream, 0, 3_000)
+    struct.pack_into("<ii", data, 60, sector, 1)
+    struct.pack_into("<i", data, 512 * (1 + table) + 4 * sector, -2)
+    data += struct.pack("<128i", 0, *[-1] * 127)
+    with pytest.raises(UnreadableWorkbook, match="no end"):
+        read_sheet(bytes(data))
+
+
+@MAKERS
+def test_the_sheets_that_are_looked_at_are_the_visible_ones(make):
+    data = make([["second"]], ["first"])
+    with pytest.raises(NoHeader) as refused:
+        read_sheet(data, lambda _row: False)
+    assert refused.value.sheets == {
+        "Catalogue": [Row(1, (Cell("first"),)), Row(2, (Cell("second"),))]
+    }
+
+
+@pytest.mark.parametrize("part", [b"", b"<a", b"\0\1", b"<styleSheet><x/></styleSheet>"])
+@pytest.mark.parametrize("name", ["xl/styles.xml", "xl/theme/theme1.xml", "docProps/core.xml"])
+def test_parts_that_hold_no_values_never_decide(name, part):
+    data = repacked(xlsx(CONTRACT), lambda each, old: part if each == name else old)
+    assert len(read_sheet(data)) == 1 + len(CONTRACT)
+
+
+def test_cells_without_a_value_count_nothing():
+    row = b"<row>" + b'<c s="1"/>' * 8 + b"</row>"
+    cells = element(b"<sheetData>" + row * (MOST_CELLS // 4) + b"</sheetData>")
+    with pytest.raises(NoHeader):
+        read_sheet(with_sheet(cells))
 
 
 def test_a_package_of_too_many_parts_is_refused():
