@@ -18,7 +18,7 @@ from api.edge.errors import OF_COMMAND, OF_JSON, OF_READ, Invalid, documented
 from api.edge.positions import WRITTEN, Seen, shown
 from api.edge.wire import StrictRequest
 from api.resources.account import Message
-from api.resources.garment_rows import LONGEST_URL, read_garments
+from api.resources.garment_rows import LONGEST_URL, read_catalogue
 from api.services import Provided, Services
 from commands import Origin, execute_all, preview
 from commands.garment import ListGarment
@@ -27,7 +27,6 @@ from domain.events import Event
 from domain.garment import GarmentListed, GarmentRevised, garment_id
 from domain.picture import GarmentName
 from infra.access.tokens import Unauthorized
-from infra.spreadsheet import read_sheet
 from projections import wardrobe
 
 LARGEST_FILE: Final = 8 * 1024 * 1024  # bytes, with what multipart puts around it
@@ -120,8 +119,9 @@ async def upload_clothes(
 ) -> Response[Upload]:
     """Bring the garments of an Excel file (.xlsx or .xls) into the catalogue.
 
-    The file is the body itself, or the one file of a multipart form. Its first row names the
-    columns URL, Brand, Gender, Name, Render Mode, Colors, Colors Hex and Sizes, in any order.
+    The file is the body itself, or the one file of a multipart form. One of the first 20 rows of
+    a visible sheet names the columns URL, Brand, Gender, Name, Render Mode, Colors, Colors Hex and
+    Sizes, in any order.
     Nothing is stored unless all rows are good. Where the catalogue has a key, it comes in the
     header `X-Catalog-Key`.
     """
@@ -152,7 +152,7 @@ async def get_clothes(
 
 
 def _upload(data: bytes, dry_run: bool, services: Services, by: Origin) -> Response[Upload]:
-    details = {garment_id(each.brand, each.name): each for each in read_garments(read_sheet(data))}
+    details = {garment_id(each.brand, each.name): each for each in read_catalogue(data)}
     commands = [
         ListGarment(aggregate_id=garment, account=None, details=each)
         for garment, each in details.items()

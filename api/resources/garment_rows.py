@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from api.edge.errors import Invalid, Violation
 from domain.garment import GarmentDetails, garment_id
 from domain.picture import LONGEST_GARMENT_NAME
-from infra.spreadsheet import Cell, Row, column_letter
+from infra.workbooks.model import BLANK, Cell, Row, column_letter, trimmed
+from infra.workbooks.reading import NoHeader, read_sheet
 
 LONGEST_LABEL: Final = 64  # characters
 LONGEST_URL: Final = 2048
@@ -19,12 +20,19 @@ RENDER_MODES: Final = {"2d_kling": "2D_Kling", "3d": "3D"}
 HEX: Final = re.compile(r"#?([0-9A-Fa-f]{6}|[0-9A-Fa-f]{8})")
 
 
+SEPARATORS: Final = re.compile("[,，、;；\\r\\n\\v\\f\\x85\\u2028\\u2029]")
+LONGEST_TEXT: Final = 32_767  # characters; Excel puts no more into a cell
+LARGEST_SIZE: Final = 9_999  # as a number; what is larger was a list such as 100,110,120
+MOST_SHEETS_TOLD: Final = 10
+
+
 class Column(NamedTuple):
     """A column by its name; `read` raises ValueError with how the sentence "… must be" ends."""
 
     name: str
     attribute: str
     read: Callable[[str], Any]
+    takes_number: Callable[[Cell], bool] = lambda _cell: True
 
 
 class Header(NamedTuple):
@@ -34,10 +42,17 @@ class Header(NamedTuple):
     places: dict[str, int]  # from 0, by the columns' names
 
 
+def read_catalogue(data: bytes) -> list[GarmentDetails]:
+    """The garments of an Excel file. Raises what `read_sheet` does, and `Invalid`."""
+    try:
+        rows = read_sheet(data, is_header)
+    except NoHeader as error:
+        raise _no_header(error.sheets) from error
+    return read_garments(rows)
+
+
 def read_garments(rows: Sequence[Row]) -> list[GarmentDetails]:
-    """The garments of the sheet. Raises `Invalid` with every bad cell, by row and column."""
-    if not rows:
-        raise Invalid("the sheet is empty")
+    """The garments below the header. Raises `Invalid` with every bad cell, by row and column."""
     header = _header(rows[0])
     violations: list[Violation] = []
     garments = [_garment(row, header, violations) for row in rows[1:]]
@@ -54,22 +69,46 @@ def read_garments(rows: Sequence[Row]) -> list[GarmentDetails]:
     return [garment for garment in garments if garment is not None]
 
 
+def is_header(row: Row) -> bool:
+    """Whether the row names every column once."""
+    return not _missed(row)
+
+
 def _header(row: Row) -> Header:
-    names = [_same(cell.text) for cell in row.cells]
+    names = _names(row)
+    return Header(row.number, {each.name: names.index(_same(each.name)) for each in COLUMNS})
+
+
+def _missed(row: Row) -> list[Violation]:
+    names = _names(row)
     violations = []
     for column in COLUMNS:
         times = names.count(_same(column.name))
         if times != 1:
             what = "more than one column" if times else "no column"
             violations.append(_violation(row.number, None, f"has {what} {column.name}"))
-    if violations:
-        wanted = ", ".join(column.name for column in COLUMNS)
-        raise Invalid(f"the sheet must begin with a row that names {wanted}", violations)
-    return Header(row.number, {each.name: names.index(_same(each.name)) for each in COLUMNS})
+    return violations
+
+
+def _no_header(sheets: dict[str, list[Row]]) -> Invalid:
+    """What the row that comes nearest to a header lacks."""
+    wanted = ", ".join(column.name for column in COLUMNS)
+    looked_at = ", ".join(f"“{name}”" for name in list(sheets)[:MOST_SHEETS_TOLD])
+    missed: list[list[Violation]] = [_missed(row) for rows in sheets.values() for row in rows]
+    nearest = min(missed, key=len) if missed else []
+    return Invalid(
+        f"one of the first rows of a visible sheet must name {wanted};"
+        f" these sheets were looked at: {looked_at or 'none'}",
+        nearest,
+    )
+
+
+def _names(row: Row) -> list[str]:
+    return [_same(cell.text[:LONGEST_LABEL]) for cell in row.cells]
 
 
 def _same(name: str) -> str:
-    return re.sub(r"[\s_]+", " ", name).strip().casefold()
+    return re.sub(r"[\s_\u200c\u200d]+", " ", name).strip().casefold()
 
 
 def _garment(row: Row, header: Header, violations: list[Violation]) -> GarmentDetails | None:
@@ -77,7 +116,7 @@ def _garment(row: Row, header: Header, violations: list[Violation]) -> GarmentDe
     values: dict[str, Any] = {}
     for column in COLUMNS:
         place = header.places[column.name]
-        cell = row.cells[place] if place < len(row.cells) else Cell("")
+        cell = row.cells[place] if place < len(row.cells) else BLANK
         try:
             values[column.attribute] = _value(column, cell)
         except ValueError as error:
@@ -95,12 +134,29 @@ def _garment(row: Row, header: Header, violations: list[Violation]) -> GarmentDe
 def _value(column: Column, cell: Cell) -> Any:
     if cell.problem:
         raise ValueError(cell.problem)
-    text = cell.text.strip()
-    if not text:
+    if not cell.text:
         raise ValueError("filled in")
+    if len(cell.text) > LONGEST_TEXT:
+        raise ValueError(f"text of at most {LONGEST_TEXT} characters")
+    if cell.number and not column.takes_number(cell):
+        raise ValueError("text, but Excel has made a number of it: format the column as text")
+    return column.read(cell.text)
+
+
+def _without_controls(text: str) -> str:
     if any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
         raise ValueError("text without control characters")
-    return column.read(text)
+    return text
+
+
+def _plain_number(cell: Cell) -> bool:
+    """Whether it can be one size: a list such as 100,110 or 48,50 becomes another number."""
+    return cell.text.isdecimal() and int(cell.text) <= LARGEST_SIZE and not cell.formatted
+
+
+def _no_number(_cell: Cell) -> bool:
+    """None is taken: 1000E2 becomes 100000, and 001122 becomes 1122."""
+    return False
 
 
 def _contradictions(
@@ -144,14 +200,14 @@ def _url(text: str) -> str:
         or len(text) > LONGEST_URL
     ):
         raise ValueError(told)
-    return text
+    return _without_controls(text)
 
 
 def _label(most: int) -> Callable[[str], str]:
     def read(text: str) -> str:
         if len(text) > most:
             raise ValueError(f"text of at most {most} characters")
-        return text
+        return _without_controls(text)
 
     return read
 
@@ -170,7 +226,7 @@ def _hex(text: str) -> str:
 
 def _list_of(read: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
     def read_all(text: str) -> tuple[str, ...]:
-        items = tuple(read(item.strip()) for item in text.split(",") if item.strip())
+        items = tuple(read(item) for item in map(trimmed, SEPARATORS.split(text)) if item)
         if not 1 <= len(items) <= MOST_IN_A_LIST:
             raise ValueError(f"1 to {MOST_IN_A_LIST} items with commas between them")
         return items
@@ -184,7 +240,7 @@ COLUMNS: Final = (
     Column("Gender", "gender", _label(LONGEST_LABEL)),
     Column("Name", "name", _label(LONGEST_GARMENT_NAME)),
     Column("Render Mode", "render_mode", _render_mode),
-    Column("Colors", "colors", _list_of(_label(LONGEST_LABEL))),
-    Column("Colors Hex", "colors_hex", _list_of(_hex)),
-    Column("Sizes", "sizes", _list_of(_label(LONGEST_LABEL))),
+    Column("Colors", "colors", _list_of(_label(LONGEST_LABEL)), _plain_number),
+    Column("Colors Hex", "colors_hex", _list_of(_hex), _no_number),
+    Column("Sizes", "sizes", _list_of(_label(LONGEST_LABEL)), _plain_number),
 )

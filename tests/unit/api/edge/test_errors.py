@@ -19,7 +19,8 @@ BESIDE = (
     "infra.access.limits",
     "infra.media.store",
     "infra.postgres",
-    "infra.spreadsheet",
+    "infra.workbooks.model",
+    "infra.workbooks.reading",
     "infra.access.tokens",
     "projections.reading",
 )

@@ -2,6 +2,7 @@ import contextlib
 import datetime
 import io
 import random
+import struct
 import subprocess
 import sys
 import tracemalloc
@@ -10,24 +11,24 @@ from pathlib import Path
 
 import pytest
 import xlwt
-from openpyxl.worksheet._reader import WorkSheetParser
 
 from domain.errors import Unavailable
-from infra import spreadsheet
-from infra.spreadsheet import (
-    MOST_CELLS,
-    MOST_HELD_NODES,
-    MOST_LINES,
-    MOST_NODES,
-    MOST_PARTS,
-    MOST_ROWS,
-    MOST_UNPACKED_BYTES,
+from infra.workbooks import reading
+from infra.workbooks import xlsx as xlsx_module
+from infra.workbooks.model import (
     Cell,
     Row,
     UnreadableWorkbook,
     UnsupportedWorkbook,
     WorkbookTooLarge,
-    read_sheet,
+)
+from infra.workbooks.reading import MOST_LINES, MOST_ROWS, NoHeader, read_sheet
+from infra.workbooks.xlsx import (
+    MOST_CELLS,
+    MOST_HELD_NODES,
+    MOST_NODES,
+    MOST_PARTS,
+    MOST_UNPACKED_BYTES,
 )
 from tests.support.workbooks import (
     CONTRACT,
@@ -40,7 +41,7 @@ from tests.support.workbooks import (
     xlsx,
 )
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 MAKERS = pytest.mark.parametrize("make", [xlsx, xls])
 REFUSALS = (UnreadableWorkbook, UnsupportedWorkbook, WorkbookTooLarge)
 
@@ -221,7 +222,7 @@ def test_a_tag_that_would_fill_the_memory_is_refused(length):
         read_sheet(with_sheet(element(b"<sheetData>" + tag + b"</sheetData>")))
 
 
-@pytest.mark.parametrize("tag", [b"c", b"si"])
+@pytest.mark.parametrize("tag", [b"v", b"si"])
 def test_more_cells_or_texts_than_a_catalogue_has_are_refused(tag):
     row = b"<row>" + b"<%s/>" % tag * 50 + b"</row>"
     many = element(b"<sheetData>" + row * (MOST_CELLS // 50 + 1) + b"</sheetData>")
@@ -231,26 +232,27 @@ def test_more_cells_or_texts_than_a_catalogue_has_are_refused(tag):
 
 def test_a_sheet_that_is_named_a_thousand_times_is_looked_through_once(monkeypatch):
     looks = []
-    look = WorkSheetParser.parse_dimensions
+    look = xlsx_module._rows
 
-    def noted(parser):
-        looks.append(parser)
-        return look(parser)
+    def noted(*arguments):
+        looks.append(arguments)
+        return look(*arguments)
 
-    monkeypatch.setattr(WorkSheetParser, "parse_dimensions", noted)
+    monkeypatch.setattr(xlsx_module, "_rows", noted)
 
     def named_again(name: str, part: bytes) -> bytes:
         start, end = part.find(b"<sheet "), part.find(b"</sheets>")
         again = part[start:end] * 1_000 if name == "xl/workbook.xml" else b""
         return part[:end] + again + part[end:] if again else part
 
-    assert len(read_sheet(repacked(xlsx(CONTRACT), named_again))) == 4
+    with pytest.raises(NoHeader):
+        read_sheet(repacked(xlsx(CONTRACT), named_again), lambda _row: False)
     assert len(looks) == 1
 
 
 def test_nobody_waits_long_for_the_workbooks_of_others(monkeypatch):
-    monkeypatch.setattr(spreadsheet, "WAIT_S", 0.01)
-    with spreadsheet.ONE_AT_A_TIME, pytest.raises(Unavailable):
+    monkeypatch.setattr(reading, "WAIT_S", 0.01)
+    with reading.ONE_AT_A_TIME, pytest.raises(Unavailable):
         read_sheet(xlsx(CONTRACT))
     assert len(read_sheet(xlsx(CONTRACT))) == 4
 
@@ -259,6 +261,12 @@ def test_long_text_is_no_long_tag():
     text = b"x" * 1_000_000
     cells = b'<sheetData><row><c t="str"><v>' + text + b"</v></c></row></sheetData>"
     assert read_sheet(with_sheet(element(cells))) == [Row(1, (Cell(text.decode()),))]
+
+
+def test_a_text_that_would_fill_the_memory_is_refused():
+    cells = b'<sheetData><row><c t="str"><v>' + b"x" * 2**21 + b"</v></c></row></sheetData>"
+    with pytest.raises(WorkbookTooLarge, match="too long a text"):
+        read_sheet(with_sheet(element(cells)))
 
 
 def test_texts_that_cells_share_are_read():
@@ -274,7 +282,7 @@ def test_the_worst_that_is_taken_stays_within_the_bound_that_why_md_states(tmp_p
     file.write_bytes(with_shared_texts(xlsx([]), element(rows)))
     script = (
         "import pathlib, resource, sys\n"
-        "from infra.spreadsheet import read_sheet\n"
+        "from infra.workbooks.reading import read_sheet\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\n"
         "read_sheet(pathlib.Path(sys.argv[1]).read_bytes())\n"
@@ -285,6 +293,45 @@ def test_the_worst_that_is_taken_stays_within_the_bound_that_why_md_states(tmp_p
     )
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
     assert int(finished.stdout) * unit < 256 * 1024 * 1024
+
+
+def test_a_stream_of_short_sectors_that_go_in_a_circle_is_refused():
+    data = bytearray(xls(CONTRACT))
+    (table,) = struct.unpack_from("<i", data, 76)
+    (directory,) = struct.unpack_from("<i", data, 48)
+    root, stream = 512 * (1 + directory) + 116, 512 * (1 + directory) + 128 + 116
+    sector = len(data) // 512 - 1
+    data[root : root + 8] = data[stream : stream + 8]
+    struct.pack_into("<ii", data, stream, 0, 3_000)
+    struct.pack_into("<ii", data, 60, sector, 1)
+    struct.pack_into("<i", data, 512 * (1 + table) + 4 * sector, -2)
+    data += struct.pack("<128i", 0, *[-1] * 127)
+    with pytest.raises(UnreadableWorkbook, match="no end"):
+        read_sheet(bytes(data))
+
+
+@MAKERS
+def test_the_sheets_that_are_looked_at_are_the_visible_ones(make):
+    data = make([["second"]], ["first"])
+    with pytest.raises(NoHeader) as refused:
+        read_sheet(data, lambda _row: False)
+    assert refused.value.sheets == {
+        "Catalogue": [Row(1, (Cell("first"),)), Row(2, (Cell("second"),))]
+    }
+
+
+@pytest.mark.parametrize("part", [b"", b"<a", b"\0\1", b"<styleSheet><x/></styleSheet>"])
+@pytest.mark.parametrize("name", ["xl/styles.xml", "xl/theme/theme1.xml", "docProps/core.xml"])
+def test_parts_that_hold_no_values_never_decide(name, part):
+    data = repacked(xlsx(CONTRACT), lambda each, old: part if each == name else old)
+    assert len(read_sheet(data)) == 1 + len(CONTRACT)
+
+
+def test_cells_without_a_value_count_nothing():
+    row = b"<row>" + b'<c s="1"/>' * 8 + b"</row>"
+    cells = element(b"<sheetData>" + row * (MOST_CELLS // 4) + b"</sheetData>")
+    with pytest.raises(NoHeader):
+        read_sheet(with_sheet(cells))
 
 
 def test_a_package_of_too_many_parts_is_refused():
