@@ -47,10 +47,15 @@ def threads():
 @contextmanager
 def held(url: str, appender: Appender) -> Iterator[None]:
     """While somebody else holds the log's lock, and a first save waits for it, others gather."""
-    with psycopg.connect(url) as connection, ThreadPoolExecutor(1) as thread:
+    with (
+        psycopg.connect(url) as connection,
+        connect(url) as watching,  # inside a transaction the list of connections stays as it was
+        ThreadPoolExecutor(1) as thread,
+    ):
         connection.execute("SELECT FROM atelier_head FOR UPDATE")
         first = thread.submit(appender.append, save_of(-1))
-        eventually(lambda: waiting_for_the_lock(connection))
+        eventually(lambda: first.done() or waiting_for_the_lock(watching))
+        assert not first.done(), first.result()
         yield
         connection.rollback()
         assert first.result().outcome == "appended"
