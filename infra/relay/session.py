@@ -21,6 +21,7 @@ from domain.errors import AtelierError
 from infra.kafka import clients, topics
 from infra.kafka.clients import within
 from infra.kafka.topics import EVENTS_TOPIC
+from infra.relay.hanging import end_hanging
 from infra.relay.producer import Sent, hand_over
 from infra.relay.records import BATCH_BYTES, Batch
 from infra.relay.tails import POLL_MS, Ends, read_ends
@@ -141,6 +142,7 @@ class Session:
         if found is None:
             raise TopicChanged(f"{EVENTS_TOPIC} is gone again")
         self.topic_id = found
+        end_hanging(self._admin, self._producer)
         self.read_ends(POLL_MS)
 
     def _take_transactional_id(self) -> None:
