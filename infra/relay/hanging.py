@@ -58,8 +58,8 @@ def end_hanging(admin: KafkaAdminClient, producer: KafkaProducer) -> None:
             time.sleep(LOOK_S)
             continue
         raise TransactionOpen(
-            f"a producer that is not ours has an open transaction in {_names(left)}: nothing is sent"
-            " until it ends; see `kafka-transactions.sh find-hanging`"
+            f"a producer that is not ours has an open transaction in {_names(left)}: nothing is"
+            " sent until it ends; see `kafka-transactions.sh find-hanging`"
         )
 
 
