@@ -18,6 +18,7 @@ from api.services import BY_CODE, Provided, Services
 from commands import Origin, Outcome, execute
 from commands.account import EraseAccount, RegisterAccount, UpdateAccountInfo
 from domain.account import FreeText
+from domain.emails import is_mailable
 from domain.reservations import EMAIL
 from infra.access.tokens import Unauthorized
 from projections import accounts
@@ -41,6 +42,7 @@ Email = Annotated[
         description="an email address of at most 254 characters",
     ),
 ]
+NewEmail = Annotated[Email, Check(is_mailable, "one that mail can go to, such as ada@example.org")]
 FullName = Annotated[
     str,
     msgspec.Meta(
@@ -57,7 +59,7 @@ BirthDate = Annotated[
 class Registration(msgspec.Struct, frozen=True, kw_only=True):
     """Who opens an account."""
 
-    email: Email
+    email: NewEmail
     full_name: FullName
     date_of_birth: BirthDate
     ethnicity: FreeText

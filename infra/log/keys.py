@@ -6,13 +6,13 @@ import hmac
 import os
 import threading
 import time
-import unicodedata
 from typing import Final, LiteralString
 from uuid import UUID
 
 import psycopg
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from domain.emails import canonical
 from domain.errors import AccountErased
 from infra.postgres import Pool, answered, connect
 
@@ -153,16 +153,11 @@ class KeyRing:
         )
 
 
-def normalised_email(email: str) -> str:
-    """The one spelling under which an address is unique: trimmed, NFKC, casefolded."""
-    return unicodedata.normalize("NFKC", email.strip()).casefold()
-
-
 def request_hash(account: UUID, body: bytes, secret: bytes) -> str:
     """HMAC-SHA-256 of what an account sent: tells the same again, and nothing else to anybody."""
     return hmac.new(secret, b"request:" + account.bytes + body, hashlib.sha256).hexdigest()
 
 
 def email_key(email: str, secret: bytes) -> str:
-    """HMAC-SHA-256 of the normalised address, so that a reservation tells nobody the address."""
-    return hmac.new(secret, normalised_email(email).encode(), hashlib.sha256).hexdigest()
+    """HMAC-SHA-256 of the canonical address, so that a reservation tells nobody the address."""
+    return hmac.new(secret, canonical(email).encode(), hashlib.sha256).hexdigest()

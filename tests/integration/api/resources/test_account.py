@@ -24,6 +24,28 @@ def test_an_address_can_be_registered_once_however_it_is_written(client: Client)
     assert again.json() == ERRORS["email_taken"]  # nothing of how addresses are stored
 
 
+def test_the_two_spellings_of_a_domain_are_one_account(client: Client):
+    name = new_email().partition("@")[0]
+    assert client.post("/register", PERSON | {"email": f"{name}@bücher.example"}).status_code == 200
+
+    other = client.post("/register", PERSON | {"email": f"{name}@xn--bcher-kva.example"})
+    login = client.post("/login", {"email": f"{name}@xn--BCHER-kva.example"})
+
+    assert (other.status_code, other.json()["code"]) == (409, "email_taken")
+    token = login.json()["token"]
+    info = Client(client.http, token).get("/get_user_info").json()
+    assert info["email"] == f"{name}@bücher.example"
+
+
+def test_an_address_that_no_mail_can_go_to_is_refused(client: Client):
+    answer = client.post("/register", PERSON | {"email": "ada@exa\u200fmple.org"})
+
+    assert answer.status_code == 422
+    assert answer.json()["details"] == [
+        {"field": "email", "message": "must be one that mail can go to, such as ada@example.org"}
+    ]
+
+
 def test_an_update_sets_what_is_given_and_leaves_the_rest(ada: Client):
     before = ada.get("/get_user_info").json()
     answer = ada.post("/update_user_info", {"full_name": "Ada Other", "date_of_birth": -86400})

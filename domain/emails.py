@@ -1,0 +1,52 @@
+"""Email addresses: which ones mail can go to, and when two spellings are one."""
+
+import re
+import unicodedata
+from typing import Final
+
+import idna
+from email_validator import EmailNotValidError, validate_email
+
+# What shows nothing and is no format character, which the library refuses by itself: Unicode's
+# Default_Ignorable_Code_Point, and the blank pattern of Braille.
+INVISIBLE: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+
+
+def is_mailable(email: str) -> bool:
+    """Whether mail could go to such an address; nothing is looked up.
+
+    The domain must be one by IDNA 2008, and no character may be invisible. Addresses at ``.test``
+    are for tests, and pass.
+    """
+    if INVISIBLE.search(email):
+        return False
+    try:
+        validate_email(email.strip(), check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        return False
+    return True
+
+
+def canonical(email: str) -> str:
+    """The one spelling under which an address is unique.
+
+    Trimmed, NFKC, casefolded, and the domain as DNS spells it, ``xn--`` and all. By casefolding
+    alone straße.example would be strasse.example, which is somebody else's.
+    """
+    local, at, domain = email.strip().rpartition("@")
+    return _folded(local) + at + _as_in_dns(domain)
+
+
+def _as_in_dns(domain: str) -> str:
+    if domain.isascii():
+        return domain.lower()
+    try:
+        return idna.encode(domain, uts46=True).decode()
+    except idna.IDNAError:  # one that no mail can go to
+        return _folded(domain)
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
