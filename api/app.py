@@ -8,7 +8,7 @@ from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 
 from api import services
-from api.edge import auth, encoding, errors, idempotency, limits, origin, positions
+from api.edge import auth, errors, form, idempotency, limits, methods, origin, positions
 from api.pages import description
 from api.resources import (
     account,
@@ -65,13 +65,14 @@ def create_app(settings: Settings) -> Litestar:
             "seen": Provide(positions.provide_seen, sync_to_thread=False),
         },
         exception_handlers=errors.HANDLERS,
-        before_request=encoding.refuse_packed,
+        before_request=form.check,
         before_send=[origin.add_headers, limits.add_headers],
         request_max_body_size=LARGEST_BODY,
         openapi_config=description.config(),
         cors_config=_cors(settings),
         logging_config=None,  # errors.answer logs what is unexpected, without bodies
     )
+    app.asgi_handler = methods.with_head(app.asgi_handler)
     description.complete(app, [*OPEN, *PRIVATE])
     return app
 

@@ -5,7 +5,7 @@ import unicodedata
 from typing import Final
 
 import idna
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 # What shows nothing and is no format character, which the library refuses by itself: Unicode's
 # Default_Ignorable_Code_Point, and the blank pattern of Braille.
@@ -13,17 +13,19 @@ INVISIBLE: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 
+SPECIAL_USE_DOMAIN_NAMES.clear()  # localhost, .test and .local are names in somebody's network
+
 
 def is_mailable(email: str) -> bool:
     """Whether mail could go to such an address; nothing is looked up.
 
-    The domain must be one by IDNA 2008, and no character may be invisible. Addresses at ``.test``
-    are for tests, and pass.
+    The domain must be one by IDNA 2008, if only of a local network, and no character may be
+    invisible.
     """
     if INVISIBLE.search(email):
         return False
     try:
-        validate_email(email.strip(), check_deliverability=False, test_environment=True)
+        validate_email(email.strip(), check_deliverability=False, globally_deliverable=False)
     except EmailNotValidError:
         return False
     return True

@@ -19,6 +19,8 @@ LONGEST_LABEL = 63
         "ada@example。org",
         "\uff21da@\uff45xample.org",
         "ada@shop.test",
+        "ada@localhost",
+        "ada@printer.local",
         f"ada@{'l' * LONGEST_LABEL}.example",
     ],
 )
@@ -36,9 +38,6 @@ def test_mail_can_go_to_addresses_that_people_have(email):
         f"ada@{'l' * (LONGEST_LABEL + 1)}.example",
         "ada@ex_ample.org",
         "ada@xn--a.example",
-        "ada@localhost",
-        "ada@printer.local",
-        "ada@192.0.2.1",
         "ada@[192.0.2.1]",
         ".ada@example.org",
         "a..da@example.org",

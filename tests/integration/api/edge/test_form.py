@@ -1,0 +1,61 @@
+import gzip
+import json
+
+import pytest
+
+BODY = json.dumps({"email": "ada@example.org"}).encode()
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize("path", ["/login", "/register", "/upload_clothes", "/get_clothes"])
+@pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP", "deflate, gzip"])
+def test_a_compressed_body_is_refused_with_the_name_of_the_header(server, path, encoding):
+    headers = JSON | {"Content-Encoding": encoding}
+
+    answer = server.post(path, content=gzip.compress(BODY), headers=headers)
+
+    assert answer.status_code == 415
+    assert answer.json()["code"] == "unsupported_media_type"
+    assert "Content-Encoding" in answer.json()["message"]
+    assert answer.headers["Accept-Encoding"] == "identity"
+
+
+def test_a_body_that_says_it_is_not_compressed_is_read(server):
+    headers = JSON | {"Content-Encoding": "identity"}
+
+    answer = server.post("/login", content=BODY, headers=headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (
+        401,
+        "unauthorized",
+    )  # nobody of that name
+
+
+@pytest.mark.parametrize("path", ["/get_gallery", "/get_tasks"])
+@pytest.mark.parametrize(
+    ("query", "refused"),
+    [
+        ("limit=10&limit=20", {"limit": "is given more than once"}),
+        ("limit=10&limit=10", {"limit": "is given more than once"}),
+        ("cursor=1&limit=5&cursor=2", {"cursor": "is given more than once"}),
+        ("cursor=1e9", {"cursor": "must be a whole number, in digits"}),
+        ("limit=1E1", {"limit": "must be a whole number, in digits"}),
+        ("limit=10.0", {"limit": "must be a whole number, in digits"}),
+        ("limit=%2B10", {"limit": "must be a whole number, in digits"}),
+        ("limit=%D9%A1", {"limit": "must be a whole number, in digits"}),
+        ("limit=0x10", {"limit": "must be a whole number, in digits"}),
+        ("limit=1_0", {"limit": "must be a whole number, in digits"}),
+        ("limit=ten", {"limit": "must be a whole number, in digits"}),
+    ],
+)
+def test_a_parameter_is_given_once_and_as_what_it_is(ada, path, query, refused):
+    answer = ada.get(f"{path}?{query}")
+
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "invalid"
+    violations = {each["field"]: each["message"] for each in answer.json()["details"]}
+    assert refused.items() <= violations.items()
+
+
+def test_a_wait_may_have_a_fraction(ada):
+    assert ada.get("/generate/nothing?wait=1.5").status_code == 404
