@@ -9,7 +9,7 @@ from litestar.di import Provide
 
 from api import services
 from api.edge import auth, errors, form, idempotency, limits, methods, origin, positions
-from api.pages import description
+from api.pages import description, docs
 from api.resources import (
     account,
     avatar,
@@ -57,7 +57,7 @@ def create_app(settings: Settings) -> Litestar:
         "/", route_handlers=PRIVATE, middleware=[auth.signed_in], security=[{auth.SCHEME: []}]
     )
     app = Litestar(
-        [*OPEN, private],
+        [*OPEN, private, docs.home, docs.assets()],
         lifespan=[partial(services.opened, settings=settings)],
         dependencies={
             "services": Provide(services.provide, sync_to_thread=False),

@@ -67,11 +67,11 @@ def config() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Atelier",
         version="1",
-        path="/schema",
+        openapi_router=docs.schema(),
         use_handler_docstrings=True,
         description=ABOUT,
         tags=[Tag(name=name, description=about) for name, about in TAGS.items()],
-        render_plugins=[JsonRenderPlugin(), docs.PageRenderPlugin()],
+        render_plugins=[JsonRenderPlugin(), docs.SwaggerPlugin()],
         components=Components(security_schemes={auth.SCHEME: token}),
         operation_id_creator=lambda handler, *_: handler.handler_name,
     )
@@ -97,7 +97,8 @@ def complete(app: Litestar, handlers: Sequence[HTTPRouteHandler]) -> None:
 
 def _show(operation: Operation, endpoint: str, schemas: dict[str, Schema]) -> None:
     shown = OPERATIONS[endpoint]
-    operation.summary = (operation.description or "").partition("\n")[0].removesuffix(".")
+    first_line = (operation.description or "").partition("\n")[0]
+    operation.summary = first_line.removesuffix(".").replace("`", "")  # no Markdown in a summary
     if isinstance(operation.request_body, RequestBody):
         in_form = {name: {name: value} for name, value in shown.request.items()}
         for kind, media in operation.request_body.content.items():
