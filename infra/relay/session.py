@@ -35,6 +35,7 @@ ACKNOWLEDGE_S: Final = 10.0
 ACKNOWLEDGE_LOOK_S: Final = 1.0
 COMMIT_S: Final = 10.0
 OPEN_S: Final = 30.0
+TAKE_S: Final = 10.0  # a client that still asks a dead coordinator is worth less than a new one
 LOOK_S: Final = 5.0
 
 
@@ -146,7 +147,7 @@ class Session:
         self.read_ends(POLL_MS)
 
     def _take_transactional_id(self) -> None:
-        deadline = time.monotonic() + OPEN_S
+        deadline = time.monotonic() + TAKE_S
         while True:
             try:
                 self._producer.init_transactions()

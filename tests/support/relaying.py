@@ -23,7 +23,7 @@ from infra.process.processes import Lifeline
 from infra.settings import Settings
 from tests.support.servers import SERVERS, Server
 
-PATIENCE_S = 40.0
+PATIENCE_S = 90.0  # three nodes of Kafka on a busy machine
 SETTLE_S = 1.0  # how long a reader goes on looking for what should not come
 
 # The embedded broker shows records of aborted transactions to read_committed readers, so on it a
