@@ -50,7 +50,7 @@ hypothesis.settings.load_profile("atelier")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On a folder of servers, leave out what would only meet the same embedded Postgres again."""
+    """On a folder of servers, leave out what would only meet the same again as elsewhere."""
     if SERVERS in ("embedded", "containers"):
         return
     here = [item for item in items if _meets_outside_servers(item)]
@@ -59,10 +59,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _meets_outside_servers(item: pytest.Item) -> bool:
+    if "acceptance" in item.path.parts:
+        return item.get_closest_marker("anywhere") is None
     asked_for = getattr(item, "fixturenames", [])
-    return "acceptance" in item.path.parts or not {"broker", "cluster", "media_server"}.isdisjoint(
-        asked_for
-    )
+    return not {"broker", "cluster", "media_server"}.isdisjoint(asked_for)
 
 
 @pytest.fixture(scope="session")

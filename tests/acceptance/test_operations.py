@@ -14,6 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.atelier import Atelier, Person, expect
 from tests.support.scenario import eventually
 
+pytestmark = pytest.mark.anywhere
+
 PROCESSES = ("api", "relay", "projector", "render-consumer")
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}")
 

@@ -18,9 +18,13 @@ QUIET: Final = (  # else it looks for Google's hosts
 )
 CASES: Final = Path(__file__).parents[1] / "cases"
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and "CI" not in os.environ, reason="needs Chromium: apt-get install chromium"
-)
+pytestmark = [
+    pytest.mark.anywhere,
+    pytest.mark.skipif(
+        CHROMIUM is None and "CI" not in os.environ,
+        reason="needs Chromium: apt-get install chromium",
+    ),
+]
 
 
 class Opened(NamedTuple):

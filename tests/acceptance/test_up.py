@@ -10,6 +10,8 @@ from infra.postgres import connect
 from tests.support.atelier import STOP_S, Atelier, Person, outside_servers
 from tests.support.topic import read_events
 
+pytestmark = pytest.mark.anywhere
+
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Atelier]:

@@ -50,7 +50,12 @@ class Kafka(_Script):
         return f"127.0.0.1:{self._port}"
 
     def _arguments(self) -> Sequence[str]:
-        return ["log.initial.task.delay.ms=0"]  # retention begins at once, not after half a minute
+        return [
+            "log.initial.task.delay.ms=0",  # retention begins at once, not after half a minute
+            # One that was killed is let in again only when its session has ended, by default 9 s.
+            "broker.session.timeout.ms=3000",
+            "broker.heartbeat.interval.ms=500",
+        ]
 
     def _ask(self) -> None:
         ask_kafka(self.url)

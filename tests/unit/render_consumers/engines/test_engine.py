@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 from collections.abc import Callable, Iterator
 
 import av
@@ -52,6 +53,20 @@ class SmallPainter(Painter):
         return super().film(model, frames, size=size, should_stop=should_stop)
 
 
+class HastyPainter(SmallPainter):
+    """Films the first pictures of a turn only: enough where it does not matter how many come."""
+
+    def film(
+        self,
+        model: Model,
+        frames: int,
+        *,
+        size: tuple[int, int] = (96, 128),
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Pixels]:
+        return itertools.islice(super().film(model, frames, size=size, should_stop=should_stop), 4)
+
+
 class Shelf:
     """The files that tasks are made of."""
 
@@ -72,6 +87,11 @@ class Shelf:
 @pytest.fixture(scope="module")
 def engine() -> LocalEngine:
     return LocalEngine(SmallPainter("cpu"), Shelf())
+
+
+@pytest.fixture(scope="module")
+def hasty() -> LocalEngine:
+    return LocalEngine(HastyPainter("cpu"), Shelf())
 
 
 def render(engine: LocalEngine, request, told: Callable[[float], object] = lambda share: None):
@@ -140,14 +160,14 @@ def test_a_video_is_the_still_and_the_turn_with_one_thumbnail(turn):
     assert shares[-1] <= 1
 
 
-def test_the_same_video_has_the_same_bytes(engine, turn):
-    again = render(engine, video_requested(video_options=SECOND))
-    assert again == turn[0]
+def test_the_same_video_has_the_same_bytes(hasty):
+    first, again = (render(hasty, video_requested(video_options=SECOND)) for _ in range(2))
+    assert again == first
 
 
-def test_a_flat_video_says_so(engine):
+def test_a_flat_video_says_so(hasty):
     request = video_requested(video_options=SECOND, render_mode="2D_Kling")
-    assert render(engine, request).engine == "atelier-flat"
+    assert render(hasty, request).engine == "atelier-flat"
 
 
 def test_what_only_a_generative_engine_heeds_is_ignored(engine):
