@@ -88,7 +88,7 @@ def test_every_answer_carries_the_headers_that_keep_it_private(client: Client, p
     ("method", "path", "status", "code"),
     [
         ("GET", "/nowhere", 404, "not_found"),
-        ("GET", "/", 404, "not_found"),
+        ("POST", "/", 405, "method_not_allowed"),
         ("GET", "/register", 405, "method_not_allowed"),
         ("PUT", "/generate", 405, "method_not_allowed"),
     ],

@@ -30,6 +30,8 @@ OPEN = {
     "POST /get_clothes",
     "GET /health/live",
     "GET /health/ready",
+    "GET /",
+    "GET /assets/{file_path}",
 }
 
 
