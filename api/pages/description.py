@@ -96,7 +96,9 @@ def complete(app: Litestar, handlers: Sequence[HTTPRouteHandler]) -> None:
 
 
 def _show(operation: Operation, endpoint: str, schemas: dict[str, Schema]) -> None:
-    shown = OPERATIONS[endpoint]
+    shown = OPERATIONS.get(endpoint)
+    if shown is None:
+        raise LookupError(f"{endpoint} has no example: add one to api/pages/examples.json")
     first_line = (operation.description or "").partition("\n")[0]
     operation.summary = first_line.removesuffix(".").replace("`", "")  # no Markdown in a summary
     if isinstance(operation.request_body, RequestBody):

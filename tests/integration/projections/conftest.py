@@ -35,7 +35,7 @@ class Models:
                     pass
 
     def rows(self, projection: Projection) -> list[dict[str, Any]]:
-        return self.ask_database(f"SELECT * FROM {projection.view} ORDER BY 1, 2, 3")
+        return self.ask_database(f"SELECT * FROM {projection.view} AS row ORDER BY row")
 
     def position(self, projection: Projection) -> int:
         (row,) = self.ask_database(
