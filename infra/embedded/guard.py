@@ -12,21 +12,16 @@ import os
 import pwd
 import select
 import signal
-import struct
 import sys
 import time
 
 GRACE_SECONDS = 4.0  # between asking a server to stop and killing it
 
 NAMESPACE = "namespace:"
-PROBE = "--can-enter-namespace"  # and a user: only try, and tell by the exit code
+PROBE = "--can-reach-in-namespace"  # a user, and folders: only try, and tell by the exit code
 CLONE_NEWUSER = 0x1000_0000
 
 PR_SET_PDEATHSIG = 1
-PR_SET_KEEPCAPS = 8
-PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
-CAP_DAC_OVERRIDE = 1
-CAPABILITY_VERSION_3 = 0x20080522
 
 
 def main(stop_signal: int, orphan_signal: int, user: str, command: list[str]) -> int:
@@ -113,24 +108,15 @@ def enter_namespace(account: pwd.struct_passwd) -> None:
 
 
 def _give_up_root(account: pwd.struct_passwd) -> None:
-    # The data folder and the virtual environment may lie below folders that only root may enter,
-    # such as /root. Better to keep one capability than to open those folders to everybody.
-    kept = 1 << CAP_DAC_OVERRIDE
-    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-    if libc:
-        libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setgroups([])
     os.setgid(account.pw_gid)
     os.setuid(account.pw_uid)
-    if libc:
-        header = struct.pack("Ii", CAPABILITY_VERSION_3, 0)
-        libc.capset(header, struct.pack("6I", kept, kept, kept, 0, 0, 0))
-        if libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0):
-            os.write(2, b"cannot keep root's access to files: run it as an ordinary user\n")
+    os.chdir("/")  # they may not be allowed to enter the folder that we were started in
 
 
 if __name__ == "__main__":
     if sys.argv[1] == PROBE:
         enter_namespace(pwd.getpwnam(sys.argv[2]))
-        sys.exit()
+        # In a folder of a third user, not even root may do anything in the namespace.
+        sys.exit(not all(os.access(folder, os.R_OK | os.X_OK) for folder in sys.argv[3:]))
     sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]))

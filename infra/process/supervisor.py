@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -60,8 +61,7 @@ class Interrupted(BaseException):
 
 def run(settings: Settings) -> None:
     """Bring everything up, keep it up, and take it down at Ctrl-C or SIGTERM."""
-    settings.data.mkdir(parents=True, exist_ok=True)
-    settings.data.chmod(0o700)
+    _make_private(settings.data)
     held = lock(
         settings.data / LOCK_FILE,
         1.0,
@@ -72,6 +72,17 @@ def run(settings: Settings) -> None:
         Supervisor(settings).run()
     finally:
         os.close(held)
+
+
+def _make_private(data: Path) -> None:
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        data.chmod(0o700)
+        tempfile.TemporaryFile(dir=data).close()
+    except OSError as error:
+        raise CannotStart(
+            f"ATELIER_DATA must name a folder that you may write to: {error.strerror} ({data})"
+        ) from error
 
 
 class Supervisor:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from infra.embedded import EmbeddedPostgres
-from infra.embedded.postgres import _binary
+from infra.embedded.postgres import bundled
 from infra.log.migrate import migrate
 from infra.postgres import connect
 from tests.bench.report import Figure, median, report
@@ -144,7 +144,7 @@ def export(to: Path, *options: str) -> list[str]:
 def copy(url: str, to: Path) -> list[str]:
     """What one would use instead."""
     select = f"SELECT {COLUMNS} FROM atelier_events ORDER BY position"
-    return [str(_binary("psql")), url, "-qc", f"\\copy ({select}) TO '{to}/events.csv' CSV"]
+    return [str(bundled("psql")), url, "-qc", f"\\copy ({select}) TO '{to}/events.csv' CSV"]
 
 
 def run(command: Sequence[str], out: Path, environ: Mapping[str, str]) -> Run:

@@ -13,7 +13,7 @@ from infra.analysis.export import OPEN, SEALED, Export
 from infra.analysis.files import UNFINISHED
 from infra.analysis.manifest import ExportSpec, OtherExport
 from infra.postgres import connect
-from tests.integration.infra.analysis.conftest import BEA, log_again
+from tests.support.sample_log import BEA, log_again
 from tests.support.scenario import ACCOUNT, TASK, started
 
 FORMATS = ["csv", "jsonl", "parquet"]
@@ -31,11 +31,11 @@ class Stopped(Exception):
 class Folder:
     """Exports of one log into one folder."""
 
-    def __init__(self, told, path):
-        self.told, self.path = told, path
+    def __init__(self, sample, path):
+        self.sample, self.path = sample, path
 
     def export(self, *, last=None, advance=lambda n: None, **changes):
-        log_id, head = self.told.log.head()
+        log_id, head = self.sample.log.head()
         spec = {
             "log_id": log_id,
             "first": 1,
@@ -47,8 +47,8 @@ class Folder:
             "personal": SEALED,
         }
         spec |= changes
-        decrypter = self.told.access.decrypter(decrypt=spec["personal"] == OPEN)
-        with arrow.open_arrow(self.told.settings.postgres_url) as log:
+        decrypter = self.sample.access.decrypter(decrypt=spec["personal"] == OPEN)
+        with arrow.open_arrow(self.sample.settings.postgres_url) as log:
             return Export(self.path, log, ExportSpec(**spec), last or head, decrypter).run(advance)
 
     def files(self):
@@ -61,8 +61,8 @@ class Folder:
 
 
 @pytest.fixture
-def folder(told, tmp_path):
-    return Folder(told, tmp_path / "events")
+def folder(sample, tmp_path):
+    return Folder(sample, tmp_path / "events")
 
 
 @pytest.fixture
@@ -71,18 +71,18 @@ def own_folder(own, tmp_path):
     return Folder(own, tmp_path / "events")
 
 
-def logged(told):
+def logged(sample):
     """The log as Postgres itself tells it, with ids as text."""
-    with connect(told.settings.postgres_url) as connection:
+    with connect(sample.settings.postgres_url) as connection:
         cursor = connection.execute("SELECT * FROM atelier_events ORDER BY position")
         names = [column.name for column in cursor.description or ()]
         rows = [[str(v) if isinstance(v, UUID) else v for v in row] for row in cursor]
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def test_the_envelope_table_is_the_log_column_by_column(folder, told):
+def test_the_envelope_table_is_the_log_column_by_column(folder, sample):
     folder.export()
-    assert folder.rows() == logged(told)
+    assert folder.rows() == logged(sample)
     assert sorted(folder.files()) == [
         "events-000000000001-000000000004.parquet",
         "events-000000000005-000000000008.parquet",
@@ -91,37 +91,40 @@ def test_the_envelope_table_is_the_log_column_by_column(folder, told):
     ]
 
 
-def test_json_lines_hold_the_state_as_an_object(folder, told):
+def test_json_lines_hold_the_state_as_an_object(folder, sample):
     folder.export(format="jsonl")
     lines = [
         json.loads(x) for n, f in folder.files().items() if "events" in n for x in f.splitlines()
     ]
     assert [line["position"] for line in lines] == list(range(1, 10))
-    assert [line["state"] for line in lines] == [json.loads(row["state"]) for row in logged(told)]
+    assert [line["state"] for line in lines] == [json.loads(row["state"]) for row in logged(sample)]
 
 
-def test_csv_tells_nothing_from_an_empty_text(folder, told):
+def test_csv_tells_nothing_from_an_empty_text(folder, sample):
     folder.export(format="csv")
     pattern = str(folder.path / "events-*.csv")
     question = f"SELECT position, account, state FROM '{pattern}' ORDER BY position"
-    expected = [(r["position"], r["account"], r["state"]) for r in logged(told)]
+    expected = [(r["position"], r["account"], r["state"]) for r in logged(sample)]
     assert duckdb.execute(question).fetchall() == expected
     assert expected[5][1] is None
 
 
-def test_the_same_range_gives_the_same_bytes(told, tmp_path):
+def test_the_same_range_gives_the_same_bytes(sample, tmp_path):
     for form in FORMATS:
-        one, two = Folder(told, tmp_path / f"one.{form}"), Folder(told, tmp_path / f"two.{form}")
+        one, two = (
+            Folder(sample, tmp_path / f"one.{form}"),
+            Folder(sample, tmp_path / f"two.{form}"),
+        )
         one.export(format=form)
         two.export(format=form)
         assert one.files() == two.files()
 
 
-def test_the_manifest_has_counts_versions_and_checksums(folder, told):
+def test_the_manifest_has_counts_versions_and_checksums(folder, sample):
     made = folder.export(typed=True)
     written = json.loads(folder.files()["manifest.json"])
     assert written == json.loads(msgspec.json.encode(made))
-    assert written["what"]["log_id"] == str(told.log.head()[0])
+    assert written["what"]["log_id"] == str(sample.log.head()[0])
     assert (written["what"]["first"], written["last"], written["events"]) == (1, 9, 9)
     assert written["complete"] is True
     assert {"atelier", "pyarrow"} == written["blocks"][0]["written_by"].keys()
@@ -133,7 +136,7 @@ def test_the_manifest_has_counts_versions_and_checksums(folder, told):
         assert named[name]["sha256"] == hashlib.sha256(data).hexdigest()
 
 
-def test_an_export_that_was_stopped_goes_on_and_is_then_like_any_other(folder, told, tmp_path):
+def test_an_export_that_was_stopped_goes_on_and_is_then_like_any_other(folder, sample, tmp_path):
     def stop_in_the_second_block(_positions):
         if len(list(folder.path.glob("*.parquet"))) == 2:
             raise Stopped
@@ -148,7 +151,7 @@ def test_an_export_that_was_stopped_goes_on_and_is_then_like_any_other(folder, t
     folder.export()
 
     assert (done.stat().st_ino, done.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    whole = Folder(told, tmp_path / "whole")
+    whole = Folder(sample, tmp_path / "whole")
     whole.export()
     assert folder.files() == whole.files()
 
@@ -193,7 +196,7 @@ def test_the_positions_of_another_log_are_not_added(own_folder, own):
         own_folder.export()
 
 
-def test_only_what_is_selected_is_exported(told, tmp_path):
+def test_only_what_is_selected_is_exported(sample, tmp_path):
     cases: list[tuple[dict[str, Any], list[int]]] = [
         ({"types": ("render.started.v1",)}, [3, 9]),
         ({"aggregate": TASK}, [2, 3, 4]),
@@ -203,7 +206,7 @@ def test_only_what_is_selected_is_exported(told, tmp_path):
         ({"aggregate": uuid4()}, []),
     ]
     for number, (changes, positions) in enumerate(cases):
-        folder = Folder(told, tmp_path / str(number))
+        folder = Folder(sample, tmp_path / str(number))
         made = folder.export(**changes)
         assert [row["position"] for row in folder.rows()] == positions
         assert (made.events, made.complete) == (len(positions), True)
@@ -224,7 +227,7 @@ def test_each_type_has_a_table_with_a_column_for_each_member(folder):
     assert first["email"] is None if "email" in first else first["personal"]
 
 
-def test_what_is_personal_stays_sealed(folder, told):
+def test_what_is_personal_stays_sealed(folder, sample):
     folder.export()
     sealed = json.loads(folder.rows()[0]["state"])
     assert sealed.keys() == {"number", "personal"}

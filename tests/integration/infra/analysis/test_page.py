@@ -11,7 +11,7 @@ import pytest
 from api.cli.main import _parser
 from api.cli.table import COMMANDS
 from infra.analysis.arrow import ENVELOPE
-from tests.integration.infra.analysis.test_commands import atelier
+from tests.integration.api.cli.test_events import atelier
 from tests.support.scenario import TASK
 
 PAGE = (Path(__file__).parents[4] / "docs" / "events.md").read_text()
@@ -23,13 +23,13 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.fixture
-def analyst(told, tmp_path, monkeypatch):
+def analyst(sample, tmp_path, monkeypatch):
     """Somebody in an empty folder, whose environment leads to the log."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ATELIER_POSTGRES_URL", told.settings.postgres_url)
-    key = base64.b64encode(told.settings.master_key).decode()
+    monkeypatch.setenv("ATELIER_POSTGRES_URL", sample.settings.postgres_url)
+    key = base64.b64encode(sample.settings.master_key).decode()
     monkeypatch.setenv("ATELIER_MASTER_KEY", key)
-    return told
+    return sample
 
 
 def test_the_two_lines_of_duckdb_count_renders_per_garment_and_day(analyst):

@@ -12,7 +12,7 @@ from infra.kafka.clients import client_options, make_admin
 from infra.kafka.topics import EVENTS_TOPIC, ensure_topics, partition_of
 from infra.relay.records import Ready, pack_events
 from infra.settings import Settings
-from tests.integration.infra.analysis.conftest import BEA, GARMENT
+from tests.support.sample_log import BEA, GARMENT
 from tests.support.scenario import TASK
 from tests.unit.infra.relay.test_records import decoded
 
@@ -67,8 +67,8 @@ class Topic:
 
 
 @pytest.fixture
-def events(kafka, told):
-    made = Topic(Settings(kafka_bootstrap=kafka.url), told.log)
+def events(kafka, sample):
+    made = Topic(Settings(kafka_bootstrap=kafka.url), sample.log)
     made.send(*made.events)
     return made
 
@@ -131,7 +131,7 @@ def test_no_group_is_made(events):
         assert [group for group in admin.list_groups() if "atelier" in str(group)] == []
 
 
-def test_a_missing_topic_and_a_missing_broker_are_told(kafka, told):
+def test_a_missing_topic_and_a_missing_broker_are_told(kafka, sample):
     settings = Settings(kafka_bootstrap=kafka.url)
     with pytest.raises(Unavailable, match="no topic"):
         list(read(settings, Window(), Selection()))

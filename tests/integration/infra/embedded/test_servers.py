@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from io import BytesIO
@@ -15,9 +16,9 @@ import psycopg
 import pytest
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from infra.embedded import EmbeddedBroker, EmbeddedMedia, EmbeddedPostgres
+from infra.embedded import EmbeddedBroker, EmbeddedMedia, EmbeddedPostgres, nobody
 from infra.embedded import postgres as postgres_module
-from infra.embedded.server import EmbeddedServer, package_folder
+from infra.embedded.server import EmbeddedServer, ServerFailed, package_folder
 from infra.process.locks import AlreadyRunning, is_locked
 
 KEYS = ("access", "secret-of-some-length")
@@ -294,6 +295,7 @@ def test_a_failed_start_tells_why(tmp_path):
     assert not server.alive()
 
 
+REALLY_REACHABLE = postgres_module._are_reachable_in_namespace
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="anybody but root runs it as themselves")
 
 
@@ -320,12 +322,86 @@ def test_postgres_runs_in_a_home_that_only_its_owner_may_enter(private_home):
     assert private_home.stat().st_mode & 0o777 == 0o700
 
 
-@AS_ROOT
-def test_a_cluster_that_nobody_owns_goes_on_where_namespaces_are_allowed(tmp_path, monkeypatch):
-    with monkeypatch.context() as without:
-        without.setattr(postgres_module, "_namespaces_are_allowed", lambda: False)
-        with EmbeddedPostgres(tmp_path) as started, psycopg.connect(started.url) as client:
-            client.execute("CREATE TABLE kept AS SELECT 7 AS number")
+@pytest.fixture
+def without_namespaces(private_home, monkeypatch):
+    """Run PostgreSQL as on a kernel that allows root no user namespaces; gives its open folder."""
+    open_folder = Path(tempfile.mkdtemp())
+    open_folder.chmod(0o711)
+    monkeypatch.setattr(nobody, "OPEN_FOLDER", open_folder / "atelier")
+    monkeypatch.setattr(postgres_module, "_are_reachable_in_namespace", lambda *_: False)
+    yield open_folder / "atelier"
+    shutil.rmtree(open_folder)
 
-    with EmbeddedPostgres(tmp_path) as started, psycopg.connect(started.url) as client:
+
+@AS_ROOT
+def test_without_namespaces_postgres_runs_as_nobody_in_an_open_folder(
+    private_home, without_namespaces
+):
+    data = private_home / "data"
+    with EmbeddedPostgres(data) as started:
+        with psycopg.connect(started.url) as client:
+            client.execute("CREATE TABLE kept AS SELECT 7 AS number")
+        url = started.url
+        postmaster = int((data / "postgres/data/postmaster.pid").read_text().split()[0])
+        os.kill(postmaster, signal.SIGKILL)
+        started.wait()
+        started.start()
+        assert started.url == url
+    with EmbeddedPostgres(data) as started, psycopg.connect(started.url) as client:
         assert client.execute("SELECT number FROM kept").fetchone() == (7,)
+
+    (cluster,) = without_namespaces.glob("data-*/data")
+    assert {file.owner() for file in (cluster, *cluster.rglob("*"))} == {nobody.NAME}
+    assert cluster.stat().st_mode & 0o777 == 0o700
+    assert private_home.stat().st_mode & 0o777 == 0o700
+    assert len(list(without_namespaces.iterdir())) == 2, "the cluster and the programs"
+
+
+@AS_ROOT
+def test_a_cluster_goes_on_with_and_without_namespaces(
+    private_home, without_namespaces, monkeypatch
+):
+    data = private_home / "data"
+    for allowed in (True, False, True):
+        monkeypatch.setattr(
+            postgres_module, "_are_reachable_in_namespace", lambda *_, is_so=allowed: is_so
+        )
+        with EmbeddedPostgres(data) as started, psycopg.connect(started.url) as client:
+            client.execute("CREATE TABLE IF NOT EXISTS runs (number serial)")
+            client.execute("INSERT INTO runs DEFAULT VALUES")
+            count = client.execute("SELECT count(*) FROM runs").fetchone()
+    assert count == (3,)
+
+
+@AS_ROOT
+def test_postgres_runs_for_root_in_the_private_home_of_somebody_else(
+    private_home, without_namespaces, monkeypatch
+):
+    monkeypatch.setattr(postgres_module, "_are_reachable_in_namespace", REALLY_REACHABLE)
+    for path in (private_home, *private_home.rglob("*")):
+        os.chown(path, 4242, 4242, follow_symlinks=False)
+    with EmbeddedPostgres(private_home / "data") as started, psycopg.connect(started.url) as client:
+        assert client.execute("SELECT 1").fetchone() == (1,)
+    assert private_home.stat().st_mode & 0o777 == 0o700
+
+
+def test_data_that_was_deleted_does_not_come_back_from_the_open_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(nobody, "OPEN_FOLDER", tmp_path / "open")
+    moved = tmp_path / "postgres" / "data"
+    moved.mkdir(parents=True)
+    (moved / "earlier").touch()
+    nobody.move_out(moved)
+    assert (moved / "earlier").exists()
+    shutil.rmtree(moved.parent)
+    moved.parent.mkdir()
+    nobody.move_out(moved)
+    assert not moved.exists()
+
+
+@AS_ROOT
+def test_where_nobody_can_be_given_no_folder_the_refusal_says_what_to_do(
+    private_home, without_namespaces
+):
+    without_namespaces.write_text("a file")
+    with pytest.raises(ServerFailed, match="as an ordinary user, or set ATELIER_POSTGRES_URL"):
+        EmbeddedPostgres(private_home / "data").start()

@@ -285,6 +285,14 @@ def test_a_taken_port_is_named(start):
     assert "ATELIER_PORT" in up.complaints()
 
 
+def test_a_data_folder_that_is_a_file_is_named(start, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    up = start(ATELIER_DATA=str(file))
+    assert up.process.wait(PATIENCE_SECONDS) != 0
+    assert "ATELIER_DATA must name a folder" in up.complaints()
+
+
 def test_a_process_that_cannot_start_ends_the_attempt_with_its_words(start):
     up = start(BROKEN="render-consumer", **OUTSIDE)
     assert up.process.wait(PATIENCE_SECONDS) != 0

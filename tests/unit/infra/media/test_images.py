@@ -30,6 +30,8 @@ def picture(kind: str, width: int = 64, height: int = 48, **options) -> bytes:
     register_heif_opener()
     image = Image.new("RGB", (width, height), "red")
     image.paste("blue", (width // 2, 0, width, height))
+    if kind == "HEIF":
+        options["enc_params"] = {"preset": "ultrafast"}
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()

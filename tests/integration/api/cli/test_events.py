@@ -20,7 +20,7 @@ from infra.analysis.personal import WrongKey
 from infra.analysis.reading import stored
 from infra.analysis.selection import Selection
 from infra.settings import Settings, SettingsError
-from tests.integration.infra.analysis.conftest import BEA, GARMENT, OTHER
+from tests.support.sample_log import BEA, GARMENT, OTHER
 from tests.support.scenario import ACCOUNT, TASK, removed, started
 
 
@@ -62,40 +62,40 @@ def process(settings: Settings, *words: str) -> Iterator[Running]:
             running.kill()
 
 
-def test_replay_prints_a_span(told, capsys):
-    events = list(stored(told.log, Selection()))
-    atelier(told.settings, "events", "replay", "--from", "2", "--to", "4", "--json")
+def test_replay_prints_a_span(sample, capsys):
+    events = list(stored(sample.log, Selection()))
+    atelier(sample.settings, "events", "replay", "--from", "2", "--to", "4", "--json")
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["position"] for line in printed] == [2, 3, 4]
     assert [line["state"] for line in printed] == [json.loads(e.state) for e in events[1:4]]
     since = events[6].recorded_at.isoformat()
-    atelier(told.settings, "events", "replay", "--from", since, "--user", "34", "--json")
+    atelier(sample.settings, "events", "replay", "--from", since, "--user", "34", "--json")
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
-def test_what_is_personal_is_opened_for_those_who_hold_the_keys(told, capsys):
+def test_what_is_personal_is_opened_for_those_who_hold_the_keys(sample, capsys):
     words = ("events", "replay", "--type", "account.registered", "--json")
-    atelier(told.settings, *words)
+    atelier(sample.settings, *words)
     assert "Ada" not in capsys.readouterr().out
-    atelier(told.settings, *words, "--decrypt")
+    atelier(sample.settings, *words, "--decrypt")
     assert "Ada Lovelace" in capsys.readouterr().out
     with pytest.raises(SettingsError, match="ATELIER_MASTER_KEY"):
-        atelier(Settings(postgres_url=told.settings.postgres_url), *words, "--decrypt")
-    other = Settings(postgres_url=told.settings.postgres_url, master_key=bytes(32))
+        atelier(Settings(postgres_url=sample.settings.postgres_url), *words, "--decrypt")
+    other = Settings(postgres_url=sample.settings.postgres_url, master_key=bytes(32))
     with pytest.raises(WrongKey, match="is ATELIER_MASTER_KEY the key of this log"):
         atelier(other, *words, "--decrypt")
 
 
-def test_an_aggregate_is_shown_as_it_was(told, capsys):
-    events = list(stored(told.log, Selection()))
+def test_an_aggregate_is_shown_as_it_was(sample, capsys):
+    events = list(stored(sample.log, Selection()))
     for at, status in [("2", "pending"), ("3", "started"), ("4", "completed"), (None, "completed")]:
         words = ["--at", at] if at else []
-        atelier(told.settings, "events", "show", TASK, *words, "--json")
+        atelier(sample.settings, "events", "show", TASK, *words, "--json")
         shown = json.loads(capsys.readouterr().out)
         assert (shown["kind"], shown["state"]["status"]) == ("render", status)
         assert len(shown["events"]) == shown["version"]
     at_that_moment = events[2].recorded_at.isoformat()
-    atelier(told.settings, "events", "show", TASK, "--at", at_that_moment, "--json")
+    atelier(sample.settings, "events", "show", TASK, "--at", at_that_moment, "--json")
     same = [e for e in events if e.originator_id == TASK and e.recorded_at <= events[2].recorded_at]
     assert json.loads(capsys.readouterr().out)["version"] == len(same)
 
@@ -115,23 +115,23 @@ def test_a_persons_state_is_sealed_open_or_gone(own, capsys):
     assert json.loads(shown("--decrypt", "--json"))["state"]["info"]["email"] is None
 
 
-def test_garments_are_shown_as_well(told, capsys):
-    atelier(told.settings, "events", "show", GARMENT)
+def test_garments_are_shown_as_well(sample, capsys):
+    atelier(sample.settings, "events", "show", GARMENT)
     assert "details.name         Cloth1" in capsys.readouterr().out
 
 
-def test_an_aggregate_that_was_not_there_yet_is_told(told):
+def test_an_aggregate_that_was_not_there_yet_is_told(sample):
     with pytest.raises(NotFound, match=f"no event of {OTHER} up to position 7"):
-        atelier(told.settings, "events", "show", OTHER, "--at", "7")
+        atelier(sample.settings, "events", "show", OTHER, "--at", "7")
 
 
-def test_an_export_says_what_it_made(told, tmp_path, capsys):
+def test_an_export_says_what_it_made(sample, tmp_path, capsys):
     folder = tmp_path / "events"
-    atelier(told.settings, "events", "export", folder, "--user", BEA, "--typed")
+    atelier(sample.settings, "events", "export", folder, "--user", BEA, "--typed")
     assert "3 events of positions 1 to 9 in 3 files" in capsys.readouterr().err
     assert (folder / "manifest.json").exists()
     with pytest.raises(BadArgument, match="--typed makes Parquet files only"):
-        atelier(told.settings, "events", "export", folder, "--typed", "--format", "csv")
+        atelier(sample.settings, "events", "export", folder, "--typed", "--format", "csv")
 
 
 def test_a_database_without_a_log_is_told(postgres, tmp_path):
@@ -141,10 +141,10 @@ def test_a_database_without_a_log_is_told(postgres, tmp_path):
             atelier(settings, "events", *words)
 
 
-def test_a_partition_belongs_to_kafka(told):
+def test_a_partition_belongs_to_kafka(sample):
     for command in ("tail", "replay"):
         with pytest.raises(BadArgument, match="--partition belongs to --kafka"):
-            atelier(told.settings, "events", command, "--partition", "3")
+            atelier(sample.settings, "events", command, "--partition", "3")
 
 
 def test_tail_shows_the_newest_and_then_each_new_event_at_once(own):
@@ -164,15 +164,15 @@ def test_tail_follows_only_what_is_chosen(own):
         assert [line["position"] for line in running.lines(1)] == [11]
 
 
-def test_a_reader_that_has_seen_enough_gets_no_traceback(told):
-    with process(told.settings, "events", "replay", "--json") as running:
+def test_a_reader_that_has_seen_enough_gets_no_traceback(sample):
+    with process(sample.settings, "events", "replay", "--json") as running:
         running.stdout.close()
         assert running.process.wait(30) == 0
         assert running.stderr.read() == ""
 
 
-def test_a_bad_argument_ends_with_one_line(told):
-    with process(told.settings, "events", "replay", "--from", "yesterday") as running:
+def test_a_bad_argument_ends_with_one_line(sample):
+    with process(sample.settings, "events", "replay", "--from", "yesterday") as running:
         assert running.process.wait(30) == 1
         told_of = running.stderr.read()
     assert told_of.startswith("atelier events replay: --from yesterday is neither a position")
