@@ -1,8 +1,10 @@
 """What the handlers work with, made when the server starts and closed when it stops."""
 
 import asyncio
+import contextvars
 import functools
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -25,11 +27,12 @@ from infra.access.limits import Limits
 from infra.access.login_codes import LoginCodes
 from infra.access.mail import make_mailer
 from infra.access.tokens import Tokens, Unauthorized
+from infra.log.appender import DEADLINE
 from infra.log.async_event_store import AsyncEventStore
 from infra.log.event_store import EventStore
 from infra.log.keys import REMEMBER_MOST, KeyRing
 from infra.media.store import MediaStore
-from infra.postgres import AsyncListener, Pool, make_async_pool, open_pool
+from infra.postgres import AsyncListener, Pool, borrowed_async, make_async_pool, open_pool
 from infra.settings import Settings
 from projections.pace import PaceMeter
 from projections.reading import Reader
@@ -42,6 +45,7 @@ Result = TypeVar("Result")
 CONNECTIONS: Final = 8  # for commands, and as many for reads
 THREADS: Final = 32  # commands at a time; those that find no connection wait in them
 ANSWER_S: Final = 6.0  # Postgres' own limits are shorter; this one is for a Postgres that hangs
+TELL_S: Final = 0.5  # before that a save is given up, so that its own answer comes first
 MAILS: Final = 2  # at a time
 BY_CODE: Final = "code"
 CLOSE_S: Final = 1.0
@@ -93,20 +97,27 @@ class Services:
         **kwargs: Parameters.kwargs,
     ) -> Result:
         """Run blocking work beside the event loop; raises `Unavailable` when it takes too long."""
-        loop = asyncio.get_running_loop()
-        call = functools.partial(work, *args, **kwargs)
-        return await self.in_time(loop.run_in_executor(self._threads, call))
+
+        async def run() -> Result:
+            call = functools.partial(contextvars.copy_context().run, work, *args, **kwargs)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+        return await self.in_time(run())
 
     async def in_time(self, work: Awaitable[Result], seconds: float = ANSWER_S) -> Result:
         """Await the work; raises `Unavailable` when it takes too long.
 
         The work must let go at once when it is cancelled, as a future does and a query does not.
+        What it has not begun to store by then is never stored; what it has, is told a bit earlier.
         """
+        set_before = DEADLINE.set(time.monotonic() + seconds - TELL_S)
         try:
             async with asyncio.timeout(seconds):
                 return await work
         except TimeoutError as error:
             raise Unavailable("Postgres does not answer; try again in a moment") from error
+        finally:
+            DEADLINE.reset(set_before)
 
     def later(self, work: Callable[[], None]) -> None:
         """Have a mail sent beside everything else; whoever asks for it does not wait."""
@@ -167,7 +178,9 @@ async def opened(app: Litestar, settings: Settings) -> AsyncIterator[None]:
     await readers.open(wait=False)
     threads = ThreadPoolExecutor(THREADS, "command")
     store = EventStore(pool, KeyRing(pool, settings.master_key), settings.hash_key)
-    services = app.state.services = Services(settings, pool, store, Reader(readers), threads)
+    services = app.state.services = Services(
+        settings, pool, store, Reader(functools.partial(borrowed_async, readers)), threads
+    )
     try:
         yield
     finally:

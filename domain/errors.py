@@ -96,6 +96,12 @@ class Unavailable(AtelierError):
     retriable = True
 
 
+class OutcomeUnknown(AtelierError):
+    """A change was on its way to a server that does not answer: it may have been made."""
+
+    code = "outcome_unknown"
+
+
 class Overloaded(AtelierError):
     """More is waiting than can be done in time."""
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, LiteralString
 
 import psycopg
@@ -18,8 +18,17 @@ STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 3_000
 RETRY_S = 1.0
 
-# A server that went away without a word is noticed after about ten seconds.
-KEEPALIVE = {"keepalives_idle": 3, "keepalives_interval": 2, "keepalives_count": 3}
+# A server that went away without a word is noticed after about ten seconds: keepalives are for a
+# connection that waits for an answer, the last limit for what was sent and not acknowledged.
+KEEPALIVE = {
+    "keepalives_idle": 3,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 9_000,
+}
+
+# What Postgres raises when it serves nobody just now: it is away, read-only (25006) or damaged.
+AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError, PoolTimeout)
 
 
 def parameters(**settings: str | int) -> dict[str, Any]:
@@ -95,11 +104,43 @@ def _has_heard(descriptor: int) -> bool:
 
 @contextlib.contextmanager
 def answered() -> Iterator[None]:
-    """Turn a Postgres that does not answer into `Unavailable`."""
+    """Turn a Postgres that cannot serve just now into `Unavailable`."""
     try:
         yield
-    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        raise Unavailable("Postgres takes no changes just now; try again in a moment") from error
+    except AWAY as error:
         raise Unavailable("Postgres does not answer; try again in a moment") from error
+
+
+@contextlib.contextmanager
+def borrowed(pool: Pool) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """A connection of the pool; raises `Unavailable` when Postgres cannot serve just now.
+
+    Once a server has said that it is read-only or damaged, all connections to it are given up: a
+    new one may lead to another server, or to the same one after its recovery.
+    """
+    with answered():
+        try:
+            with pool.connection() as connection:
+                yield connection
+        except psycopg.InternalError:
+            pool.drain()
+            raise
+
+
+@contextlib.asynccontextmanager
+async def borrowed_async(
+    pool: AsyncPool,
+) -> AsyncIterator[psycopg.AsyncConnection[tuple[Any, ...]]]:
+    """The same for an event loop."""
+    with answered():
+        try:
+            async with pool.connection() as connection:
+                yield connection
+        except psycopg.InternalError:
+            await pool.drain()
+            raise
 
 
 class Listener:

@@ -2,18 +2,19 @@
 
 import asyncio
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Generic, LiteralString, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
 import psycopg
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from domain.errors import AccountErased, AtelierError, Unavailable
+from domain.errors import AccountErased, AtelierError
 
 Row = TypeVar("Row")
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 WAIT_S = 2.0
 WORKERS = 4  # statements at a time; while they run, new asks gather for the next ones
@@ -81,10 +82,13 @@ class Answer(msgspec.Struct, Generic[Row], frozen=True, kw_only=True):
 
 
 class Reader:
-    """Asks over a pool of connections of one event loop."""
+    """Asks over connections of one event loop.
 
-    def __init__(self, pool: AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]) -> None:
-        self._pool = pool
+    `borrow` lends one, and raises `Unavailable` when Postgres cannot serve, also amid its use.
+    """
+
+    def __init__(self, borrow: Callable[[], AbstractAsyncContextManager[Connection]]) -> None:
+        self._borrow = borrow
         self._waiting: dict[_Statement, list[_Ask]] = {}
         self._workers: set[asyncio.Task[None]] = set()
 
@@ -151,12 +155,9 @@ class Reader:
         return statement, asks[:most]
 
     async def _fetch(self, sql: LiteralString, values: dict[str, Any]) -> list[DictRow]:
-        try:
-            async with self._pool.connection() as connection:
-                cursor = connection.cursor(row_factory=dict_row)
-                return await (await cursor.execute(sql, values)).fetchall()
-        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
-            raise Unavailable("Postgres does not answer; try again in a moment") from error
+        async with self._borrow() as connection:
+            cursor = connection.cursor(row_factory=dict_row)
+            return await (await cursor.execute(sql, values)).fetchall()
 
 
 class _Ask(NamedTuple):

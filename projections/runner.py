@@ -56,8 +56,15 @@ class LostLock(AtelierError):
     retriable = True
 
 
-# Postgres is away, another projector took over, or a table is missing: parking would not help.
-NOT_THE_EVENTS_FAULT = (psycopg.OperationalError, psycopg.ProgrammingError, LostLock)
+def is_events_fault(error: Exception) -> bool:
+    """Whether other events would go on without this one, so that parking it helps.
+
+    Postgres that is away, read-only or damaged, a missing table, and a process that is out of
+    memory or files would fail the next event as well.
+    """
+    if isinstance(error, psycopg.Error):
+        return isinstance(error, psycopg.DataError | psycopg.IntegrityError)
+    return not isinstance(error, AtelierError | OSError | MemoryError)
 
 
 class Leader(Protocol):
@@ -176,9 +183,10 @@ class Runner:
         try:
             with connection.pipeline():
                 self._transact(connection, at, passage, self._apply_plainly)
-        except NOT_THE_EVENTS_FAULT:
-            raise
-        except Exception:  # one bad event must not stop the rest: find it, event by event
+        except Exception as error:
+            if not is_events_fault(error):
+                raise
+            # One bad event must not stop the rest: find it, event by event.
             self._transact(connection, at, passage, self._apply_or_park)
 
     def _transact(
@@ -222,9 +230,9 @@ class Runner:
         try:
             with connection.transaction():
                 self._apply_plainly(connection, generation, recorded)
-        except NOT_THE_EVENTS_FAULT:
-            raise
         except Exception as error:
+            if not is_events_fault(error):
+                raise
             self._park(connection, generation, recorded, error)
 
     def _parked_among(

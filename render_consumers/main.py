@@ -13,7 +13,7 @@ from domain.errors import Unavailable
 from infra.kafka.tickets import TicketSubscription
 from infra.log.event_store import open_store
 from infra.media.store import MediaStore
-from infra.postgres import Listener, Pool, answered, open_pool
+from infra.postgres import Listener, Pool, borrowed, open_pool
 from infra.process.leader import Leadership
 from infra.process.processes import tell_ready
 from infra.settings import Settings
@@ -118,13 +118,13 @@ def _consume(
 
 
 def _next_tasks(pool: Pool, limit: int) -> list[Claimable]:
-    with answered(), pool.connection() as connection:
+    with borrowed(pool) as connection:
         return queue.claimable(connection, limit=limit)
 
 
 def _catch_up(pool: Pool, position: int, stop: threading.Event) -> None:
     """Wait until the queue shows what a ticket told of, since both come from the same event."""
-    with answered(), pool.connection() as connection:
+    with borrowed(pool) as connection:
         for _ in range(int(CATCH_UP_S / CATCH_UP_STEP_S)):
             if queue.standing(connection) >= position or stop.wait(CATCH_UP_STEP_S):
                 return

@@ -14,7 +14,7 @@ from domain.events import Recorded
 from domain.reservations import EMAIL
 from infra.log.event_store import EventStore
 from infra.log.keys import KeyRing
-from infra.postgres import Pool, answered, open_pool
+from infra.postgres import Pool, borrowed, open_pool
 from infra.process.progress import Progress
 from infra.settings import Settings
 
@@ -100,5 +100,5 @@ def _tell_what_follows(pool: Pool, position: int) -> None:
 
 
 def _ask(pool: Pool, query: LiteralString, **values: Any) -> list[tuple[Any, ...]]:
-    with answered(), pool.connection() as connection:
+    with borrowed(pool) as connection:
         return connection.execute(query, values).fetchall()

@@ -30,6 +30,7 @@ STATUSES: Final[dict[str, int]] = {
     "malformed_json": 400,
     "not_claimable": 409,
     "not_found": 404,
+    "outcome_unknown": 504,
     "overloaded": 503,
     "position_beyond_log": 400,
     "read_model_behind": 503,
@@ -123,7 +124,7 @@ HANDLERS: Final[ExceptionHandlersMap] = {Exception: answer}
 OF_TOKEN: Final = ("unauthorized", "account_erased")
 OF_JSON: Final = ("malformed_json", "too_large", "unsupported_media_type", "invalid")
 OF_READ: Final = ("malformed", "position_beyond_log", "read_model_behind", "unavailable")
-OF_COMMAND: Final = ("unavailable", "overloaded", "version_conflict")
+OF_COMMAND: Final = ("unavailable", "overloaded", "version_conflict", "outcome_unknown")
 OF_TASK: Final = (
     *OF_TOKEN,
     *OF_JSON,

@@ -13,7 +13,7 @@ from infra.kafka.clients import reachable
 
 ANSWER_S: Final = 2.0
 
-Part = Literal["ok", "degraded", "down", "not migrated"]
+Part = Literal["ok", "degraded", "down", "not migrated", "takes no changes"]
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,10 +66,13 @@ async def ready(services: Provided) -> Response[Ready]:
 
 async def _postgres(services: Services) -> Part:
     try:
-        migrated = await services.in_time(services.reader.migrated(), ANSWER_S)
+        if not await services.in_time(services.reader.migrated(), ANSWER_S):
+            return "not migrated"
+        if not await services.in_thread(services.store.takes_events):
+            return "takes no changes"
     except Unavailable:
         return "down"
-    return "ok" if migrated else "not migrated"
+    return "ok"
 
 
 OPEN: Final = [live, ready]

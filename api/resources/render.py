@@ -1,5 +1,6 @@
 """Renders: asking for a picture."""
 
+from collections.abc import Awaitable
 from typing import Final
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from api.edge.wire import StrictRequest
 from api.services import Provided, Services
 from commands import Origin, Outcome, execute_async
 from commands.render import RequestRender
+from domain.errors import OutcomeUnknown
 from domain.picture import ApparelDetails, ImageOptions, RenderMode, TaskOptions, UserDetails
 
 
@@ -50,7 +52,17 @@ async def generate(
 ) -> Response[TaskCreated]:
     """Ask for a picture."""
     asked = _request(order, request.user, data, services, origin.of(request))
-    return written(TaskCreated(task_id=order.task), await services.in_time(asked))
+    return await task_created(order, services.in_time(asked))
+
+
+async def task_created(order: Order, outcome: Awaitable[Outcome]) -> Response[TaskCreated]:
+    """The answer to a request for a task, also when nobody knows whether it was made."""
+    try:
+        return written(TaskCreated(task_id=order.task), await outcome)
+    except OutcomeUnknown as error:
+        raise OutcomeUnknown(
+            f"the task {order.task} may have been made: GET /generate/{order.task} tells"
+        ) from error
 
 
 async def _request(

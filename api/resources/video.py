@@ -19,10 +19,9 @@ from api.edge import limits, origin
 from api.edge.auth import SignedIn
 from api.edge.errors import OF_TASK, documented
 from api.edge.idempotency import Order, Ordered
-from api.edge.positions import written
 from api.edge.wire import Check, Opaque, StrictRequest
 from api.resources.gallery import TASK_OF
-from api.resources.render import TaskCreated
+from api.resources.render import TaskCreated, task_created
 from api.services import Provided, Services
 from commands import Origin, Outcome, execute, execute_async
 from commands.render import RequestImageToVideo, RequestUpscale, RequestVideo
@@ -159,7 +158,7 @@ async def generate_video(
 ) -> Response[TaskCreated]:
     """Ask for a picture, and for a video of the person turning once around."""
     asked = _request_video(order, request.user, data, services, origin.of(request))
-    return written(TaskCreated(task_id=order.task), await services.in_time(asked))
+    return await task_created(order, services.in_time(asked))
 
 
 @post(
@@ -173,10 +172,10 @@ async def upscale(
     data: JSONBody[UpscaleRequest], request: SignedIn, services: Provided, order: Ordered
 ) -> Response[TaskCreated]:
     """Ask for a video of the own gallery at twice its size."""
-    outcome = await services.in_thread(
+    asked = services.in_thread(
         _request_upscale, order, request.user, data, services, origin.of(request)
     )
-    return written(TaskCreated(task_id=order.task), outcome)
+    return await task_created(order, asked)
 
 
 @post(
@@ -194,10 +193,10 @@ async def image_to_video(
     data: JSONBody[ImageToVideoRequest], request: SignedIn, services: Provided, order: Ordered
 ) -> Response[TaskCreated]:
     """Ask for a video in which a picture moves gently."""
-    outcome = await services.in_thread(
+    asked = services.in_thread(
         _request_image_to_video, order, request.user, data, services, origin.of(request)
     )
-    return written(TaskCreated(task_id=order.task), outcome)
+    return await task_created(order, asked)
 
 
 async def _request_video(

@@ -6,7 +6,7 @@ import math
 from typing import ClassVar, Final, LiteralString, NamedTuple
 
 from domain.errors import AtelierError
-from infra.postgres import Pool, answered
+from infra.postgres import Pool, borrowed
 
 SPAN_S: Final = 60
 
@@ -53,7 +53,7 @@ class Limits:
     def count(self, rule: str, asker: str, limit: int) -> Quota:
         """Count one request in; raises `TooManyRequests` over the limit, which counts as well."""
         hidden = hmac.new(self._secret, f"{rule}:{asker}".encode(), hashlib.sha256).hexdigest()
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             row = connection.execute(
                 COUNT, {"rule": rule, "asker": hidden, "span": SPAN_S}
             ).fetchone()

@@ -6,7 +6,7 @@ import secrets
 from typing import Final, LiteralString
 from uuid import UUID
 
-from infra.postgres import Pool, answered
+from infra.postgres import Pool, borrowed
 
 DIGITS: Final = 8
 LIFETIME_S: Final = 600
@@ -59,13 +59,13 @@ class LoginCodes:
             "life": LIFETIME_S,
             "pause": SENT_AGAIN_AFTER_S,
         }
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             return code if connection.execute(ISSUE, kept).fetchone() else None
 
     def redeem(self, email_key: str, code: str) -> UUID | None:
         """Whose login the code is, once; None for anything wrong, which counts as an attempt."""
         given = {"email_key": email_key, "code_hash": self._hash(email_key, code)}
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             row = connection.execute(ATTEMPT, given | {"most": MOST_ATTEMPTS}).fetchone()
             right = row[0] if row else ""
             if not hmac.compare_digest(right.encode(), given["code_hash"].encode()):

@@ -10,17 +10,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextvars import ContextVar
 from typing import Any, Final, LiteralString, NamedTuple
 
 from psycopg_pool import PoolTimeout
 
-from domain.errors import Overloaded, Unavailable
-from infra.postgres import Pool, answered
+from domain.errors import OutcomeUnknown, Overloaded, Unavailable
+from infra.postgres import Pool, borrowed
 
 MOST_TOGETHER: Final = 128
 WRITERS: Final = 2  # while one waits for Postgres, the other gathers and prepares what is next
 FULL: Final = 32  # saves; of more than that, half are left to the other writer
 WORTH: Final = 16  # saves; fewer do not go while others are on their way
+STUCK_S: Final = 1.0  # a batch that takes longer holds up nobody who could go by another connection
 TRIES: Final = 3  # whatever ended one connection may have ended the next one in the pool as well
 MOST_WAITING: Final = 1_024  # saves; more of them would wait for longer than a client does
 
@@ -31,6 +33,10 @@ SELECT save, outcome, last_position, reason FROM atelier_append(
     %b::text[], %b::uuid[], %b::uuid[], %b::uuid[], %b::text[],
     %s::integer[], %b::text[], %b::text[], %b::text[], %b::uuid[], %s::integer[])"""
 NUMBERS: Final = (0, 4, 10, 15)  # the places of these among the arguments
+
+
+# When whoever waits for a save stops waiting, by `time.monotonic`; unset: never.
+DEADLINE: ContextVar[float | None] = ContextVar("DEADLINE", default=None)
 
 
 class Save(NamedTuple):
@@ -57,10 +63,12 @@ class Appender:
     """Writes saves, each batch of them in one transaction, in threads of its own.
 
     Any number of threads and event loops may call it. A save is written exactly once even if its
-    caller stops waiting. The threads start with the first save and call `stored` after each commit.
+    caller goes away, but never after its `DEADLINE`, when its caller has been told that it was not.
+    The threads start with the first save and call `stored` after each commit.
 
     A batch is all that waits, or the half of it when that is much: then the other half is ready
-    at the moment when Postgres has stored the first, and neither has to wait for the other.
+    at the moment when Postgres has stored the first, and neither has to wait for the other. While a
+    batch gets no answer, whatever waits goes by the other writer's connection.
     """
 
     def __init__(self, pool: Pool, stored: Callable[[], None]) -> None:
@@ -69,25 +77,34 @@ class Appender:
         self._waiting: deque[_Waiting] = deque()
         self._lock = threading.Lock()
         self._ready = threading.Condition(self._lock)
-        self._writing = 0  # batches on their way
+        self._writing: dict[int, float] = {}  # since when batches are on their way, by thread
         self._threads: list[threading.Thread] = []
         self._closed = False
+        self.failing = False  # whether Postgres did not take the last batch
 
     def append(self, save: Save) -> Result:
         """Write a save and wait for what became of it.
 
         Raises `Overloaded` when too many saves wait, `Unavailable` when Postgres does not answer
-        or this appender is closed, and `psycopg.Error` for data that Postgres does not take.
+        or this appender is closed, `OutcomeUnknown` when it had not answered by the `DEADLINE` and
+        may yet store the save, and `psycopg.Error` for data that Postgres does not take.
         """
         result: Future[Result] = Future()
-        self._enter(_Waiting(save, result))
-        return result.result()
+        waiting = self._enter(save, result)
+        try:
+            return result.result(_left())
+        except TimeoutError as error:
+            raise self._withdraw(waiting) from error
 
     async def append_async(self, save: Save) -> Result:
         """The same in an event loop."""
         result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._enter(_Waiting(save, result))
-        return await result
+        waiting = self._enter(save, result)
+        try:
+            async with asyncio.timeout(_left()):
+                return await result
+        except TimeoutError as error:
+            raise self._withdraw(waiting) from error
 
     def close(self, timeout: float) -> bool:
         """Take no more saves, and tell whether those that wait were written within `timeout` s."""
@@ -99,7 +116,10 @@ class Appender:
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _enter(self, waiting: _Waiting) -> None:
+    def _enter(self, save: Save, result: "Future[Result] | asyncio.Future[Result]") -> _Waiting:
+        waiting = _Waiting(save, result)
+        if (left := _left()) is not None and left <= 0:
+            raise _not_stored()
         with self._lock:
             if self._closed:
                 raise Unavailable("this process is stopping; try again in a moment")
@@ -110,6 +130,19 @@ class Appender:
                 self._start()
             elif len(self._waiting) == (WORTH if self._writing else 1):
                 self._ready.notify()  # once: whoever is busy looks by itself
+        return waiting
+
+    def _withdraw(self, waiting: _Waiting) -> Unavailable | OutcomeUnknown:
+        """Write a save no longer, unless it is on its way; gives what its caller is to be told."""
+        with self._lock:
+            for n, each in enumerate(self._waiting):
+                if each is waiting:
+                    del self._waiting[n]
+                    return _not_stored()
+        return OutcomeUnknown(
+            "Postgres has not confirmed the change in time, and may have made it: look before you"
+            " send it again"
+        )
 
     def _start(self) -> None:
         for n in range(WRITERS):
@@ -123,7 +156,7 @@ class Appender:
                 self._write(batch)
             finally:
                 with self._lock:
-                    self._writing -= 1
+                    del self._writing[threading.get_ident()]
 
     def _next(self) -> list[_Waiting]:
         """The batch whose turn it is; empty when there will be no more."""
@@ -132,8 +165,8 @@ class Appender:
                 if self._closed and not self._waiting:
                     self._ready.notify_all()
                     return []
-                self._ready.wait()
-            self._writing += 1
+                self._ready.wait(STUCK_S)
+            self._writing[threading.get_ident()] = time.monotonic()
             count = len(self._waiting)
             if count > FULL:
                 count = min(MOST_TOGETHER, max(FULL, (count + 1) // 2))
@@ -143,7 +176,11 @@ class Appender:
             return batch
 
     def _may_write(self) -> bool:
-        return bool(self._waiting) and (not self._writing or len(self._waiting) >= WORTH)
+        if not self._waiting:
+            return False
+        if not self._writing or len(self._waiting) >= WORTH:
+            return True
+        return time.monotonic() - max(self._writing.values()) > STUCK_S
 
     def _write(self, batch: list[_Waiting]) -> None:
         try:
@@ -153,8 +190,10 @@ class Appender:
                 for waiting in batch:  # one of them holds bad data: each by itself
                     self._write([waiting])
                 return
+            self.failing = isinstance(error, Unavailable)
             _answer(batch, [error] * len(batch))
         else:
+            self.failing = False
             _answer(batch, results)
             self._tell()
 
@@ -175,8 +214,17 @@ class Appender:
         raise AssertionError("the last try answers or raises")
 
     def _call(self, arguments: list[Any]) -> list[tuple[Any, ...]]:
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             return connection.execute(APPEND, arguments, prepare=True).fetchall()
+
+
+def _left() -> float | None:
+    deadline = DEADLINE.get()
+    return None if deadline is None else deadline - time.monotonic()
+
+
+def _not_stored() -> Unavailable:
+    return Unavailable("Postgres does not answer; try again in a moment")
 
 
 def _answer(batch: Sequence[_Waiting], results: Sequence[Result | Exception]) -> None:

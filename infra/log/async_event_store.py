@@ -1,8 +1,10 @@
 """The event store for an event loop: what callers ask at the same moment shares one statement."""
 
 import asyncio
+import functools
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Final
 from uuid import UUID
 
@@ -40,7 +42,8 @@ class AsyncEventStore:
         if self._store.can_seal_at_once(events):
             return await self._store.append_async(events)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._store.append, events)
+        append = functools.partial(copy_context().run, self._store.append, events)
+        return await loop.run_in_executor(self._threads, append)
 
     def close(self) -> None:
         """Load no more."""

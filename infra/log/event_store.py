@@ -24,7 +24,7 @@ from infra.log.recorder import (
     VersionTaken,
     unknown,
 )
-from infra.postgres import Pool, answered, open_pool
+from infra.postgres import Pool, borrowed, open_pool
 
 
 class EventBatch(NamedTuple):
@@ -135,6 +135,10 @@ class EventStore:
             for new in events
         )
 
+    def takes_events(self) -> bool:
+        """Whether an append would be stored, as far as is known; raises `Unavailable`."""
+        return self._recorder.takes_events()
+
     def close(self, timeout: float) -> bool:
         """Take no more events, and tell whether all that wait were written within `timeout` s."""
         return self._recorder.close(timeout)
@@ -145,14 +149,14 @@ class EventStore:
 
     def next_account_number(self) -> int:
         """A number that no account has had; gaps are fine."""
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             row = connection.execute("SELECT nextval('atelier_account_numbers')").fetchone()
         assert row is not None
         return int(row[0])
 
     def owner_of(self, scope: str, key: str) -> UUID | None:
         """Who holds a reservation."""
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             row = connection.execute(
                 "SELECT owner FROM atelier_reservations WHERE scope = %s AND key = %s",
                 [scope, key],

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from domain.emails import canonical
 from domain.errors import AccountErased
-from infra.postgres import Pool, answered, connect
+from infra.postgres import Pool, borrowed, connect
 
 NONCE_BYTES = 12
 DRAWN: Final = 64  # nonces from the system at a time
@@ -78,7 +78,7 @@ class KeyRing:
         key = AESGCM.generate_key(bit_length=256)
         nonce = os.urandom(NONCE_BYTES)
         wrapped = nonce + self._master.encrypt(nonce, key, account.bytes)
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             connection.execute(
                 "INSERT INTO atelier_keys (account, wrapped) VALUES (%s, %s)"
                 " ON CONFLICT DO NOTHING",
@@ -141,7 +141,7 @@ class KeyRing:
         return key
 
     def _load(self, account: UUID) -> AESGCM | None:
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             row = connection.execute(
                 "SELECT wrapped FROM atelier_keys WHERE account = %s", [account]
             ).fetchone()

@@ -11,6 +11,7 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
+import psycopg
 from cryptography.exceptions import InvalidTag
 from eventsourcing.persistence import (
     ApplicationRecorder,
@@ -32,7 +33,7 @@ from domain.reservations import Guard
 from infra.log.appender import Appender, Result, Save
 from infra.log.keys import KeyRing
 from infra.log.notifier import Notifier
-from infra.postgres import Listener, Pool, answered
+from infra.postgres import Listener, Pool, borrowed
 from infra.process.metrics import APPEND
 
 STATE_LIMIT_BYTES = 262_144  # the table refuses more, too
@@ -51,6 +52,9 @@ OF_AGGREGATES: LiteralString = """WHERE aggregate_id = ANY(%s)
 AFTER: LiteralString = """WHERE position > %s AND position <= coalesce(%s, 9223372036854775807)
    AND (%s::text[] IS NULL OR type = ANY(%s::text[]))
  ORDER BY position LIMIT %s"""
+
+PROBE: LiteralString = """-- Is there room for a page more?
+CREATE TEMPORARY TABLE atelier_probe ON COMMIT DROP AS SELECT 1"""
 
 TYPES: LiteralString = """-- Which events come after a position?
 SELECT position, type FROM atelier_events WHERE position > %s ORDER BY position LIMIT %s"""
@@ -126,6 +130,25 @@ class LogRecorder(ApplicationRecorder):
         APPEND.observe(time.perf_counter() - began)
         return _positions(result, len(stored_events))
 
+    def takes_events(self) -> bool:
+        """Whether an append would be stored, as far as can be told without one.
+
+        After an append that was not, it is found out whether there is room on the disk again.
+        Raises `Unavailable` when Postgres does not answer.
+        """
+        with borrowed(self._pool) as connection:
+            ((read_only,),) = connection.execute("SHOW transaction_read_only")
+            if read_only == "on":
+                self._pool.drain()  # a demoted primary: new connections may lead to its successor
+                return False
+            if self._appender.failing:
+                try:
+                    connection.execute(PROBE)
+                except psycopg.errors.OperationalError:
+                    return False
+                self._appender.failing = False
+            return True
+
     def close(self, timeout: float) -> bool:
         """Take no more events, and tell whether all that wait were written within `timeout` s."""
         return self._appender.close(timeout)
@@ -163,7 +186,7 @@ class LogRecorder(ApplicationRecorder):
 
     def select_types(self, after: int, limit: int) -> list[tuple[int, str]]:
         """Position and type of up to `limit` events after a position, in order."""
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             return connection.execute(TYPES, [after, limit]).fetchall()
 
     def max_notification_id(self) -> int | None:
@@ -172,7 +195,7 @@ class LogRecorder(ApplicationRecorder):
 
     def head(self) -> tuple[UUID, int]:
         """The log's id and its newest position."""
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             row = connection.execute("SELECT log_id, position FROM atelier_head").fetchone()
         assert row is not None
         return row[0], row[1]
@@ -190,7 +213,7 @@ class LogRecorder(ApplicationRecorder):
     def _records(
         self, query: LiteralString | sql.Composed, arguments: list[Any]
     ) -> list[StoredRecord]:
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             return [_record(row) for row in connection.execute(query, arguments)]
 
 

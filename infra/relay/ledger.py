@@ -5,7 +5,7 @@ from typing import Final, LiteralString, NamedTuple
 
 from domain.errors import AtelierError
 from infra.kafka.topics import EVENTS_TOPIC, TICKETS_TOPIC
-from infra.postgres import Pool, answered
+from infra.postgres import Pool, borrowed
 
 CLAIM: LiteralString = """-- A new epoch: whoever had an older one can save no more.
 INSERT INTO atelier_relay (topic, topic_id, position, epoch) VALUES (%s, '', 0, 1)
@@ -65,7 +65,7 @@ class Ledger:
 
     def claim(self) -> Claim:
         """Begin a new epoch."""
-        with answered(), self._pool.connection() as connection, connection.transaction():
+        with borrowed(self._pool) as connection, connection.transaction():
             mine = connection.execute(CLAIM, [EVENTS_TOPIC]).fetchone()
             tickets = connection.execute(TICKETED, [TICKETS_TOPIC]).fetchone()
         assert mine is not None
@@ -82,25 +82,25 @@ class Ledger:
 
     def expect(self, epoch: int) -> None:
         """Raise `Superseded` if another epoch has begun."""
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             row = connection.execute(EPOCH, [EVENTS_TOPIC]).fetchone()
         if row != (epoch,):
             raise Superseded("another relay, or a command, has taken over")
 
     def state(self) -> tuple[str, int]:
         """The id of the topic that is filled ('' for none yet), and up to which position."""
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             row = connection.execute(STATE, [EVENTS_TOPIC]).fetchone()
         return (row[0], row[1]) if row else ("", 0)
 
     def tell(self, trouble: str) -> None:
         """Keep what stops the relay, for health checks and `atelier status`."""
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             connection.execute(TELL, [trouble, EVENTS_TOPIC, trouble])
 
     def _change(self, statement: LiteralString, values: Mapping[str, str | int]) -> None:
         topics = {"events": EVENTS_TOPIC, "tickets": TICKETS_TOPIC}
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             changed = connection.execute(statement, {**values, **topics})
         if changed.rowcount != 1:
             raise Superseded("another relay, or a command, has taken over")

@@ -5,7 +5,7 @@ from itertools import starmap
 from typing import Final, LiteralString, TypeVar
 from uuid import UUID
 
-from infra.postgres import Pool, answered
+from infra.postgres import Pool, borrowed
 from infra.relay.records import Ready
 
 BATCH: Final = 4_000  # events in a transaction at most
@@ -45,14 +45,14 @@ class RelayLog:
 
     def head(self) -> tuple[UUID, int]:
         """The log's id and its newest position (0 when empty)."""
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             row = connection.execute("SELECT log_id, position FROM atelier_head").fetchone()
         assert row is not None
         return row[0], row[1]
 
     def ready(self, after: int) -> list[Ready]:
         """What comes after a position: at most `BATCH` events of about `BATCH_BYTES`."""
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             rows = connection.execute(READY, [after, BATCH, BATCH_BYTES]).fetchall()
         return list(starmap(Ready, rows))
 
@@ -61,7 +61,7 @@ class RelayLog:
         found: set[int] = set()
         for some in _chunks(events):
             positions, ids = zip(*some, strict=True)
-            with answered(), self._pool.connection() as connection:
+            with borrowed(self._pool) as connection:
                 rows = connection.execute(UNKNOWN, [list(positions), list(ids)]).fetchall()
             found |= {position for (position,) in rows}
         return found
@@ -69,7 +69,7 @@ class RelayLog:
     def places(self, positions: Sequence[int]) -> Iterator[Place]:
         """Event and aggregate at each of these positions, in order."""
         for some in _chunks(positions):
-            with answered(), self._pool.connection() as connection:
+            with borrowed(self._pool) as connection:
                 yield from connection.execute(PLACES, [list(some)]).fetchall()
 
 

@@ -26,7 +26,7 @@ from domain.render import (
     Requested,
 )
 from infra.media.store import StoredObject
-from infra.postgres import Pool, answered
+from infra.postgres import Pool, borrowed
 
 log = structlog.get_logger("atelier.cleaner")
 
@@ -116,7 +116,7 @@ class Cleaner:
 
     def catch_up(self) -> int:
         """Delete what the next batch of events names, and give the number of events."""
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             connection.execute(FROM_NOW, [NAME])
             row = connection.execute(STANDING, [NAME]).fetchone()
         assert row is not None
@@ -126,7 +126,7 @@ class Cleaner:
             for key in (*self._gone(recorded), *self._used(recorded)):
                 self._media.delete(key)
         if batch:
-            with answered(), self._pool.connection() as connection:
+            with borrowed(self._pool) as connection:
                 connection.execute(ADVANCE, [batch[-1].position, NAME])
         return len(batch)
 
@@ -152,7 +152,7 @@ class Cleaner:
         return bool(lives)
 
     def _ask(self, query: LiteralString, values: Any) -> list[tuple[Any, ...]]:
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             return connection.execute(query, values).fetchall()
 
     def _gone(self, recorded: Recorded) -> Iterable[str]:

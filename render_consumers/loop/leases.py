@@ -6,7 +6,7 @@ from uuid import UUID
 
 from domain.errors import Unavailable
 from domain.render import RenderCancelled, RenderCompleted, RenderFailed
-from infra.postgres import Pool, answered
+from infra.postgres import Pool, borrowed
 
 TELL_EVERY_S = 0.25  # at most: each telling of the progress renews the lease
 ENDS = [kind.stored_name for kind in (RenderCancelled, RenderCompleted, RenderFailed)]
@@ -61,7 +61,7 @@ class Leases:
             "progress": progress,
             "ends": ENDS,
         }
-        with answered(), self._pool.connection() as connection:
+        with borrowed(self._pool) as connection:
             return connection.execute(sql, values).rowcount == 1
 
 

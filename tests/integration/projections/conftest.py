@@ -10,7 +10,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from domain.events import Event
-from infra.postgres import Pool, connect, make_async_pool
+from infra.postgres import Pool, borrowed_async, connect, make_async_pool
 from projections import PROJECTIONS
 from projections.model import Projection
 from projections.reading import Reader
@@ -62,7 +62,9 @@ class Models:
         async def asked() -> Any:
             pool = make_async_pool(self.url, 2)
             async with pool:
-                return await question(Reader(pool), *arguments, **named)
+                return await question(
+                    Reader(functools.partial(borrowed_async, pool)), *arguments, **named
+                )
 
         return asyncio.run(asked())
 

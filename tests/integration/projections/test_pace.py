@@ -1,10 +1,11 @@
 import asyncio
+import functools
 from uuid import uuid4
 
 import pytest
 
 from domain.render import RenderRequested, VideoRequested
-from infra.postgres import make_async_pool
+from infra.postgres import borrowed_async, make_async_pool
 from projections import pace as module
 from projections.pace import Pace, PaceMeter
 from projections.reading import Reader
@@ -88,7 +89,7 @@ def test_what_a_kind_took_is_remembered_while_others_follow(story, models, monke
 
     async def told() -> None:
         async with make_async_pool(models.url, 1) as pool:
-            meter = PaceMeter(Reader(pool))
+            meter = PaceMeter(Reader(functools.partial(borrowed_async, pool)))
             await asyncio.to_thread(finish, video_requested())
             assert set((await meter.now(ACCOUNT)).by_kind) == {VIDEO}
             await asyncio.to_thread(finish, requested())

@@ -1,4 +1,5 @@
 import asyncio
+import functools
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from domain.account import AccountInfoUpdated
 from domain.errors import AccountErased, Unavailable
 from infra.log.migrate import migrate
-from infra.postgres import connect, make_async_pool
+from infra.postgres import borrowed_async, connect, make_async_pool
 from projections import accounts, gallery, queue, tasks
 from projections.accounts import AccountRow
 from projections.reading import MOST_TOGETHER, Answer, Behind, BeyondLog, Question, Reader
@@ -165,7 +166,7 @@ def together(models):
     def told(story: Callable[[Reader], Awaitable[None]]) -> int:
         async def tell() -> int:
             async with make_async_pool(models.url, 2) as pool:
-                reader = Counting(pool)
+                reader = Counting(functools.partial(borrowed_async, pool))
                 await story(reader)
                 return reader.statements
 

@@ -17,6 +17,8 @@ from projections.runner import BATCH, LostLock, Runner, make
 from tests.support.scenario import ACCOUNT, TASK, eventually, started
 
 END_SESSION = "SELECT pg_terminate_backend(pg_backend_pid())"
+DAMAGED = "DO $$ BEGIN RAISE 'invalid page' USING ERRCODE = 'data_corrupted'; END $$"
+READ_ONLY = "SET transaction_read_only = on"
 broken: set[str] = set()
 
 
@@ -27,6 +29,8 @@ def apply(recorded):
         "python": lambda: 1 / 0,
         "sql": lambda: [note, Statement("SELECT 1 / 0", {}), note],
         "session": lambda: [note, Statement(END_SESSION, {}), note],
+        "damage": lambda: [note, Statement(DAMAGED, {}), note],
+        "read-only": lambda: [note, Statement(READ_ONLY, {}), note],
     }
     for fault in broken:
         if str(recorded.aggregate_id) in fault:
@@ -72,11 +76,12 @@ def test_a_log_longer_than_a_batch_is_followed_to_its_end(models, story, notes):
     assert len(notes()) == 2 * (1 + BATCH + 10)
 
 
-def test_a_fault_of_postgres_leaves_nothing_half_applied(models, story, notes):
+@pytest.mark.parametrize("fault", ["session", "damage", "read-only"])
+def test_a_fault_of_postgres_leaves_nothing_half_applied(models, story, notes, fault):
     story.request()
     bad = story.request()
-    broken.add(f"session {bad}")
-    with pytest.raises(psycopg.OperationalError):
+    broken.add(f"{fault} {bad}")
+    with pytest.raises((psycopg.OperationalError, psycopg.InternalError)):
         models.catch_up(NOTES)
     assert notes() == doubled(1)
     assert models.position(NOTES) == 1

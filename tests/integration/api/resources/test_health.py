@@ -1,17 +1,22 @@
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import uuid4
 
 import msgspec
+import psycopg
 import pytest
 from litestar.testing import TestClient
 
 from api.app import create_app
 from infra.access.tokens import Tokens
+from infra.postgres import connect
 from infra.settings import Settings
 from tests.integration.api.conftest import PERSON, Client, new_email
 from tests.support.servers import MediaServer, Server
+
+Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -95,3 +100,81 @@ def test_without_postgres_requests_are_refused_for_now_and_work_again_after(
     postgres.restart()
     until(lambda: alone.post("/register", PERSON | {"email": new_email()}).status_code == 200)
     assert alone.get("/health/ready").status_code == 200
+
+
+@pytest.fixture
+def database(migrated: Settings) -> Iterator[Connection]:
+    """The superuser's connection to the database of the server."""
+    with connect(migrated.postgres_url) as connection:
+        yield connection
+
+
+def end_sessions(database: Connection) -> None:
+    """New sessions begin with the database's settings of now."""
+    database.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+
+def test_while_postgres_is_read_only_nothing_is_ready_and_all_works_soon_after(
+    alone: Client, migrated: Settings, database: Connection
+):
+    alone = alone.joined_by(new_email())
+    name = database.info.dbname
+    database.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    end_sessions(database)
+    for _ in range(20):  # as many as the pools have connections, and more
+        refused = alone.post("/register", PERSON | {"email": new_email()})
+        assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+        assert alone.get("/get_avatar").status_code in (404, 503)
+    answer = alone.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["postgres"] == "takes no changes"
+
+    database.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    until(lambda: alone.get("/health/ready").status_code == 200)
+    for _ in range(5):
+        assert alone.post("/register", PERSON | {"email": new_email()}).status_code == 200
+
+
+REFUSE = """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE 'it cannot be stored' USING ERRCODE = '{0}'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON atelier_events FOR EACH STATEMENT EXECUTE FUNCTION refuse();
+CREATE FUNCTION refuse_too() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE 'it cannot be stored' USING ERRCODE = '{0}'; END $$;
+CREATE EVENT TRIGGER refuse_too ON ddl_command_start WHEN TAG IN ('CREATE TABLE AS')
+    EXECUTE FUNCTION refuse_too()"""
+RELENT = "DROP EVENT TRIGGER refuse_too; DROP TRIGGER refuse ON atelier_events"
+
+
+def test_on_a_full_disk_a_server_is_not_ready_until_there_is_room(
+    alone: Client, database: Connection
+):
+    database.execute(REFUSE.format("disk_full"))
+    assert alone.post("/register", PERSON | {"email": new_email()}).status_code == 503
+    answer = alone.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["postgres"] == "takes no changes"
+
+    database.execute(RELENT)
+    assert alone.get("/health/ready").status_code == 200
+    assert alone.post("/register", PERSON | {"email": new_email()}).status_code == 200
+
+
+def test_a_damaged_postgres_is_away_and_its_connections_are_given_up(
+    alone: Client, database: Connection
+):
+    def sessions() -> set[int]:
+        rows = database.execute("SELECT pid FROM pg_stat_activity WHERE query LIKE '%append%'")
+        return {pid for (pid,) in rows} - {database.info.backend_pid}
+
+    assert alone.post("/register", PERSON | {"email": new_email()}).status_code == 200
+    before = sessions()
+    database.execute(REFUSE.format("data_corrupted"))
+    refused = alone.post("/register", PERSON | {"email": new_email()})
+    assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+    database.execute(RELENT)
+    assert alone.post("/register", PERSON | {"email": new_email()}).status_code == 200
+    assert before
+    assert not before & sessions()

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import contextvars
 import multiprocessing
 import random
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,9 +15,9 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from domain.errors import Overloaded, Unavailable
+from domain.errors import OutcomeUnknown, Overloaded, Unavailable
 from infra.log import appender as module
-from infra.log.appender import Appender, Save
+from infra.log.appender import DEADLINE, Appender, Save
 from infra.postgres import connect
 from tests.support.scenario import ACCOUNT, eventually, opened_pool
 from tests.support.writer import CALLERS, aggregate_of, save_of, write
@@ -144,6 +146,78 @@ def test_when_too_many_wait_the_next_is_refused_and_nothing_else_is_lost(
     assert {each.result().outcome for each in sent} == {"appended"}
     assert set(numbers_stored(database)) == {aggregate_of(n) for n in range(-1, BURST)}
     assert appender.append(save_of(BURST)).outcome == "appended"
+
+
+def append_within(seconds, appender, save):
+    """As a thread that has so long until its caller has been answered."""
+    DEADLINE.set(time.monotonic() + seconds)
+    return appender.append(save)
+
+
+async def append_async_within(seconds, appender, save):
+    DEADLINE.set(time.monotonic() + seconds)
+    return await appender.append_async(save)
+
+
+CALLS = {
+    "thread": append_within,
+    "event loop": lambda *arguments: asyncio.run(append_async_within(*arguments)),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_save_that_was_still_waiting_at_its_deadline_is_never_written(
+    postgres_url, appender, database, threads, monkeypatch, call
+):
+    monkeypatch.setattr(module, "STUCK_S", 60.0)
+    with held(postgres_url, appender):
+        late = threads.submit(call, 0.2, appender, save_of(1))
+        with pytest.raises(Unavailable):
+            late.result(10)
+    assert appender.append(save_of(2)).outcome == "appended"
+    assert numbers_stored(database) == [aggregate_of(-1), aggregate_of(2)]
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_of_a_save_that_was_on_its_way_at_its_deadline_nobody_says_that_it_was_not_stored(
+    postgres_url, appender, database, threads, call
+):
+    with psycopg.connect(postgres_url) as other:
+        other.execute("SELECT FROM atelier_head FOR UPDATE")
+        late = threads.submit(call, 0.5, appender, save_of(1))
+        with pytest.raises(OutcomeUnknown):
+            late.result(10)
+        other.rollback()
+    assert appender.append(save_of(1)).outcome in ("stored", "version")
+    assert numbers_stored(database) == [aggregate_of(1)]
+
+
+def test_after_its_deadline_a_save_is_not_even_begun(appender, database):
+    with pytest.raises(Unavailable):
+        contextvars.copy_context().run(append_within, -0.1, appender, save_of(1))
+    assert numbers_stored(database) == []
+
+
+def test_a_writer_that_gets_no_answer_lets_the_other_write_whatever_waits(
+    appender, database, threads, monkeypatch
+):
+    stuck, go_on = threading.Event(), threading.Event()
+    call = appender._call
+
+    def first_hangs(arguments):
+        if not stuck.is_set():
+            stuck.set()
+            go_on.wait(30)
+        return call(arguments)
+
+    monkeypatch.setattr(appender, "_call", first_hangs)
+    first = threads.submit(appender.append, save_of(1))
+    assert stuck.wait(10)
+    assert appender.append(save_of(2)).outcome == "appended"
+    assert not first.done()
+    go_on.set()
+    assert first.result(10).outcome == "appended"
+    assert numbers_stored(database) == [aggregate_of(2), aggregate_of(1)]
 
 
 def test_what_a_caller_gave_up_is_stored_once_also_when_it_is_sent_again(
