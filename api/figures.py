@@ -13,6 +13,7 @@ import psycopg
 from domain.errors import AtelierError, Unavailable
 from infra.kafka.clients import reachable
 from infra.kafka.topics import EVENTS_TOPIC
+from infra.log.fingerprints import wrong_keys
 from infra.media.store import MediaStore
 from infra.postgres import answered, connect
 from infra.process.leader import lock_key
@@ -98,7 +99,11 @@ class Leases(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """What Postgres tells; ``processes`` counts those that are connected to it, by name."""
+    """What Postgres tells.
+
+    ``processes`` counts those that are connected to it, by name; ``wrong_keys`` names the settings
+    that hold another key than the one with which the database was filled.
+    """
 
     log_id: UUID
     position: int
@@ -107,6 +112,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     queue: queue.Depth
     leases: Leases
     processes: dict[str, int]
+    wrong_keys: list[str]
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,12 +135,12 @@ def figures(settings: Settings) -> Figures:
     milliseconds = int(1000 * ANSWER_S)
     with answered(), connect(settings.postgres_url, statement_timeout=milliseconds) as connection:
         try:
-            return _asked(connection)
+            return _asked(connection, settings)
         except psycopg.errors.UndefinedTable as error:
             raise NotMigrated("the database is not migrated: run `atelier migrate`") from error
 
 
-def _asked(connection: Connection) -> Figures:
+def _asked(connection: Connection, settings: Settings) -> Figures:
     ((log_id, position, recorded_at),) = connection.execute(LOG)
     locks = {key for (key,) in connection.execute(LOCKS)}
     readers = [
@@ -157,6 +163,7 @@ def _asked(connection: Connection) -> Figures:
         queue=queue.depth(connection),
         leases=Leases(held=held, run_out=run_out, oldest_seconds=max(0.0, oldest)),
         processes=dict(connection.execute(CONNECTED, [list(PROCESSES)]).fetchall()),
+        wrong_keys=wrong_keys(connection, settings),
     )
 
 

@@ -25,6 +25,7 @@ from api.app import create_app
 from api.edge.timing import Timed
 from api.services import NEEDED
 from domain.errors import AtelierError
+from infra.log import fingerprints
 from infra.process import logs
 from infra.settings import Settings
 
@@ -54,6 +55,7 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; raises `PortTaken` when the address is not free."""
     settings.require(*NEEDED)
     settings.check_exposure()
+    fingerprints.check(settings)
     _wait_for_port(settings.host, settings.port)
     # A pipe: an event of multiprocessing waits for its listener, who may have been killed.
     hears, says = multiprocessing.Pipe(duplex=False)

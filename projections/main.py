@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
+from infra.log import fingerprints
 from infra.log.event_store import EventStore, open_store
 from infra.log.migrate import migrate as migrate_schema
 from infra.postgres import Listener, answered, connect
@@ -30,10 +31,12 @@ def migrate(settings: Settings) -> None:
     with answered(), connect(settings.postgres_url) as connection:
         for projection in PROJECTIONS:
             make(connection, projection)
+    fingerprints.check(settings)
 
 
 def run(settings: Settings) -> None:
     """Keep every read model until SIGTERM or SIGINT."""
+    fingerprints.check(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -11,6 +11,7 @@ import structlog
 
 from domain.errors import Unavailable
 from infra.kafka.tickets import TicketSubscription
+from infra.log import fingerprints
 from infra.log.event_store import open_store
 from infra.media.store import MediaStore
 from infra.postgres import Listener, Pool, borrowed, open_pool
@@ -55,6 +56,7 @@ def run(settings: Settings) -> None:
     settings.require(
         "postgres_url", "kafka_bootstrap", "s3_url", "master_key", "hash_key", "lease_seconds"
     )
+    fingerprints.check(settings)
     stop, wake = threading.Event(), WakeSignal()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _end(stop, wake))

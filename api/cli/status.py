@@ -21,8 +21,8 @@ LAG_S: Final = 10.0  # a reader that works is behind by far less
 CLEANING_S: Final = 60.0  # files may be many
 QUEUE_S: Final = 600.0
 
-Verdict = Literal["ok", "behind", "away"]
-COLOURS: Final = {"ok": "green", "behind": "yellow", "away": "bold red"}
+Verdict = Literal["ok", "behind", "away", "wrong"]
+COLOURS: Final = {"ok": "green", "behind": "yellow", "away": "bold red", "wrong": "bold red"}
 SERVERS: Final = {"postgres": "Postgres", "kafka": "Kafka", "media": "media store"}
 WORKERS: Final = {"relay": "relay", CLEANER: "render-consumer"}  # the others are the projector's
 
@@ -112,6 +112,7 @@ def of_postgres(found: Figures) -> Iterator[Check]:
     yield _queue(found)
     yield _leases(found)
     yield _processes(found)
+    yield _keys(found)
 
 
 def _log(found: Figures) -> Check:
@@ -180,13 +181,25 @@ def _leases(found: Figures) -> Check:
 
 
 def _processes(found: Figures) -> Check:
-    """Without a consumer nothing is rendered; each other process is missed by its own line."""
+    """Relay and projector are missed by their own lines, the others by none but this."""
     ours = {name: found.processes.get(name, 0) for name in PROCESSES}
+    missing = [f"no {name} runs" for name in ("api", "render-consumer") if not ours[name]]
+    told = ", ".join(f"{name} {count}" for name, count in ours.items())
     return Check(
         name="processes",
-        told=", ".join(f"{name} {count}" for name, count in ours.items()),
-        verdict="ok" if ours["render-consumer"] else "away",
+        told="; ".join([told, *missing]),
+        verdict="away" if missing else "ok",
         figures=ours,
+    )
+
+
+def _keys(found: Figures) -> Check:
+    wrong = " and ".join(found.wrong_keys)
+    return Check(
+        name="keys",
+        told=f"{wrong}: not what this database was filled with" if wrong else "those of this log",
+        verdict="wrong" if wrong else "ok",
+        figures={"wrong": found.wrong_keys},
     )
 
 

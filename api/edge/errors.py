@@ -47,6 +47,7 @@ STATUSES: Final[dict[str, int]] = {
     "unsupported_workbook": 415,
     "version_conflict": 503,
     "workbook_too_large": 413,
+    "wrong_keys": 503,
 }
 # What Litestar refuses by itself.
 CODES: Final[dict[int, str]] = {

@@ -56,11 +56,16 @@ class Access:
             return connection.execute(query).fetchone()
 
     def keys(self, *, decrypt: bool) -> KeyRing:
-        """All accounts' keys, or none of them. Raises `SettingsError` without a master key."""
+        """All accounts' keys, or none of them.
+
+        Raises `SettingsError` without a master key, and `WrongKeys` with that of another log.
+        """
         if not decrypt:
             return NoKeys()
         self.settings.require("master_key")
-        return KeyRing(self._pool, self.settings.master_key)
+        ring = KeyRing(self._pool, self.settings.master_key)
+        ring.check()
+        return ring
 
     def decrypter(self, *, decrypt: bool) -> Decrypter | None:
         """What opens personal members, or None where they shall stay sealed."""

@@ -6,16 +6,9 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 
 from domain.catalogue import CATALOGUE
-from domain.errors import AtelierError
 from domain.events import Event
 from infra.log.keys import KeyRing
 from infra.log.recorder import EventMapper, StoredRecord, unknown
-
-
-class WrongKey(AtelierError):
-    """The master key is not the one under which the accounts' keys were wrapped."""
-
-    code = "wrong_key"
 
 
 class NoKeys(KeyRing):
@@ -37,7 +30,7 @@ class Decrypter:
     def open(self, stored: StoredRecord) -> StoredRecord:
         """The event with its personal members in the open; those of somebody erased are null.
 
-        Raises `UnknownEvent` for a type that this build does not know, and `WrongKey`.
+        Raises `UnknownEvent` for a type that this build does not know.
         """
         kind = CATALOGUE.get(stored.topic)
         if kind is None:
@@ -49,9 +42,5 @@ class Decrypter:
     def _opened(self, kind: type[Event], stored: StoredRecord) -> bytes:
         try:
             return msgspec.json.encode(self._mapper.members(kind, stored))
-        except InvalidTag as error:
-            raise WrongKey(
-                f"position {stored.id} does not open: is ATELIER_MASTER_KEY the key of this log?"
-            ) from error
-        except (ValueError, KeyError, TypeError):
+        except (InvalidTag, ValueError, KeyError, TypeError):
             return stored.state  # it cannot be read, so it is handed on as it is

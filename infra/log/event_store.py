@@ -12,6 +12,7 @@ from domain.catalogue import CATALOGUE
 from domain.errors import EmailTaken, TooManyTasks, VersionConflict
 from domain.events import NewEvent, Recorded
 from domain.reservations import EMAIL, Guard, guards
+from infra.log.fingerprints import HASH, KeyCheck
 from infra.log.keys import KeyRing, email_key
 from infra.log.recorder import (
     ROWS,
@@ -62,6 +63,7 @@ class EventStore:
         self._recorder = LogRecorder(pool)
         self._mapper = EventMapper(keys)
         self._email_secret = email_secret
+        self._check_secret = KeyCheck(pool, HASH, email_secret)
         self.keys = keys
 
     def load(self, aggregate_id: UUID) -> list[Recorded]:
@@ -135,8 +137,17 @@ class EventStore:
             for new in events
         )
 
+    def check_keys(self) -> None:
+        """Raise `WrongKeys` when the keys are not those under which the log was filled."""
+        self.keys.check()
+        self._check_secret()
+
     def takes_events(self) -> bool:
-        """Whether an append would be stored, as far as is known; raises `Unavailable`."""
+        """Whether an append would be stored, as far as is known.
+
+        Raises `Unavailable`, and `WrongKeys` when the keys are not those of this log.
+        """
+        self.check_keys()
         return self._recorder.takes_events()
 
     def close(self, timeout: float) -> bool:
@@ -164,7 +175,8 @@ class EventStore:
         return row[0] if row else None
 
     def email_key(self, email: str) -> str:
-        """The key under which an address is reserved."""
+        """The key under which an address is reserved; raises `WrongKeys`."""
+        self._check_secret()
         return email_key(email, self._email_secret)
 
     def _decoded(self, rows: Iterable[StoredRecord]) -> list[Recorded]:

@@ -10,10 +10,12 @@ from typing import Final, LiteralString
 from uuid import UUID
 
 import psycopg
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from domain.emails import canonical
 from domain.errors import AccountErased
+from infra.log.fingerprints import MASTER, KeyCheck, WrongKeys
 from infra.postgres import Pool, borrowed, connect
 
 NONCE_BYTES = 12
@@ -52,6 +54,7 @@ class KeyRing:
     def __init__(self, pool: Pool, master_key: bytes) -> None:
         self._pool = pool
         self._master = AESGCM(master_key)
+        self.check = KeyCheck(pool, MASTER, master_key)
         self._known: dict[UUID, tuple[float, AESGCM]] = {}
         self._lock = threading.Lock()
         self._forgotten = 0  # how often: what was loaded before is not kept after
@@ -74,7 +77,8 @@ class KeyRing:
                 stop.wait(LOOK_S)
 
     def create(self, account: UUID) -> None:
-        """Make the account's key unless it has one."""
+        """Make the account's key unless it has one; raises `WrongKeys` as `check` does."""
+        self.check()
         key = AESGCM.generate_key(bit_length=256)
         nonce = os.urandom(NONCE_BYTES)
         wrapped = nonce + self._master.encrypt(nonce, key, account.bytes)
@@ -108,7 +112,8 @@ class KeyRing:
     def seal(self, account: UUID, plain: bytes, bound_to: bytes) -> str:
         """Encrypt for the account; `bound_to` must be given again to open it.
 
-        Raises `AccountErased` when the account has no key.
+        Raises `AccountErased` when the account has no key, and `WrongKeys` when it has one that
+        the master key does not open.
         """
         key = self._key(account)
         if key is None:
@@ -117,8 +122,11 @@ class KeyRing:
         return base64.b64encode(nonce + key.encrypt(nonce, plain, bound_to)).decode()
 
     def open(self, account: UUID, sealed: str, bound_to: bytes) -> bytes | None:
-        """Decrypt, or None when the account has been erased."""
-        key = self._key(account)
+        """Decrypt, or None when the account has been erased or its key cannot be opened."""
+        try:
+            key = self._key(account)
+        except WrongKeys:
+            return None
         if key is None:
             return None
         data = base64.b64decode(sealed)
@@ -148,9 +156,11 @@ class KeyRing:
         if row is None:
             return None
         wrapped = bytes(row[0])
-        return AESGCM(
-            self._master.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], account.bytes)
-        )
+        nonce, sealed = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
+        try:
+            return AESGCM(self._master.decrypt(nonce, sealed, account.bytes))
+        except InvalidTag as error:
+            raise WrongKeys(f"the key of account {account} does not open under {MASTER}") from error
 
 
 def request_hash(account: UUID, body: bytes, secret: bytes) -> str:

@@ -1,5 +1,6 @@
 """Erasing an account over HTTP: its token dies everywhere, its address is free."""
 
+from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
@@ -101,3 +102,21 @@ def test_only_an_account_can_be_erased_by_its_id(ada: Client, store: EventStore)
     for named in (task, "nobody@example.com", "no id"):
         with pytest.raises(NotFound):
             erase._found(named, store)
+
+
+def test_somebody_whose_key_does_not_open_can_be_erased_all_the_same(
+    ada: Client, store: EventStore, shared: Settings, capsys: pytest.CaptureFixture[str]
+):
+    account = store.load(UUID(generate(ada)))[0].account
+    assert account is not None
+    with connect(shared.postgres_url) as connection:
+        connection.execute(
+            "UPDATE atelier_keys SET wrapped = set_byte(wrapped, 20, get_byte(wrapped, 20) # 1)"
+            " WHERE account = %s",
+            [account],
+        )
+    store.keys.forget(account)
+    assert store.load(account)[0].event.email is None  # type: ignore[attr-defined]
+    erase.run(shared, Namespace(account=str(account), yes=True))
+    assert "Erased account" in capsys.readouterr().out
+    assert store.load(account)[-1].event.stored_name == "account.erased.v1"

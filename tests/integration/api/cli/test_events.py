@@ -16,9 +16,9 @@ from domain.errors import NotFound
 from domain.render import RenderFileRemoved
 from infra.analysis.access import NoLog
 from infra.analysis.arguments import BadArgument
-from infra.analysis.personal import WrongKey
 from infra.analysis.reading import stored
 from infra.analysis.selection import Selection
+from infra.log.fingerprints import WrongKeys
 from infra.settings import Settings, SettingsError
 from tests.support.sample_log import BEA, GARMENT, OTHER
 from tests.support.scenario import ACCOUNT, TASK, removed, started
@@ -82,7 +82,7 @@ def test_what_is_personal_is_opened_for_those_who_hold_the_keys(sample, capsys):
     with pytest.raises(SettingsError, match="ATELIER_MASTER_KEY"):
         atelier(Settings(postgres_url=sample.settings.postgres_url), *words, "--decrypt")
     other = Settings(postgres_url=sample.settings.postgres_url, master_key=bytes(32))
-    with pytest.raises(WrongKey, match="is ATELIER_MASTER_KEY the key of this log"):
+    with pytest.raises(WrongKeys, match="ATELIER_MASTER_KEY is not the key"):
         atelier(other, *words, "--decrypt")
 
 

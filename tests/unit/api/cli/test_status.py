@@ -28,6 +28,7 @@ def figures(*readers: Reader, **changes: Any) -> Figures:
         "queue": Depth(pending_vip=0, pending_normal=0, started=0, oldest_seconds=0.0),
         "leases": Leases(held=0, run_out=0, oldest_seconds=0.0),
         "processes": PROCESSES,
+        "wrong_keys": [],
     }
     return Figures(readers=list(readers), **{**usual, **changes})
 
@@ -82,10 +83,19 @@ def test_leases_that_have_run_out_tell_of_a_consumer_that_is_gone():
     )
 
 
-def test_without_a_consumer_nothing_is_rendered():
+@pytest.mark.parametrize("name", ["api", "render-consumer"])
+def test_without_an_api_or_a_consumer_all_is_not_well(name: str):
     assert check(figures(), "processes").verdict == "ok"
-    without = figures(processes=PROCESSES | {"render-consumer": 0})
-    assert check(without, "processes").verdict == "away"
+    without = check(figures(processes=PROCESSES | {name: 0}), "processes")
+    assert without.verdict == "away"
+    assert f"no {name} runs" in without.told
+
+
+def test_keys_of_another_log_are_named():
+    assert check(figures(), "keys").verdict == "ok"
+    wrong = check(figures(wrong_keys=["ATELIER_MASTER_KEY"]), "keys")
+    assert wrong.verdict == "wrong"
+    assert wrong.told.startswith("ATELIER_MASTER_KEY: not what")
 
 
 def worst() -> list[status.Check]:

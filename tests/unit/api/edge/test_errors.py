@@ -14,6 +14,7 @@ from domain.errors import AtelierError
 # What of infra and projections a request can meet; the rest stops processes, not requests.
 BESIDE = (
     "infra.log.event_store",
+    "infra.log.fingerprints",
     "infra.media.images",
     "infra.log.keys",
     "infra.access.limits",
