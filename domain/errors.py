@@ -1,6 +1,7 @@
 """The one root of everything that Atelier refuses, and the refusals of the domain."""
 
 from typing import ClassVar
+from uuid import UUID
 
 
 class AtelierError(Exception):
@@ -87,6 +88,22 @@ class UnknownEvent(AtelierError):
     """The log holds an event type that this build's catalogue does not know."""
 
     code = "unknown_event"
+
+
+class HistoryReplaced(AtelierError):
+    """The log is not the one that was followed: it has lost an event, or has another in its place.
+
+    Whoever goes on all the same mixes two pasts.
+    """
+
+    code = "history_replaced"
+
+    def __init__(self, position: int, event_id: UUID) -> None:
+        super().__init__(
+            f"the log no longer holds event {event_id} at position {position}, where it was seen:"
+            " Postgres was restored from an older backup, or is another one. Nothing more is done."
+            " Stop all of Atelier, do what docs/restored-backup.md says, and start it again"
+        )
 
 
 class Unavailable(AtelierError):

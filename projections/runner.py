@@ -5,12 +5,13 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from typing import Any, LiteralString, NamedTuple, Protocol
+from uuid import UUID
 
 import psycopg
 import structlog
 
 from domain.account import AccountErased
-from domain.errors import AtelierError, Unavailable, UnknownEvent
+from domain.errors import AtelierError, HistoryReplaced, Unavailable, UnknownEvent
 from domain.events import Recorded, Unreadable
 from projections.model import Projection
 
@@ -23,10 +24,13 @@ GATHER_S = 0.02  # between two batches while the log grows; the first after a pa
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 LIVE: LiteralString = """-- Which generation is live, where does it stand, and is anything parked?
+-- And which events are there, and where it stood the last time?
 SELECT p.generation, p.position,
        EXISTS (SELECT FROM atelier_parked k
-                WHERE k.projection = p.projection AND k.generation = p.generation)
-  FROM atelier_projections p WHERE p.projection = %s AND p.live"""
+                WHERE k.projection = p.projection AND k.generation = p.generation),
+       (SELECT e.event_id FROM atelier_events e WHERE e.position = p.position),
+       (SELECT e.event_id FROM atelier_events e WHERE e.position = %(seen)s)
+  FROM atelier_projections p WHERE p.projection = %(model)s AND p.live"""
 
 ADVANCE: LiteralString = """-- Advance, unless another projector has: then this one lost its lock.
 UPDATE atelier_projections SET position = %s
@@ -99,17 +103,18 @@ class EventReader(Protocol):
 
 
 class Checkpoint(NamedTuple):
-    """The live generation, its position, and whether anything of it is parked."""
+    """The live generation, its position, whether anything of it is parked, and its last event."""
 
     generation: int
     position: int
     parked: bool
+    event_id: UUID | None
 
 
 def make(connection: Connection, projection: Projection) -> None:
     """Make a read model's first generation unless there is one."""
     with connection.transaction():
-        if connection.execute(LIVE, [projection.name]).fetchone():
+        if connection.execute(LIVE, {"model": projection.name, "seen": 0}).fetchone():
             return
         table = projection.table(1)
         connection.execute(_sql(projection.tables, table))
@@ -132,13 +137,20 @@ class Runner:
         self._connect = connect
         self._read = read
         self._applied = applied
+        self._last: Checkpoint | None = None
 
     def run(self, leader: Leader, wait: Callable[[], object], stop: threading.Event) -> None:
-        """Follow the log until `stop`; a fault of Postgres or of the log is waited out."""
+        """Follow the log until `stop`, or until it is another one.
+
+        A fault of Postgres or of the log is waited out.
+        """
         while not stop.is_set() and leader.acquire(stop):
             try:
                 with self._connect() as connection:
                     self._follow(connection, leader, wait, stop)
+            except HistoryReplaced as error:
+                log.error("stopped", model=self._projection.name, why=str(error))
+                return
             except UnknownEvent as error:
                 log.error(
                     "stopped: upgrade this build", model=self._projection.name, why=str(error)
@@ -149,18 +161,33 @@ class Runner:
                 stop.wait(RETRY_S)
 
     def catch_up(self, connection: Connection) -> int:
-        """Apply one batch of what the read model lacks, and give how many events that was."""
+        """Apply one batch of what the read model lacks, and give how many events that was.
+
+        Raises `HistoryReplaced` when the log or the read model has gone back since the last batch.
+        """
         projection = self._projection
-        row = connection.execute(LIVE, [projection.name]).fetchone()
-        if row is None:
-            raise Unavailable("the read models are not there yet: run `atelier migrate`")
-        at = Checkpoint(*row)
+        at = self._checkpoint(connection)
         passage = self._read(at.position, BATCH, projection.types, personal=projection.personal)
         if passage.position > at.position:
             began = time.perf_counter()
             self._apply_batch(connection, at, passage)
             self._applied(passage.position - at.position, time.perf_counter() - began)
         return passage.position - at.position
+
+    def _checkpoint(self, connection: Connection) -> Checkpoint:
+        last = self._last
+        values = {"model": self._projection.name, "seen": last.position if last else 0}
+        row = connection.execute(LIVE, values).fetchone()
+        if row is None:
+            raise Unavailable("the read models are not there yet: run `atelier migrate`")
+        *standing, held = row
+        at = Checkpoint(*standing)
+        if last and last.event_id:
+            went_back = at.generation == last.generation and at.position < last.position
+            if went_back or held != last.event_id:
+                raise HistoryReplaced(last.position, last.event_id)
+        self._last = at
+        return at
 
     def _follow(
         self,

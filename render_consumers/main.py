@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import structlog
 
-from domain.errors import Unavailable
+from domain.errors import HistoryReplaced, Unavailable
 from infra.kafka.tickets import TicketSubscription
 from infra.log import fingerprints
 from infra.log.event_store import open_store
@@ -114,6 +114,10 @@ def _consume(
                 log.warning("waiting", why=str(error))
             waiting = True
             stop.wait(RETRY_S)
+            continue
+        except HistoryReplaced as error:
+            log.error("stopped", why=str(error))
+            stop.wait()
             continue
         waiting = False
         wake.told.wait(LOOK_EVERY_S if subscription.listening.is_set() else LOOK_ALONE_EVERY_S)

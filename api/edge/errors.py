@@ -22,6 +22,7 @@ STATUSES: Final[dict[str, int]] = {
     "account_erased": 401,
     "damaged_image": 422,
     "email_taken": 409,
+    "history_replaced": 503,
     "idempotency_key_reused": 409,
     "image_too_large": 413,
     "internal": 500,

@@ -8,7 +8,7 @@ from litestar import Response, get
 from litestar.openapi import ResponseSpec
 
 from api.services import Provided, Services
-from domain.errors import Unavailable
+from domain.errors import HistoryReplaced, Unavailable
 from infra.kafka.clients import reachable
 from infra.log.fingerprints import WrongKeys
 
@@ -73,7 +73,7 @@ async def _postgres(services: Services) -> Part:
             return "takes no changes"
     except Unavailable:
         return "down"
-    except WrongKeys:
+    except (HistoryReplaced, WrongKeys):
         return "takes no changes"
     return "ok"
 

@@ -34,11 +34,13 @@ def follow(
 ) -> Iterator[StoredRecord]:
     """The selected events, and those to come, without end.
 
-    `wait` returns when to look again; `away` is called when Postgres stops to answer.
+    `wait` returns when to look again; `away` is called when Postgres stops to answer. Raises
+    `HistoryReplaced` when Postgres has been restored meanwhile.
     """
     first, answered = selection.first, True
     while True:
         try:
+            log.check_history()
             _, head = log.head()
             for event in stored(log, selection.between(first, head)):
                 yield event

@@ -13,9 +13,11 @@ from concurrent.futures import Future
 from contextvars import ContextVar
 from typing import Any, Final, LiteralString, NamedTuple
 
+import psycopg
 from psycopg_pool import PoolTimeout
 
-from domain.errors import OutcomeUnknown, Overloaded, Unavailable
+from domain.errors import HistoryReplaced, OutcomeUnknown, Overloaded, Unavailable
+from infra.log.watermark import NOT_HELD, Watermark
 from infra.postgres import Pool, borrowed
 
 MOST_TOGETHER: Final = 128
@@ -28,7 +30,8 @@ MOST_WAITING: Final = 1_024  # saves; more of them would wait for longer than a 
 
 # UUIDs and texts go in binary, which neither side has to quote; the few numbers as one literal.
 APPEND: LiteralString = """-- Append saves; answers a row per save, or one for all of them.
-SELECT save, outcome, last_position, reason FROM atelier_append(
+SELECT save, outcome, last_position, reason FROM atelier_append_after(
+    %s::bigint, %b::uuid,
     %s::integer[], %b::uuid[], %b::text[], %b::uuid[], %s::integer[],
     %b::text[], %b::uuid[], %b::uuid[], %b::uuid[], %b::text[],
     %s::integer[], %b::text[], %b::text[], %b::text[], %b::uuid[], %s::integer[])"""
@@ -71,8 +74,9 @@ class Appender:
     batch gets no answer, whatever waits goes by the other writer's connection.
     """
 
-    def __init__(self, pool: Pool, stored: Callable[[], None]) -> None:
+    def __init__(self, pool: Pool, stored: Callable[[], None], watermark: Watermark) -> None:
         self._pool = pool
+        self._watermark = watermark
         self._tell = stored
         self._waiting: deque[_Waiting] = deque()
         self._lock = threading.Lock()
@@ -87,7 +91,8 @@ class Appender:
 
         Raises `Overloaded` when too many saves wait, `Unavailable` when Postgres does not answer
         or this appender is closed, `OutcomeUnknown` when it had not answered by the `DEADLINE` and
-        may yet store the save, and `psycopg.Error` for data that Postgres does not take.
+        may yet store the save, `HistoryReplaced` when the log does not hold what this process has
+        seen of it, and `psycopg.Error` for data that Postgres does not take.
         """
         result: Future[Result] = Future()
         waiting = self._enter(save, result)
@@ -186,7 +191,7 @@ class Appender:
         try:
             results = self._stored([waiting.save for waiting in batch])
         except Exception as error:
-            if len(batch) > 1 and not isinstance(error, Unavailable):
+            if len(batch) > 1 and not isinstance(error, Unavailable | HistoryReplaced):
                 for waiting in batch:  # one of them holds bad data: each by itself
                     self._write([waiting])
                 return
@@ -200,8 +205,13 @@ class Appender:
     def _stored(self, saves: Sequence[Save]) -> list[Result]:
         rows = self._answers(_arguments(saves))
         if rows[0][0] == 0:
-            return _all_appended(saves, rows[0][2])
-        return [Result(outcome, last, reason) for _, outcome, last, reason in rows]
+            results = _all_appended(saves, rows[0][2])
+        else:
+            results = [Result(outcome, last, reason) for _, outcome, last, reason in rows]
+        for save, result in zip(saves, results, strict=True):
+            if result.last_position:
+                self._watermark.see(result.last_position, save.events[-1][0])
+        return results
 
     def _answers(self, arguments: list[Any]) -> list[tuple[Any, ...]]:
         for left in reversed(range(TRIES)):
@@ -214,8 +224,14 @@ class Appender:
         raise AssertionError("the last try answers or raises")
 
     def _call(self, arguments: list[Any]) -> list[tuple[Any, ...]]:
+        seen = self._watermark.seen
         with borrowed(self._pool) as connection:
-            return connection.execute(APPEND, arguments, prepare=True).fetchall()
+            try:
+                return connection.execute(APPEND, [*seen, *arguments], prepare=True).fetchall()
+            except psycopg.DatabaseError as error:
+                if error.sqlstate == NOT_HELD and seen.event_id is not None:
+                    raise HistoryReplaced(seen.position, seen.event_id) from error
+                raise
 
 
 def _left() -> float | None:

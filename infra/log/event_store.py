@@ -54,6 +54,10 @@ class EventLog:
         """The log's id and its newest position (0 when empty)."""
         return self._recorder.head()
 
+    def check_history(self) -> None:
+        """Raise `HistoryReplaced` when the log does not hold the newest event that was read."""
+        self._recorder.check_history()
+
 
 class EventStore:
     """Loads and appends domain events; what they reserve is checked in the same transaction."""
@@ -114,7 +118,8 @@ class EventStore:
         """Append the events as one save and give the position of the last.
 
         Raises `VersionConflict`, `EmailTaken`, `TooManyTasks`, `StateTooLarge`, `AccountErased`,
-        `Overloaded` or `Unavailable`; then nothing of the save is stored.
+        `Overloaded`, `HistoryReplaced` or `Unavailable`: then nothing of the save is stored; or
+        `OutcomeUnknown`.
         """
         for new in events:
             if _opens_account(new):
@@ -137,6 +142,10 @@ class EventStore:
             for new in events
         )
 
+    def check_history(self) -> None:
+        """Raise `HistoryReplaced` when the log does not hold the newest event that was seen."""
+        self._recorder.check_history()
+
     def check_keys(self) -> None:
         """Raise `WrongKeys` when the keys are not those under which the log was filled."""
         self.keys.check()
@@ -145,7 +154,7 @@ class EventStore:
     def takes_events(self) -> bool:
         """Whether an append would be stored, as far as is known.
 
-        Raises `Unavailable`, and `WrongKeys` when the keys are not those of this log.
+        Raises `Unavailable`, `HistoryReplaced`, and `WrongKeys` when the keys are not the log's.
         """
         self.check_keys()
         return self._recorder.takes_events()

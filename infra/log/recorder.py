@@ -33,6 +33,7 @@ from domain.reservations import Guard
 from infra.log.appender import Appender, Result, Save
 from infra.log.keys import KeyRing
 from infra.log.notifier import Notifier
+from infra.log.watermark import Watermark
 from infra.postgres import Listener, Pool, borrowed
 from infra.process.metrics import APPEND
 
@@ -100,7 +101,8 @@ class LogRecorder(ApplicationRecorder):
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._appender = Appender(pool, Notifier(self.url).wake)
+        self._watermark = Watermark()
+        self._appender = Appender(pool, Notifier(self.url).wake, self._watermark)
 
     @property
     def url(self) -> str:
@@ -134,9 +136,10 @@ class LogRecorder(ApplicationRecorder):
         """Whether an append would be stored, as far as can be told without one.
 
         After an append that was not, it is found out whether there is room on the disk again.
-        Raises `Unavailable` when Postgres does not answer.
+        Raises `Unavailable` when Postgres does not answer, and `HistoryReplaced`.
         """
         with borrowed(self._pool) as connection:
+            self._watermark.check(connection)
             ((read_only,),) = connection.execute("SHOW transaction_read_only")
             if read_only == "on":
                 self._pool.drain()  # a demoted primary: new connections may lead to its successor
@@ -200,6 +203,11 @@ class LogRecorder(ApplicationRecorder):
         assert row is not None
         return row[0], row[1]
 
+    def check_history(self) -> None:
+        """Raise `HistoryReplaced` when the log does not hold the newest event that was seen."""
+        with borrowed(self._pool) as connection:
+            self._watermark.check(connection)
+
     def subscribe(
         self, gt: int | None = None, topics: Sequence[str] = ()
     ) -> Subscription[ApplicationRecorder]:
@@ -214,7 +222,11 @@ class LogRecorder(ApplicationRecorder):
         self, query: LiteralString | sql.Composed, arguments: list[Any]
     ) -> list[StoredRecord]:
         with borrowed(self._pool) as connection:
-            return [_record(row) for row in connection.execute(query, arguments)]
+            records = [_record(row) for row in connection.execute(query, arguments)]
+        if records:
+            newest = max(records, key=lambda record: record.id)
+            self._watermark.see(newest.id, newest.event_id)
+        return records
 
 
 class LogSubscription(Subscription[ApplicationRecorder]):
@@ -222,6 +234,7 @@ class LogSubscription(Subscription[ApplicationRecorder]):
 
     def __init__(self, recorder: LogRecorder, gt: int | None, topics: Sequence[str]) -> None:
         super().__init__(recorder, gt, topics)
+        self._log = recorder
         self._after = gt or 0
         self._wanted = topics
         self._listener = Listener(recorder.url)
@@ -236,6 +249,7 @@ class LogSubscription(Subscription[ApplicationRecorder]):
             if self._has_been_stopped:
                 self._listener.close()
                 raise StopIteration
+            self._log.check_history()
             self._ready = list(
                 self._recorder.select_notifications(
                     self._after, 500, topics=self._wanted, inclusive_of_start=False

@@ -1,7 +1,7 @@
 """One hold of lock, epoch and transactional id: brings onto Kafka what the log has and it lacks."""
 
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -27,6 +27,13 @@ class DivergentHistory(AtelierError):
     code = "divergent_history"
 
 
+class Sent(NamedTuple):
+    """The event that is reached."""
+
+    position: int
+    event_id: str | None
+
+
 class Filling:
     """Fills the topic of a session from where it stands; `position` is what is reached."""
 
@@ -37,6 +44,7 @@ class Filling:
         self._claim = claim
         self._reached: dict[int, int] = {}  # by partition
         self.position = claim.position
+        self._sent = Sent(0, None)
 
     def begin(self, missing: int = 0) -> None:
         """Find out from where on to fill; `missing` is a position that is known to be missing.
@@ -64,8 +72,13 @@ class Filling:
             self.position = missing - 1
 
     def forward(self) -> int:
-        """Commit the next events of the log, and give how many there were."""
-        rows = self._events.ready(self.position)
+        """Commit the next events of the log, and give how many there were.
+
+        Raises `HistoryReplaced` when the log no longer holds the event that was reached.
+        """
+        sent = self._sent.event_id if self._sent.position == self.position else None
+        here, rows = self._events.ready(self.position, sent)
+        self._sent = Sent(self.position, here)
         if not rows:
             return 0
         missing, wanted = due(rows, self._reached, self._claim.ticketed)
@@ -76,6 +89,7 @@ class Filling:
             RELAYED.inc(len(missing))
             RELAY_DELAY.observe(time.time() - rows[-1].recorded_ms / 1_000)
         self.position = rows[-1].position
+        self._sent = Sent(self.position, rows[-1].event_id)
         self._ledger.save(self._claim.epoch, self._session.topic_id, self.position)
         return len(rows)
 

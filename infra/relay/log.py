@@ -5,6 +5,7 @@ from itertools import starmap
 from typing import Final, LiteralString, TypeVar
 from uuid import UUID
 
+from domain.errors import HistoryReplaced
 from infra.postgres import Pool, borrowed
 from infra.relay.records import Ready
 
@@ -12,15 +13,17 @@ BATCH: Final = 4_000  # events in a transaction at most
 BATCH_BYTES: Final = 16_000_000  # and of their states, but for the last event
 ASKED_TOGETHER: Final = 10_000
 
-READY: LiteralString = """-- The next events for one transaction, in the words that Kafka has.
+READY: LiteralString = """-- The event at a position, and the next for one transaction.
 SELECT position, floor(date_part('epoch', recorded_at) * 1000)::bigint, event_id::text, type,
        aggregate_id::text, aggregate_version,
        to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), actor,
        account::text, correlation_id::text, causation_id::text, state
-  FROM (SELECT *, sum(octet_length(state)) OVER (ORDER BY position) AS bytes
-          FROM (SELECT * FROM atelier_events WHERE position > %s ORDER BY position LIMIT %s) AS next
+  FROM (SELECT *, sum(octet_length(state)) FILTER (WHERE position > %(after)s)
+                  OVER (ORDER BY position) AS bytes
+          FROM (SELECT * FROM atelier_events WHERE position >= %(after)s
+                 ORDER BY position LIMIT %(most)s + 1) AS next
        ) AS summed
- WHERE bytes - octet_length(state) < %s
+ WHERE position = %(after)s OR bytes - octet_length(state) < %(bytes)s
  ORDER BY position"""
 
 UNKNOWN: LiteralString = """-- Which of these positions hold another event, or none?
@@ -50,11 +53,19 @@ class RelayLog:
         assert row is not None
         return row[0], row[1]
 
-    def ready(self, after: int) -> list[Ready]:
-        """What comes after a position: at most `BATCH` events of about `BATCH_BYTES`."""
+    def ready(self, after: int, sent: str | None = None) -> tuple[str | None, list[Ready]]:
+        """What comes after a position: at most `BATCH` events of about `BATCH_BYTES`.
+
+        Before them the id of the event at the position. Raises `HistoryReplaced` when that is not
+        `sent`, the event that was there before.
+        """
+        values = {"after": after, "most": BATCH, "bytes": BATCH_BYTES}
         with borrowed(self._pool) as connection:
-            rows = connection.execute(READY, [after, BATCH, BATCH_BYTES]).fetchall()
-        return list(starmap(Ready, rows))
+            rows = list(starmap(Ready, connection.execute(READY, values)))
+        here = rows.pop(0).event_id if rows and rows[0].position == after else None
+        if sent is not None and here != sent:
+            raise HistoryReplaced(after, UUID(sent))
+        return here, rows
 
     def unknown(self, events: Sequence[tuple[int, UUID]]) -> set[int]:
         """Those of the positions at which the log does not hold that event."""

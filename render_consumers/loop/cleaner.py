@@ -15,7 +15,7 @@ from commands.ports import EventStore
 from commands.render import CancelRender
 from domain import render
 from domain.account import AccountErased, AvatarUploaded
-from domain.errors import AtelierError, TaskEnded
+from domain.errors import AtelierError, HistoryReplaced, TaskEnded
 from domain.events import Recorded, fold
 from domain.render import (
     ImageToVideoRequested,
@@ -70,6 +70,9 @@ class Log(EventStore, Protocol):
     def read(self, after: int, limit: int) -> list[Recorded]:
         """Up to `limit` events after a position."""
 
+    def check_history(self) -> None:
+        """Raise `HistoryReplaced` when the log does not hold the newest event that was seen."""
+
 
 class Media(Protocol):
     """The store that is kept clean."""
@@ -100,7 +103,7 @@ class Cleaner:
         self._media = media
 
     def run(self, leader: Leader, wait: Callable[[], object], stop: threading.Event) -> None:
-        """Clean until `stop`; a store that is away is waited for."""
+        """Clean until `stop`, or until the log is another one; who is away is waited for."""
         swept = 0.0
         while not stop.is_set() and leader.acquire(stop):
             try:
@@ -110,12 +113,19 @@ class Cleaner:
                 while not stop.is_set() and leader.held() and self.catch_up():
                     pass
                 wait()
+            except HistoryReplaced as error:
+                log.error("stopped", why=str(error))
+                return
             except AtelierError as error:
                 log.info("waiting", why=error.code)
                 stop.wait(RETRY_S)
 
     def catch_up(self) -> int:
-        """Delete what the next batch of events names, and give the number of events."""
+        """Delete what the next batch of events names, and give the number of events.
+
+        Raises `HistoryReplaced` when the log does not hold what was read of it before.
+        """
+        self._events.check_history()
         with borrowed(self._pool) as connection:
             connection.execute(FROM_NOW, [NAME])
             row = connection.execute(STANDING, [NAME]).fetchone()

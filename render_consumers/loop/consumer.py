@@ -14,7 +14,14 @@ from commands import Command, Origin, Outcome, execute
 from commands.ports import EventStore
 from commands.render import CancelRender, CompleteRender, FailAttempt, RequeueRender, StartRender
 from domain import render
-from domain.errors import AccountErased, NotClaimable, StaleAttempt, TaskEnded, Unavailable
+from domain.errors import (
+    AccountErased,
+    HistoryReplaced,
+    NotClaimable,
+    StaleAttempt,
+    TaskEnded,
+    Unavailable,
+)
 from domain.events import fold
 from domain.render import RenderStarted, Requested
 from infra.process.metrics import RENDER
@@ -96,7 +103,8 @@ class Consumer:
     def work_through(self, stop: threading.Event) -> None:
         """Render task after task until the queue is empty or `stop` is set.
 
-        Raises `Unavailable` when Postgres or the media store does not answer.
+        Raises `Unavailable` when Postgres or the media store does not answer, and
+        `HistoryReplaced` when the log is another one now.
         """
         while not stop.is_set():
             self._media.ensure_bucket()  # or raise: a task is claimed only where it can end
@@ -175,6 +183,8 @@ class Consumer:
         except SourceGone as error:
             self._fail(claim, stop, "source_gone", str(error))
             return "failed"
+        except HistoryReplaced:
+            raise
         except Exception:
             log.exception("attempt failed", task=str(claim.task), attempt=claim.attempt)
             self._fail(claim, stop, "render_error", "the task could not be rendered")

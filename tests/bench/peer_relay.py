@@ -57,7 +57,7 @@ def _ready(postgres_url: str, events: int, topic: str) -> list[list[Record]]:
         log = RelayLog(pool)
         log_id, head = log.head()
         after, transactions = head - events, []
-        while rows := log.ready(after):
+        while rows := log.ready(after)[1]:
             after = rows[-1].position
             batches = pack_events(rows, source_of(log_id))
             transactions.append([record for each in batches for record in _records(each, topic)])

@@ -35,6 +35,8 @@ def append(connection, rows, guards=()):
     answers = connection.execute(
         APPEND,
         [
+            0,
+            None,
             [row.save for row in rows],
             [row.event_id or uuid4() for row in rows],
             [row.type for row in rows],

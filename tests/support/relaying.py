@@ -95,6 +95,10 @@ class Log:
         with connect(self.url) as connection:
             connection.execute(statement)
 
+    def start_anew(self) -> None:
+        """Append as a process does that has seen nothing of the log yet."""
+        self.recorder = LogRecorder(self._pool)
+
     def close(self) -> None:
         self._pool.close()
 

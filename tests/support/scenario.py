@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
+from psycopg import sql
+
 from commands import HANDLERS, Command
 from domain.account import AccountErased, AccountRegistered, AvatarFile, AvatarUploaded
 from domain.errors import AtelierError
@@ -155,6 +157,17 @@ def make_read_models(url: str) -> None:
     with connect(url) as connection:
         for projection in PROJECTIONS:
             make(connection, projection)
+
+
+def restore_older_backup(url: str, position: int) -> None:
+    """What a backup that ended at a position makes of log and read models when it is restored."""
+    with connect(url) as connection, connection.transaction():
+        connection.execute("ALTER TABLE atelier_events DISABLE TRIGGER atelier_events_append_only")
+        connection.execute("DELETE FROM atelier_events WHERE position > %s", [position])
+        connection.execute("ALTER TABLE atelier_events ENABLE TRIGGER atelier_events_append_only")
+        for table in ("head", "projections", "followers"):
+            statement = sql.SQL("UPDATE {} SET position = least(position, %s)")
+            connection.execute(statement.format(sql.Identifier(f"atelier_{table}")), [position])
 
 
 def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:

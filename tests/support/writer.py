@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 
 from domain.errors import Unavailable
 from infra.log.appender import Appender, Save
+from infra.log.watermark import Watermark
 from infra.postgres import open_pool
 from tests.support.scenario import ACCOUNT
 
@@ -31,7 +32,7 @@ def aggregate_of(number: int) -> UUID:
 
 def write(url: str, numbers: Sequence[int], said: Connection) -> None:
     """Append the saves of the numbers, and say each number that is stored."""
-    appender = Appender(open_pool(url, 2), lambda: None)
+    appender = Appender(open_pool(url, 2), lambda: None, Watermark())
     lock = threading.Lock()
 
     async def caller(left: list[int]) -> None:

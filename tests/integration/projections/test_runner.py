@@ -5,8 +5,9 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
-from domain.errors import Unavailable, UnknownEvent
+from domain.errors import HistoryReplaced, Unavailable, UnknownEvent
 from domain.events import Event
 from infra.log.appender import APPEND
 from infra.postgres import Listener, connect
@@ -14,7 +15,15 @@ from infra.process.leader import Leadership
 from projections import accounts, tasks
 from projections.model import Projection, Statement
 from projections.runner import BATCH, LostLock, Runner, make
-from tests.support.scenario import ACCOUNT, TASK, eventually, started
+from tests.support.scenario import (
+    ACCOUNT,
+    TASK,
+    Story,
+    eventually,
+    make_store,
+    restore_older_backup,
+    started,
+)
 
 END_SESSION = "SELECT pg_terminate_backend(pg_backend_pid())"
 DAMAGED = "DO $$ BEGIN RAISE 'invalid page' USING ERRCODE = 'data_corrupted'; END $$"
@@ -59,6 +68,29 @@ def notes(models):
 
 def doubled(*positions):
     return [position for position in positions for _ in range(2)]
+
+
+@pytest.mark.parametrize("more", [0, 5])
+def test_a_log_that_was_restored_under_a_running_one_stops_it(models, pool, story, notes, more):
+    for _ in range(3):
+        story.request()
+    runner = models.runner(NOTES)
+    with connect(models.url) as connection:
+        runner.catch_up(connection)
+        runner.catch_up(connection)
+        restore_older_backup(models.url, 2)
+        if more:
+            another = Story(make_store(pool))
+            for _ in range(more):
+                another.request()
+            models.catch_up(NOTES)  # by another projector, beyond what this one has seen
+        with pytest.raises(HistoryReplaced, match="at position 4"):
+            runner.catch_up(connection)
+    with Leadership(models.url, "notes") as leader, capture_logs() as told:
+        runner.run(leader, lambda: None, threading.Event())  # ends by itself
+    assert [entry["event"] for entry in told] == ["stopped"]
+    assert "docs/restored-backup.md" in told[0]["why"]
+    models.catch_up(NOTES)  # one that starts anew goes on
 
 
 def test_rows_and_position_move_together(models, story, notes):
@@ -138,7 +170,7 @@ def test_one_read_model_parks_for_itself_alone(models, story, notes):
 def tell_stored(models, aggregate, version, kind, state):
     with connect(models.url) as connection:
         values = [1, uuid4(), kind, aggregate, version, "test", ACCOUNT, uuid4(), None, state]
-        connection.execute(APPEND, [[value] for value in values] + [[]] * 6)
+        connection.execute(APPEND, [0, None, *[[value] for value in values], *[[]] * 6])
 
 
 def test_an_event_that_cannot_be_read_is_parked(models, story, notes):

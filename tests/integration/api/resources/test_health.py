@@ -14,6 +14,7 @@ from infra.access.tokens import Tokens
 from infra.postgres import connect
 from infra.settings import Settings
 from tests.integration.api.conftest import PERSON, Client, new_email
+from tests.support.scenario import restore_older_backup
 from tests.support.servers import MediaServer, Server
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -178,3 +179,17 @@ def test_a_damaged_postgres_is_away_and_its_connections_are_given_up(
     assert alone.post("/register", PERSON | {"email": new_email()}).status_code == 200
     assert before
     assert not before & sessions()
+
+
+def test_after_an_older_backup_was_restored_a_server_takes_no_changes(
+    alone: Client, migrated: Settings
+):
+    assert alone.post("/register", PERSON | {"email": new_email()}).status_code == 200
+    assert alone.post("/register", PERSON | {"email": new_email()}).status_code == 200
+    restore_older_backup(migrated.postgres_url, 1)
+    refused = alone.post("/register", PERSON | {"email": new_email()})
+    assert (refused.status_code, refused.json()["code"]) == (503, "history_replaced")
+    answer = alone.get("/health/ready")
+    assert (answer.status_code, answer.json()["postgres"]) == (503, "takes no changes")
+    with TestClient(create_app(migrated)) as http:  # started anew
+        assert http.get("/health/ready").status_code == 200

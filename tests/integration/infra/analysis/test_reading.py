@@ -4,13 +4,13 @@ from uuid import UUID
 
 import pytest
 
-from domain.errors import Unavailable
+from domain.errors import HistoryReplaced, Unavailable
 from infra.analysis import arguments, reading
 from infra.analysis.arguments import BadArgument
 from infra.analysis.selection import Selection
 from infra.postgres import Listener
 from tests.support.sample_log import BEA
-from tests.support.scenario import ACCOUNT, TASK, started
+from tests.support.scenario import ACCOUNT, TASK, restore_older_backup, started
 
 
 def not_away() -> None:
@@ -102,3 +102,11 @@ def test_a_follower_outlives_an_outage(sample, monkeypatch):
     )
     assert positions(itertools.islice(following, 9)) == list(range(1, 10))
     assert outages == ["away"]
+
+
+def test_a_follower_notices_that_the_log_was_restored(own):
+    following = reading.follow(own.log, Selection(), lambda: None, lambda: None)
+    assert positions(itertools.islice(following, 9)) == list(range(1, 10))
+    restore_older_backup(own.settings.postgres_url, 5)
+    with pytest.raises(HistoryReplaced):
+        next(following)

@@ -18,6 +18,7 @@ import pytest
 from domain.errors import OutcomeUnknown, Overloaded, Unavailable
 from infra.log import appender as module
 from infra.log.appender import DEADLINE, Appender, Save
+from infra.log.watermark import Watermark
 from infra.postgres import connect
 from tests.support.scenario import ACCOUNT, eventually, opened_pool
 from tests.support.writer import CALLERS, aggregate_of, save_of, write
@@ -29,7 +30,7 @@ SAVES_PER_CYCLE = 2_000
 @pytest.fixture
 def appender(postgres_url):
     with opened_pool(postgres_url, 2) as pool:
-        made = Appender(pool, lambda: None)
+        made = Appender(pool, lambda: None, Watermark())
         yield made
         made.close(5)
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from domain.errors import HistoryReplaced
 from infra.log.event_store import EventLog
 from infra.log.recorder import STATE_LIMIT_BYTES, LogRecorder
 from infra.postgres import connect
@@ -21,6 +22,7 @@ from tests.support.scenario import (
     make_store,
     opened_pool,
     requested,
+    restore_older_backup,
     started,
 )
 
@@ -272,3 +274,36 @@ def test_the_same_reader_misses_events_of_a_log_without_our_lock(postgres_url, d
 
     seen = followed(write, read)
     assert len(seen) < WRITERS * 20
+
+
+def test_who_has_seen_an_event_that_the_log_lost_appends_nothing_any_more(
+    story, store, pool, postgres_url
+):
+    for n in range(1, 6):
+        story.tell(uuid4(), started(n))
+    reader, idle = make_store(pool), make_store(pool)
+    reader.read(0, 10)
+    story.store.check_history()
+
+    restore_older_backup(postgres_url, 3)  # and one that had seen nothing takes 4 to 7
+    Story(idle).tell(
+        TASK, *(started(n) for n in range(1, 5))
+    )
+    for knows_better in (store, reader):
+        with pytest.raises(HistoryReplaced, match="at position 5, where it was seen"):
+            Story(knows_better).tell(uuid4(), started())
+        with pytest.raises(HistoryReplaced):
+            knows_better.check_history()
+        with pytest.raises(HistoryReplaced):
+            knows_better.takes_events()
+    assert idle.head()[1] == 7
+    idle.check_history()
+
+
+def test_who_follows_the_log_notices_that_it_was_restored(story, pool, postgres_url):
+    story.tell(TASK, started(1), started(2), started(3))
+    with LogRecorder(pool).subscribe() as subscription:
+        assert [next(subscription).id for _ in range(3)] == [1, 2, 3]
+        restore_older_backup(postgres_url, 1)
+        with pytest.raises(HistoryReplaced):
+            next(subscription)

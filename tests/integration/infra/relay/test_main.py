@@ -24,6 +24,7 @@ from tests.support.relaying import (
     read,
     tickets,
 )
+from tests.support.scenario import restore_older_backup
 from tests.support.servers import SERVERS, Server
 
 
@@ -284,13 +285,30 @@ def test_a_log_restored_from_an_older_backup_is_not_mixed_into_the_topic(
     relay.kill()
     relay.wait()
 
-    log.execute("ALTER TABLE atelier_events DISABLE TRIGGER atelier_events_append_only")
-    log.execute("DELETE FROM atelier_events WHERE position > 10")
-    log.execute("UPDATE atelier_head SET position = 10")
+    restore_older_backup(log.url, 10)
+    log.start_anew()
     log.append(30)  # their positions have been given out before
     relays.start()
     eventually(lambda: "does not have" in relays.written(), "the relay says what is wrong")
     log.append()
+
+    after = read(kafka, EVENTS_TOPIC, lambda seen: len(seen) >= len(before))
+    assert {s.headers["ce_id"] for s in after} == {s.headers["ce_id"] for s in before}
+
+
+@pytest.mark.parametrize("more", [0, 25])
+def test_a_relay_at_work_notices_that_the_log_was_restored(
+    relays: Relays, log: Log, kafka: Server, more: int
+) -> None:
+    relays.start()
+    log.append(30)
+    before = events(kafka, log)
+
+    restore_older_backup(log.url, 10)
+    log.start_anew()
+    if more:
+        log.append(more)  # the last of them are beyond what the relay has sent
+    eventually(lambda: "does not have" in relays.written(), "the relay says what is wrong")
 
     after = read(kafka, EVENTS_TOPIC, lambda seen: len(seen) >= len(before))
     assert {s.headers["ce_id"] for s in after} == {s.headers["ce_id"] for s in before}

@@ -190,6 +190,7 @@ def test_a_log_restored_from_an_older_backup_gets_a_new_epoch(
         log.append(30)
         sent = {each.headers["ce_id"] for each in events(kafka, log)}
         restore()
+    log.start_anew()
     old = source_of(log.recorder.head()[0])
     log.append(50)  # at positions that were given out before
     eventually(lambda: "new-epoch" in relays.written(), "the relay says what to do")

@@ -10,6 +10,7 @@ from render_consumers.loop.cleaner import Cleaner
 from tests.support.scenario import (
     ACCOUNT,
     TASK,
+    Story,
     avatar_keys,
     avatar_uploaded,
     cancelled,
@@ -18,9 +19,11 @@ from tests.support.scenario import (
     eventually,
     failed,
     image_to_video_requested,
+    make_store,
     registered,
     removed,
     requeued,
+    restore_older_backup,
     started,
     upscale_requested,
 )
@@ -235,4 +238,19 @@ def test_what_comes_late_for_somebody_erased_goes_as_well(studio, cleaner):
     assert studio.kinds(slipped_in) == ["upscale_requested", "cancelled"]
     assert studio.keys() == ["33/gallery/a.jpg"]  # which no event names
     cleaner.sweep()
+    assert studio.keys() == []
+
+
+def test_a_log_that_was_restored_under_a_running_one_stops_it(studio, cleaner, pool):
+    put(studio, "33/gallery/a.jpg")
+    cleaner.catch_up()
+    lost = studio.story.request()
+    cleaner.catch_up()
+    assert lost
+    restore_older_backup(str(pool.conninfo), 1)
+    Story(make_store(pool)).tell(TASK, removed("a.jpg", "33/gallery/a.jpg"))
+    with Leadership(str(pool.conninfo), "cleaner") as leader:
+        cleaner.run(leader, lambda: None, threading.Event())  # ends by itself
+    assert studio.keys() == ["33/gallery/a.jpg"]
+    assert Cleaner(pool, make_store(pool), studio.media).catch_up() == 1
     assert studio.keys() == []

@@ -9,7 +9,7 @@ from PIL import Image
 
 from commands import Origin, execute
 from commands.render import StartRender
-from domain.errors import Unavailable
+from domain.errors import HistoryReplaced, Unavailable
 from domain.render import RenderFailed, RenderRequeued, RenderStarted
 from infra.postgres import CONNECT_TIMEOUT_S
 from render_consumers.engines.engine import SourceGone
@@ -20,6 +20,8 @@ from tests.support.scenario import (
     eventually,
     image_to_video_requested,
     lose_key,
+    make_store,
+    restore_older_backup,
     upscale_requested,
 )
 
@@ -396,3 +398,13 @@ def test_the_share_that_is_done_is_noted_beside_the_lease(studio):
     engine = SmallEngine(tell)
     studio.consumer(engine, seconds=3_000.0).work_through(studio.stop)  # no beat of itself
     assert studio.lease_count() == 0
+
+
+def test_a_log_that_was_restored_amid_the_work_gets_no_result_of_it(studio, pool):
+    first, second = studio.story.request(), studio.story.request()
+    engine = SmallEngine(lambda task: restore_older_backup(str(pool.conninfo), 3))
+    with pytest.raises(HistoryReplaced):
+        studio.consumer(engine).work_through(studio.stop)
+    assert engine.rendered == [first]
+    assert make_store(pool).head()[1] == 3
+    assert second
