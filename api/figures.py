@@ -32,20 +32,20 @@ SELECT log_id, position, (SELECT e.recorded_at FROM atelier_events e
                            WHERE e.position = h.position) FROM atelier_head h"""
 
 READERS: LiteralString = """-- How far has each reader of the log come, and since when does it lag?
-WITH reader (name, at, parked) AS (
-    SELECT 'relay', coalesce(max(r.position), 0), 0
+WITH reader (name, at, parked, trouble) AS (
+    SELECT 'relay', coalesce(max(r.position), 0), 0, coalesce(max(r.trouble), '')
       FROM atelier_relay r WHERE r.topic = %(topic)s
     UNION ALL
     SELECT p.projection, p.position, (SELECT count(*) FROM atelier_parked k
-              WHERE k.projection = p.projection AND k.generation = p.generation)
+              WHERE k.projection = p.projection AND k.generation = p.generation), ''
       FROM atelier_projections p WHERE p.live
     UNION ALL
-    SELECT f.follower, f.position, 0 FROM atelier_followers f
+    SELECT f.follower, f.position, 0, '' FROM atelier_followers f
 )
 SELECT r.name, r.at, greatest(h.position - r.at, 0),
        coalesce(extract(epoch FROM clock_timestamp() - (
            SELECT e.recorded_at FROM atelier_events e WHERE e.position = r.at + 1))::float8, 0),
-       r.parked
+       r.parked, r.trouble
   FROM reader r CROSS JOIN atelier_head h ORDER BY r.name"""
 
 LOCKS: LiteralString = """-- Which of our locks are held?
@@ -74,7 +74,7 @@ SELECT split_part(application_name, ' ', 2), count(DISTINCT application_name)
 class Reader(msgspec.Struct, frozen=True, kw_only=True):
     """Who follows the log; ``waiting_seconds`` is the age of the first event that it lacks.
 
-    ``led`` tells whether some process holds the lock to do the work.
+    ``led`` tells whether some process holds the lock to do the work, ``trouble`` what stops it.
     """
 
     name: str
@@ -83,6 +83,7 @@ class Reader(msgspec.Struct, frozen=True, kw_only=True):
     waiting_seconds: float
     parked: int
     led: bool
+    trouble: str = ""
 
     @property
     def is_model(self) -> bool:
@@ -151,8 +152,11 @@ def _asked(connection: Connection, settings: Settings) -> Figures:
             waiting_seconds=max(0.0, waiting),
             parked=parked,
             led=lock_key(_lock(name)) in locks,
+            trouble=trouble,
         )
-        for name, at, lag, waiting, parked in connection.execute(READERS, {"topic": EVENTS_TOPIC})
+        for name, at, lag, waiting, parked, trouble in connection.execute(
+            READERS, {"topic": EVENTS_TOPIC}
+        )
     ]
     ((held, run_out, oldest),) = connection.execute(LEASES)
     return Figures(
@@ -162,9 +166,14 @@ def _asked(connection: Connection, settings: Settings) -> Figures:
         readers=readers,
         queue=queue.depth(connection),
         leases=Leases(held=held, run_out=run_out, oldest_seconds=max(0.0, oldest)),
-        processes=dict(connection.execute(CONNECTED, [list(PROCESSES)]).fetchall()),
+        processes=connected(connection),
         wrong_keys=wrong_keys(connection, settings),
     )
+
+
+def connected(connection: Connection) -> dict[str, int]:
+    """How many of our processes are connected to Postgres, by name."""
+    return dict(connection.execute(CONNECTED, [list(PROCESSES)]).fetchall())
 
 
 def _lock(reader: str) -> str:

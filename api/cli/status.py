@@ -93,6 +93,9 @@ def show(checks: list[Check], console: Console) -> None:
         verdict = Text(check.verdict, COLOURS[check.verdict])
         table.add_row(check.name, Text(check.told), verdict)
     console.print(table)
+    for check in checks:
+        if trouble := check.figures.get("trouble"):
+            console.print(f"\n{check.name}: {trouble}.", highlight=False)
     if all(check.verdict == "ok" for check in checks):
         told = f"All is well, at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC."
     else:
@@ -145,6 +148,8 @@ def _reader(reader: Reader, processes: dict[str, int]) -> Check:
         stand_by = processes.get(worker, 0)
         told += f"; nobody does it, {stand_by} could" if stand_by else f"; no {worker} runs"
     verdict: Verdict = "away" if not reader.led else "behind" if late or reader.parked else "ok"
+    if reader.trouble:
+        told, verdict = "stopped, see below", "wrong"
     return Check(
         name=f"read model {reader.name}" if reader.is_model else reader.name.replace("_", " "),
         told=told,

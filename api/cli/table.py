@@ -287,8 +287,38 @@ COMMANDS: Final[dict[str, Command]] = {
         "Shows the log, who follows it and how far behind, the queue, the processes and the\n"
         "servers, each with a verdict: ok, behind or away. The exit code is 1 unless all is ok.",
         "atelier status",
-        ("ATELIER_POSTGRES_URL", "ATELIER_KAFKA_", "ATELIER_S3_", "ATELIER_LOG"),
+        (*STORES, "ATELIER_KAFKA_", "ATELIER_S3_", "ATELIER_LOG"),
         (option("--json", action="store_true", help="as JSON, for programs"),),
+    ),
+    "backup": Command(
+        "api.cli.backup:back_up",
+        "copy the database and the files into a folder",
+        "Writes a new folder with a dump of the database, the files of the media store and a\n"
+        "manifest that says up to which position of the log it goes. Atelier may be at work. The\n"
+        "keys without which it cannot be read are named in it, and are not part of it.",
+        "atelier backup /backups/$(date +%F)",
+        (*STORES, "ATELIER_S3_", "ATELIER_DATA"),
+        (
+            option("folder", metavar="FOLDER", help="where the backup goes; it is made"),
+            option(
+                "--without-media",
+                action="store_true",
+                help="leave the files out, as where the bucket is backed up by other means",
+            ),
+        ),
+    ),
+    "restore": Command(
+        "api.cli.backup:restore",
+        "put a backup in the place of what is there",
+        "Replaces the database with that of a backup and brings its files back. It refuses while\n"
+        "a process of Atelier is at work, or with other keys than those of the backup, and asks\n"
+        "before it replaces events. See docs/restored-backup.md.",
+        "atelier restore /backups/2026-11-22",
+        (*STORES, "ATELIER_S3_", "ATELIER_DATA"),
+        (
+            option("folder", metavar="FOLDER", help="what `atelier backup` has made"),
+            option("--yes", action="store_true", help="do not ask"),
+        ),
     ),
     "accounts erase": Command(
         "api.cli.erase:run",

@@ -73,14 +73,22 @@ def wrong(name: str) -> WrongKeys:
 
 def wrong_keys(connection: psycopg.Connection[Any], settings: Settings) -> list[str]:
     """The names of the settings' keys that are not those of the database."""
-    rows = connection.execute("SELECT name, fingerprint FROM atelier_key_fingerprints").fetchall()
-    noted = dict(rows)
-    given = [(name, fingerprint(key)) for name, key in _lasting(settings) if key]
-    return [name for name, ours in given if noted.get(name, ours) != ours]
+    known = noted(connection)
+    return [name for name, ours in lasting(settings) if known.get(name, ours) != ours]
 
 
-def _lasting(settings: Settings) -> list[tuple[str, bytes]]:
-    return [(MASTER, settings.master_key), (HASH, settings.hash_key)]
+def noted(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    """The fingerprints that the database has of keys that cannot be replaced, by name."""
+    rows = connection.execute(
+        "SELECT name, fingerprint FROM atelier_key_fingerprints WHERE name <> %s", [SIGNING]
+    )
+    return dict(rows.fetchall())
+
+
+def lasting(settings: Settings) -> list[tuple[str, str]]:
+    """The name and fingerprint of each of the settings' keys that cannot be replaced."""
+    keys = ((MASTER, settings.master_key), (HASH, settings.hash_key))
+    return [(name, fingerprint(key)) for name, key in keys if key]
 
 
 def check(settings: Settings) -> None:
@@ -90,7 +98,7 @@ def check(settings: Settings) -> None:
     """
     with closing(open_pool(settings.postgres_url, 1)) as pool:
         try:
-            for name, key in _lasting(settings):
+            for name, key in ((MASTER, settings.master_key), (HASH, settings.hash_key)):
                 if key:
                     KeyCheck(pool, name, key)()
             if settings.jwt_key:

@@ -61,15 +61,34 @@ class Interrupted(BaseException):
 
 def run(settings: Settings) -> None:
     """Bring everything up, keep it up, and take it down at Ctrl-C or SIGTERM."""
-    _make_private(settings.data)
+    with _owned(settings.data):
+        Supervisor(settings).run()
+
+
+@contextmanager
+def servers_alone(settings: Settings) -> Iterator[Settings]:
+    """The embedded servers without Atelier's processes, and the settings that lead to them.
+
+    Raises `AlreadyRunning` while `atelier up` is at work in the same folder.
+    """
+    with _owned(settings.data):
+        supervisor = Supervisor(settings)
+        try:
+            yield supervisor.start_servers()
+        finally:
+            supervisor.stop()
+
+
+@contextmanager
+def _owned(data: Path) -> Iterator[None]:
+    _make_private(data)
     held = lock(
-        settings.data / LOCK_FILE,
+        data / LOCK_FILE,
         1.0,
-        f"Atelier already runs in {settings.data}: stop it first, or set ATELIER_DATA to "
-        "another folder.",
+        f"Atelier already runs in {data}: stop it first, or set ATELIER_DATA to another folder.",
     )
     try:
-        Supervisor(settings).run()
+        yield
     finally:
         os.close(held)
 
@@ -108,7 +127,12 @@ class Supervisor:
                 pass
             finally:
                 self._stopping = True
-                self._stop()
+                self.stop()
+
+    def start_servers(self) -> Settings:
+        """Start the embedded servers alone; gives the settings that lead to them."""
+        environ = self._environ()
+        return Settings.load(environ | self._start_servers(environ))
 
     def _start(self) -> None:
         _check_port_is_free(self._settings.host, self._settings.port)
@@ -184,7 +208,8 @@ class Supervisor:
             progress.step(_what_is_awaited(ready_file, services[0].part))
             time.sleep(LOOK_AGAIN_SECONDS)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Stop everything that was started."""
         # Consumers first, so that they can hand their tasks back; servers when nobody needs them.
         (self._data / RUNNING_FILE).unlink(missing_ok=True)
         for parts in (self._consumers, self._others, self._servers):

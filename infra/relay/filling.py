@@ -57,7 +57,14 @@ class Filling:
         if self._claim.topic_id == BARRED + self._session.topic_id:
             raise DivergentHistory(
                 f"{EVENTS_TOPIC} still holds an earlier epoch of the log: run"
-                " `atelier relay new-epoch` again, which was interrupted"
+                " `atelier relay new-epoch` (again, if it was interrupted)"
+            )
+        if self._session.ends.others:
+            raise DivergentHistory(
+                f"{EVENTS_TOPIC} holds events of another log, or of another epoch of this one"
+                f" ({', '.join(sorted(self._session.ends.others))}): was Postgres restored from an"
+                " older backup? Run `atelier relay new-epoch`, which gives the log a new id and"
+                " fills the topic anew; see docs/restored-backup.md"
             )
         if self._claim.topic_id != self._session.topic_id:
             self._begin_anew()

@@ -1,7 +1,9 @@
 """The relay's rows in Postgres: which topic it fills, how far it has come, what stops it."""
 
 from collections.abc import Mapping
-from typing import Final, LiteralString, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
+
+import psycopg
 
 from domain.errors import AtelierError
 from infra.kafka.topics import EVENTS_TOPIC, TICKETS_TOPIC
@@ -31,6 +33,13 @@ WITH held AS (
 )
 UPDATE atelier_head SET log_id = gen_random_uuid() FROM held"""
 
+EPOCH_BEGINS: LiteralString = """-- A new id for the log; no topic that there is gets any of it.
+WITH barred AS (
+    UPDATE atelier_relay SET topic_id = %(barred)s || topic_id, position = 0
+     WHERE topic = %(events)s AND topic_id <> '' AND NOT starts_with(topic_id, %(barred)s)
+)
+UPDATE atelier_head SET log_id = gen_random_uuid()"""
+
 STATE: LiteralString = "SELECT topic_id, position FROM atelier_relay WHERE topic = %s"
 EPOCH: LiteralString = "SELECT epoch FROM atelier_relay WHERE topic = %s"
 TELL: LiteralString = """-- What stops the relay; empty when nothing does.
@@ -55,6 +64,11 @@ class Claim(NamedTuple):
     topic_id: str
     position: int
     ticketed: int
+
+
+def begin_epoch(connection: psycopg.Connection[Any]) -> None:
+    """What `Ledger.renew_log_id` does, while no relay runs and without a look at Kafka."""
+    connection.execute(EPOCH_BEGINS, {"barred": BARRED, "events": EVENTS_TOPIC})
 
 
 class Ledger:

@@ -39,12 +39,14 @@ Tails = dict[int, Tail]  # by partition; one that holds no event of ours is left
 class Ends(NamedTuple):
     """The tails, the records among which they were found, and the partitions cut at the front.
 
-    Retention, or somebody, has deleted what those held first.
+    Retention, or somebody, has deleted what those held first. ``others`` are the sources of events
+    of other logs, or of other epochs of this one, that were found besides.
     """
 
     tails: Tails
     held: list[TopicRecord]
     cut: frozenset[int]
+    others: frozenset[str]
 
 
 def due(
@@ -71,6 +73,7 @@ def read_ends(consumer: KafkaConsumer, source: str, poll_ms: int = POLL_MS) -> E
     until: Offsets = consumer.end_offsets(partitions)
     tails: Tails = {}
     held: list[TopicRecord] = []
+    others: set[str] = set()
     window = WINDOW
     while until:
         start = {each: max(first[each], end - window) for each, end in until.items()}
@@ -79,13 +82,16 @@ def read_ends(consumer: KafkaConsumer, source: str, poll_ms: int = POLL_MS) -> E
                 held.append(ours)
                 tail = Tail(ours.position, ours.event_id)
                 tails[ours.partition] = max(tail, tails.get(ours.partition, tail))
+            elif theirs := other_source(record):
+                others.add(theirs)
         until = {
             each: offset
             for each, offset in start.items()
             if each.partition not in tails and offset > first[each]
         }
         window *= 2
-    return Ends(tails, held, frozenset(each.partition for each, at in first.items() if at > 0))
+    cut = frozenset(each.partition for each, at in first.items() if at > 0)
+    return Ends(tails, held, cut, frozenset(others))
 
 
 def all_partitions() -> list[TopicPartition]:
@@ -108,6 +114,14 @@ def held_in(record: Any, source: str) -> TopicRecord | None:
     except (KeyError, ValueError, AttributeError):
         position, event_id, key = 0, UUID(int=0), ""
     return TopicRecord(record.partition, record.offset, position, event_id, key)
+
+
+def other_source(record: Any) -> str | None:
+    """The log that a record is from, if it is an event of another one than ours."""
+    headers = dict(record.headers)
+    if "atelier_position" not in headers or not headers.get("ce_source"):
+        return None
+    return str(headers["ce_source"].decode(errors="replace"))
 
 
 def _records(

@@ -286,9 +286,7 @@ def test_who_has_seen_an_event_that_the_log_lost_appends_nothing_any_more(
     story.store.check_history()
 
     restore_older_backup(postgres_url, 3)  # and one that had seen nothing takes 4 to 7
-    Story(idle).tell(
-        TASK, *(started(n) for n in range(1, 5))
-    )
+    Story(idle).tell(TASK, *(started(n) for n in range(1, 5)))
     for knows_better in (store, reader):
         with pytest.raises(HistoryReplaced, match="at position 5, where it was seen"):
             Story(knows_better).tell(uuid4(), started())

@@ -122,6 +122,15 @@ def test_it_stays_on_a_screen_of_80_by_24_whatever_there_is_to_tell():
         assert any(line.startswith(name) for line in lines)
 
 
+def test_what_stops_the_relay_is_told_below_the_table():
+    why = "partition 3 holds event 7, which the log does not have"
+    stopped = check(figures(reader("relay", trouble=why)), "relay")
+    assert (stopped.told, stopped.verdict) == ("stopped, see below", "wrong")
+    console = Console(width=80, record=True, file=io.StringIO())
+    status.show([stopped], console)
+    assert f"relay: {why}." in console.export_text()
+
+
 def test_programs_are_told_the_same():
     told = msgspec.json.decode(status.as_json(worst()))
     assert told["verdict"] == "not ok"
@@ -132,6 +141,7 @@ def test_programs_are_told_the_same():
         "waiting_seconds": 864_000.0,
         "parked": 12_345,
         "led": True,
+        "trouble": "",
     }
     assert told["checks"]["queue"]["pending_vip"] == 12_345
     assert told["checks"]["kafka"] == {"verdict": "away", "answers": False, "seconds": 3.0}
