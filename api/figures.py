@@ -13,7 +13,7 @@ import psycopg
 from domain.errors import AtelierError, Unavailable
 from infra.kafka.clients import reachable
 from infra.kafka.topics import EVENTS_TOPIC
-from infra.log.fingerprints import wrong_keys
+from infra.log import fingerprints
 from infra.media.store import MediaStore
 from infra.postgres import answered, connect
 from infra.process.leader import lock_key
@@ -167,7 +167,7 @@ def _asked(connection: Connection, settings: Settings) -> Figures:
         queue=queue.depth(connection),
         leases=Leases(held=held, run_out=run_out, oldest_seconds=max(0.0, oldest)),
         processes=connected(connection),
-        wrong_keys=wrong_keys(connection, settings),
+        wrong_keys=fingerprints.differing(settings, fingerprints.noted(connection)),
     )
 
 

@@ -6,7 +6,6 @@ import hashlib
 import mimetypes
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +15,9 @@ from uuid import UUID
 import msgspec
 import psycopg
 
+from api.cli import confirm
 from api.figures import connected
-from domain.errors import AtelierError
+from domain.errors import AtelierError, NotFound
 from infra import dumps
 from infra.log import fingerprints
 from infra.media.store import MediaStore
@@ -54,12 +54,6 @@ class StillRunning(AtelierError):
     code = "still_running"
 
 
-class NotConfirmed(AtelierError):
-    """Nobody has said yes."""
-
-    code = "not_confirmed"
-
-
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a backup holds: the log up to ``position``, and the files beside it if they are there.
 
@@ -84,14 +78,14 @@ def back_up(settings: Settings, arguments: argparse.Namespace) -> None:
     if folder.exists():
         raise BadBackup(f"{folder} is there already: name a new folder")
     unfinished = folder.with_name(f"{folder.name}.unfinished")
-    with _servers(settings) as there, Progress() as progress:
+    with _servers(settings) as there:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True, mode=0o700)
-        progress.step("Dumping the database")
-        manifest = _dump(there, unfinished)
+        with Progress() as progress:
+            progress.step("Dumping the database")
+            manifest = _dump(there, unfinished)
         if not arguments.without_media:
             there.require("s3_url")
-            progress.step("Copying the files")
             manifest = _copy_files(MediaStore(there), unfinished / MEDIA, manifest)
     _write(unfinished / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
     unfinished.rename(folder)
@@ -149,11 +143,11 @@ def _dump(settings: Settings, folder: Path) -> Manifest:
         with connection.transaction():
             try:
                 row = connection.execute(SNAPSHOT).fetchone()
+                keys = fingerprints.noted(connection)
             except psycopg.errors.UndefinedTable as error:
-                raise BadBackup("there is no event log yet: run `atelier migrate`") from error
+                raise BadBackup("the database is not migrated: run `atelier migrate`") from error
             assert row is not None
             snapshot, log_id, position = row
-            keys = fingerprints.noted(connection)
             version = connection.info.server_version
             path = folder / DUMP
             dumps.dump(settings.postgres_url, version // 10_000, snapshot, path)
@@ -173,18 +167,20 @@ def _dump(settings: Settings, folder: Path) -> Manifest:
 
 def _copy_files(media: MediaStore, folder: Path, manifest: Manifest) -> Manifest:
     folder.mkdir()
-    count = size = 0
-    for stored in media.list(""):
-        if stored.key.startswith(STAGING):
-            continue
-        path = folder / stored.key
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise BadBackup(f"the bucket has an object that is none of Atelier's: {stored.key!r}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        data = media.get(stored.key)
-        _write(path, data)
-        count, size = count + 1, size + len(data)
-    return msgspec.structs.replace(manifest, files=count, files_bytes=size)
+    keys = [each.key for each in media.list("") if not each.key.startswith(STAGING)]
+    copied: list[int] = []
+    with Bar("Copying the files", len(keys), "files") as bar:
+        for key in keys:
+            path = folder / key
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise BadBackup(f"the bucket has an object that is none of Atelier's: {key!r}")
+            with contextlib.suppress(NotFound):  # removed since it was listed
+                data = media.get(key)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _write(path, data)
+                copied.append(len(data))
+            bar.advance(1)
+    return msgspec.structs.replace(manifest, files=len(copied), files_bytes=sum(copied))
 
 
 def _bring_files_back(media: MediaStore, folder: Path) -> None:
@@ -212,12 +208,7 @@ def _read(folder: Path) -> Manifest:
 
 
 def _check_keys(settings: Settings, manifest: Manifest) -> None:
-    wrong = [
-        name
-        for name, ours in fingerprints.lasting(settings)
-        if manifest.keys.get(name, ours) != ours
-    ]
-    if wrong:
+    if wrong := fingerprints.differing(settings, manifest.keys):
         raise BadBackup(
             f"{' and '.join(wrong)}: not what the backup was made with, so that it could not be"
             " read. Set the keys of that time first, or put their secrets.json into the data folder"
@@ -242,15 +233,18 @@ def _confirm(in_place: tuple[UUID, int] | None, manifest: Manifest) -> None:
     """Ask, on a terminal; elsewhere only `--yes` says yes."""
     if in_place is None or in_place[1] == 0:
         return
-    if not sys.stdin.isatty():
-        raise NotConfirmed("the database holds events: give --yes to replace them without asking")
     log_id, position = in_place
-    print(f"In place:   log {log_id}, {position:,} events.")
-    print(f"The backup: log {manifest.log_id}, {manifest.position:,} events.")
+    lines = [
+        f"In place:   log {log_id}, {position:,} events.",
+        f"The backup: log {manifest.log_id}, {manifest.position:,} events.",
+    ]
     if log_id != manifest.log_id or position > manifest.position:
-        print("What the backup does not have will be lost. This cannot be undone.")
-    if input("Type the word restore to go on: ").strip() != "restore":
-        raise NotConfirmed("not restored")
+        lines.append("What the backup does not have will be lost. This cannot be undone.")
+    confirm.by_word(
+        "restore",
+        lines,
+        unattended="the database holds events: give --yes to replace them without asking",
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -1,15 +1,15 @@
 """`atelier accounts erase`: forgets a person from the command line."""
 
 import argparse
-import sys
 import time
 from contextlib import closing
 from typing import Any, Final, LiteralString
 from uuid import UUID, uuid4
 
+from api.cli import confirm
 from commands import Origin, execute
 from commands.account import EraseAccount
-from domain.errors import AtelierError, NotFound
+from domain.errors import NotFound
 from domain.events import Recorded
 from domain.reservations import EMAIL
 from infra.log.event_store import EventStore
@@ -31,12 +31,6 @@ SELECT 'its rows' WHERE EXISTS (
 UNION ALL
 SELECT 'its files' WHERE EXISTS (
     SELECT FROM atelier_followers WHERE follower = 'media_cleaner' AND position < %(position)s)"""
-
-
-class NotConfirmed(AtelierError):
-    """Nobody has said yes."""
-
-    code = "not_confirmed"
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -74,14 +68,16 @@ def _as_uuid(text: str) -> UUID | None:
 
 def _confirm(account: UUID, history: list[Recorded], pool: Pool) -> None:
     """Ask, on a terminal; elsewhere only `--yes` says yes."""
-    if not sys.stdin.isatty():
-        raise NotConfirmed("nobody is there to confirm it: give --yes to erase without asking")
     [(tasks,)] = _ask(pool, TASKS, account=account)
     since = history[0].recorded_at.date()
-    print(f"Account {account}, registered on {since}, has asked for {tasks} tasks.")
-    print("Erasing it deletes its key, its files and its rows. This cannot be undone.")
-    if input("Type the word erase to go on: ").strip() != "erase":
-        raise NotConfirmed("not erased")
+    confirm.by_word(
+        "erase",
+        (
+            f"Account {account}, registered on {since}, has asked for {tasks} tasks.",
+            "Erasing it deletes its key, its files and its rows. This cannot be undone.",
+        ),
+        unattended="nobody is there to confirm it: give --yes to erase without asking",
+    )
 
 
 def _tell_what_follows(pool: Pool, position: int) -> None:

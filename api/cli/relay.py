@@ -9,6 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from api.cli.confirm import NotConfirmed
 from domain.errors import AtelierError
 from infra.kafka.topics import EVENTS_TOPIC
 from infra.process.progress import Bar
@@ -32,12 +33,6 @@ class TopicDiffers(AtelierError):
     """The events topic does not hold what the log holds."""
 
     code = "topic_differs"
-
-
-class NotConfirmed(AtelierError):
-    """Nobody said yes."""
-
-    code = "not_confirmed"
 
 
 def check(settings: Settings, arguments: argparse.Namespace) -> None:

@@ -69,7 +69,8 @@ async def _postgres(services: Services) -> Part:
     try:
         if not await services.in_time(services.reader.migrated(), ANSWER_S):
             return "not migrated"
-        if not await services.in_thread(services.store.takes_events):
+        takes_events = services.in_thread(services.store.takes_events)
+        if not await services.in_time(takes_events, ANSWER_S):
             return "takes no changes"
     except Unavailable:
         return "down"

@@ -2,14 +2,17 @@
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any, Final, LiteralString
 
 import psycopg
 import structlog
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from domain.errors import AtelierError, Unavailable
+from infra.log.wrapping import unwrap
 from infra.postgres import Pool, borrowed, open_pool
 from infra.settings import Settings
 
@@ -23,6 +26,8 @@ NOTE: LiteralString = """-- The first key of a name is the one that counts.
 INSERT INTO atelier_key_fingerprints (name, fingerprint) VALUES (%s, %s) ON CONFLICT DO NOTHING"""
 
 NOTED: LiteralString = "SELECT fingerprint FROM atelier_key_fingerprints WHERE name = %s"
+
+ANY_WRAPPED: LiteralString = "SELECT account, wrapped FROM atelier_keys LIMIT 1"
 
 REPLACE: LiteralString = """-- A key that may be replaced.
 INSERT INTO atelier_key_fingerprints (name, fingerprint) VALUES (%s, %s)
@@ -41,11 +46,15 @@ def fingerprint(key: bytes) -> str:
 
 
 class KeyCheck:
-    """Compares a key with the one that the database knows by its name, until they are the same."""
+    """Compares a key with the one that the database knows by its name, until they are the same.
+
+    The first key of a name counts; as the master key only one that opens what is there already.
+    """
 
     def __init__(self, pool: Pool, name: str, key: bytes) -> None:
         self._pool = pool
         self._name = name
+        self._key = key
         self._ours = fingerprint(key)
         self._passed = False
 
@@ -55,12 +64,24 @@ class KeyCheck:
             return
         with borrowed(self._pool) as connection:
             row = connection.execute(NOTED, [self._name]).fetchone()
+            if row is None and not self._opens_what_is_there(connection):
+                raise wrong(self._name)
             if row is None:
                 connection.execute(NOTE, [self._name, self._ours])
                 row = connection.execute(NOTED, [self._name]).fetchone()
         if row != (self._ours,):
             raise wrong(self._name)
         self._passed = True
+
+    def _opens_what_is_there(self, connection: psycopg.Connection[Any]) -> bool:
+        row = connection.execute(ANY_WRAPPED).fetchone() if self._name == MASTER else None
+        if row is None:
+            return True
+        try:
+            unwrap(AESGCM(self._key), *row)
+        except InvalidTag:
+            return False
+        return True
 
 
 def wrong(name: str) -> WrongKeys:
@@ -71,12 +92,6 @@ def wrong(name: str) -> WrongKeys:
     )
 
 
-def wrong_keys(connection: psycopg.Connection[Any], settings: Settings) -> list[str]:
-    """The names of the settings' keys that are not those of the database."""
-    known = noted(connection)
-    return [name for name, ours in lasting(settings) if known.get(name, ours) != ours]
-
-
 def noted(connection: psycopg.Connection[Any]) -> dict[str, str]:
     """The fingerprints that the database has of keys that cannot be replaced, by name."""
     rows = connection.execute(
@@ -85,10 +100,15 @@ def noted(connection: psycopg.Connection[Any]) -> dict[str, str]:
     return dict(rows.fetchall())
 
 
-def lasting(settings: Settings) -> list[tuple[str, str]]:
-    """The name and fingerprint of each of the settings' keys that cannot be replaced."""
-    keys = ((MASTER, settings.master_key), (HASH, settings.hash_key))
-    return [(name, fingerprint(key)) for name, key in keys if key]
+def differing(settings: Settings, known: Mapping[str, str]) -> list[str]:
+    """The names of the settings' keys whose fingerprints are known and others."""
+    ours = {name: fingerprint(key) for name, key in _lasting(settings).items()}
+    return [name for name in ours if known.get(name, ours[name]) != ours[name]]
+
+
+def _lasting(settings: Settings) -> dict[str, bytes]:
+    keys = {MASTER: settings.master_key, HASH: settings.hash_key}
+    return {name: key for name, key in keys.items() if key}
 
 
 def check(settings: Settings) -> None:
@@ -98,9 +118,8 @@ def check(settings: Settings) -> None:
     """
     with closing(open_pool(settings.postgres_url, 1)) as pool:
         try:
-            for name, key in ((MASTER, settings.master_key), (HASH, settings.hash_key)):
-                if key:
-                    KeyCheck(pool, name, key)()
+            for name, key in _lasting(settings).items():
+                KeyCheck(pool, name, key)()
             if settings.jwt_key:
                 _note_signing_key(pool, settings.jwt_key, settings.jwt_old_keys)
         except (Unavailable, psycopg.errors.UndefinedTable):

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from domain.emails import canonical
 from domain.errors import AccountErased
 from infra.log.fingerprints import MASTER, KeyCheck, WrongKeys
+from infra.log.wrapping import NONCE_BYTES, unwrap, wrap
 from infra.postgres import Pool, borrowed, connect
 
-NONCE_BYTES = 12
 DRAWN: Final = 64  # nonces from the system at a time
 REMEMBER_S = 60  # how long a process that hears of nothing may still read what another one erased
 REMEMBER_MOST = 10_000
@@ -80,8 +80,7 @@ class KeyRing:
         """Make the account's key unless it has one; raises `WrongKeys` as `check` does."""
         self.check()
         key = AESGCM.generate_key(bit_length=256)
-        nonce = os.urandom(NONCE_BYTES)
-        wrapped = nonce + self._master.encrypt(nonce, key, account.bytes)
+        wrapped = wrap(self._master, account, key)
         with borrowed(self._pool) as connection:
             connection.execute(
                 "INSERT INTO atelier_keys (account, wrapped) VALUES (%s, %s)"
@@ -155,10 +154,8 @@ class KeyRing:
             ).fetchone()
         if row is None:
             return None
-        wrapped = bytes(row[0])
-        nonce, sealed = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
         try:
-            return AESGCM(self._master.decrypt(nonce, sealed, account.bytes))
+            return AESGCM(unwrap(self._master, account, row[0]))
         except InvalidTag as error:
             raise WrongKeys(f"the key of account {account} does not open under {MASTER}") from error
 

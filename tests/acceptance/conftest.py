@@ -23,6 +23,17 @@ def atelier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Atelier]:
 
 
 @pytest.fixture
+def own(tmp_path: Path) -> Iterator[Atelier]:
+    """An Atelier of the test's own, not started yet."""
+    with outside_servers(tmp_path) as outside:
+        atelier = Atelier(tmp_path / "data", outside)
+        try:
+            yield atelier
+        finally:
+            atelier.stop()
+
+
+@pytest.fixture
 def client(atelier: Atelier) -> Iterator[httpx.Client]:
     """A client of its API."""
     with atelier.client() as http:

@@ -1,30 +1,16 @@
 """A backup, the wrong way to restore it, and the right one, as docs/restored-backup.md has them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import pytest
 
 from infra import dumps
 from infra.media.store import MediaStore
 from tests.support import servers
-from tests.support.atelier import Atelier, Person, outside_servers
+from tests.support.atelier import Atelier, Person
 from tests.support.scenario import eventually
 
 POSTGRES = 18
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Atelier]:
-    """An Atelier of the test's own."""
-    with outside_servers(tmp_path) as outside:
-        atelier = Atelier(tmp_path / "data", outside)
-        try:
-            atelier.start()
-            yield atelier
-        finally:
-            atelier.stop()
 
 
 def with_picture(client: httpx.Client) -> Person:
@@ -42,6 +28,7 @@ def test_an_older_backup_is_restored_and_no_two_pasts_are_mixed(
     own: Atelier, tmp_path: Path
 ) -> None:
     folder = tmp_path / "backup"
+    own.start()
     with own.client() as client:
         ada = with_picture(client)
         made = own.command("backup", str(folder))

@@ -1,27 +1,15 @@
 """`atelier up`: one command that starts everything, and leaves nothing behind."""
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from infra.postgres import connect
-from tests.support.atelier import STOP_S, Atelier, Person, outside_servers
+from tests.support.atelier import STOP_S, Atelier, Person
 from tests.support.topic import read_events
 
 pytestmark = pytest.mark.anywhere
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Atelier]:
-    """An Atelier of the test's own, not started yet."""
-    with outside_servers(tmp_path) as outside:
-        atelier = Atelier(tmp_path / "data", outside)
-        try:
-            yield atelier
-        finally:
-            atelier.stop()
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])

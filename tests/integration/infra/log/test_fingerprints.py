@@ -8,10 +8,11 @@ from structlog.testing import capture_logs
 
 from infra.log import fingerprints
 from infra.log.fingerprints import KeyCheck, WrongKeys
+from infra.log.keys import KeyRing
 from infra.postgres import connect
 from infra.settings import Settings
 from projections.main import migrate
-from tests.support.scenario import opened_pool
+from tests.support.scenario import ACCOUNT, opened_pool
 
 
 @pytest.fixture
@@ -26,6 +27,18 @@ def settings(postgres_url: str) -> Settings:
 
 def other(settings: Settings, **keys: object) -> Settings:
     return msgspec.structs.replace(settings, **keys)
+
+
+def test_in_a_database_of_before_a_master_key_counts_only_if_it_opens_what_is_there(
+    settings: Settings,
+):
+    with opened_pool(settings.postgres_url) as pool:
+        KeyRing(pool, settings.master_key).create(ACCOUNT)
+        with pool.connection() as connection:
+            connection.execute("TRUNCATE atelier_key_fingerprints")
+    with pytest.raises(WrongKeys, match="ATELIER_MASTER_KEY"):
+        fingerprints.check(other(settings, master_key=secrets.token_bytes(32)))
+    fingerprints.check(settings)
 
 
 @pytest.mark.parametrize("name", ["master_key", "hash_key"])

@@ -1,7 +1,8 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from infra.log.keys import DRAWN, NONCE_BYTES, _Nonces
+from infra.log.keys import DRAWN, _Nonces
+from infra.log.wrapping import NONCE_BYTES
 
 
 def test_no_nonce_is_given_out_twice_whatever_threads_ask():
