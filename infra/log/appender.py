@@ -205,13 +205,13 @@ class Appender:
     def _stored(self, saves: Sequence[Save]) -> list[Result]:
         rows = self._answers(_arguments(saves))
         if rows[0][0] == 0:
-            results = _all_appended(saves, rows[0][2])
-        else:
-            results = [Result(outcome, last, reason) for _, outcome, last, reason in rows]
-        for save, result in zip(saves, results, strict=True):
-            if result.last_position:
-                self._watermark.see(result.last_position, save.events[-1][0])
-        return results
+            last = rows[0][2]
+            self._watermark.see(last, saves[-1].events[-1][0])
+            return _all_appended(saves, last)
+        for save, outcome, last, _ in rows:
+            if outcome in ("appended", "stored"):
+                self._watermark.see(last, saves[save - 1].events[-1][0])
+        return [Result(outcome, last, reason) for _, outcome, last, reason in rows]
 
     def _answers(self, arguments: list[Any]) -> list[tuple[Any, ...]]:
         for left in reversed(range(TRIES)):
