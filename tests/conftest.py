@@ -22,6 +22,7 @@ from infra.kafka.clients import make_admin
 from infra.log.migrate import migrate
 from infra.media.store import MediaStore
 from infra.postgres import connect
+from infra.process.supervisor import PATIENT_THREADS
 from infra.settings import Settings
 from tests.support.servers import (
     BUCKET,
@@ -38,9 +39,8 @@ TEMPLATE = "atelier_template"
 # The body model is prepared once for all processes of the tests, and kept for the next time.
 os.environ.setdefault("ANNY_CACHE_DIR", str(Path(__file__).parents[1] / ".atelier" / "anny"))
 
-# Side by side, processes that draw on all cores wait for each other most of the time.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# As `atelier up` does it: threads that spin while they wait hold up the tests beside them.
+os.environ |= PATIENT_THREADS
 
 # The same examples each time and no time limits: a busy machine must not fail a test.
 hypothesis.settings.register_profile(

@@ -251,22 +251,22 @@ def test_a_catalogue_with_a_key_is_changed_by_its_holder_only(locked: Client, he
 
 
 @pytest.mark.parametrize(
-    ("data", "status"),
+    ("make", "status"),
     [
-        (b"", 400),
-        (b"{}", 415),
-        (b"\x89PNG\r\n\x1a\n", 415),
-        (xlsx(CONTRACT)[:-100], 422),
-        (xls(CONTRACT)[:-1024], 422),
-        (repacked(xlsx(CONTRACT), extra={"xl/vbaProject.bin": b""}), 415),
-        (repacked(xlsx(CONTRACT), extra={"xl/theme.xml": bytes(50 * 2**20)}), 413),
-        (xlsx([row()] * 20_001), 413),
-        (bytes(9 * 2**20), 413),
+        (lambda: b"", 400),
+        (lambda: b"{}", 415),
+        (lambda: b"\x89PNG\r\n\x1a\n", 415),
+        (lambda: xlsx(CONTRACT)[:-100], 422),
+        (lambda: xls(CONTRACT)[:-1024], 422),
+        (lambda: repacked(xlsx(CONTRACT), extra={"xl/vbaProject.bin": b""}), 415),
+        (lambda: repacked(xlsx(CONTRACT), extra={"xl/theme.xml": bytes(50 * 2**20)}), 413),
+        (lambda: xlsx([row()] * 20_001), 413),
+        (lambda: bytes(9 * 2**20), 413),
     ],
     ids=["none", "json", "png", "xlsx cut", "xls cut", "macros", "bomb", "rows", "bytes"],
 )
-def test_what_is_no_catalogue_is_refused_clearly(client: Client, data, status):
-    answer = upload(client, data)
+def test_what_is_no_catalogue_is_refused_clearly(client: Client, make, status):
+    answer = upload(client, make())
     assert answer.status_code == status, answer.text
     assert answer.json()["message"]
 
