@@ -1,5 +1,6 @@
 """How the whole system does, in figures: read from Postgres, and asked of the servers."""
 
+import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +12,10 @@ import msgspec
 import psycopg
 
 from domain.errors import AtelierError, Unavailable
-from infra.kafka.clients import reachable
+from infra.kafka import clients
 from infra.kafka.topics import EVENTS_TOPIC
 from infra.log import fingerprints
+from infra.log.migrate import Schema, schema
 from infra.media.store import MediaStore
 from infra.postgres import answered, connect
 from infra.process.leader import lock_key
@@ -103,7 +105,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """What Postgres tells.
 
     ``processes`` counts those that are connected to it, by name; ``wrong_keys`` names the settings
-    that hold another key than the one with which the database was filled.
+    that hold another key than the one with which the database was filled; ``schema`` tells which
+    migrations it has had.
     """
 
     log_id: UUID
@@ -114,15 +117,32 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     leases: Leases
     processes: dict[str, int]
     wrong_keys: list[str]
+    schema: Schema
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """A server that others run for us, and in how many seconds it answered, if it did."""
+    """A server that others run for us, and in how many seconds it answered, if it did.
+
+    ``trouble`` is why it does not serve us, in its own words or those of the network.
+    """
 
     name: str
-    answers: bool
     seconds: float
     version: str = ""
+    trouble: str = ""
+
+    @property
+    def answers(self) -> bool:
+        """Whether it serves us."""
+        return not self.trouble
+
+
+class Disk(msgspec.Struct, frozen=True, kw_only=True):
+    """The disk of the data folder, in bytes."""
+
+    folder: str
+    free: int
+    size: int
 
 
 class NotMigrated(AtelierError):
@@ -168,6 +188,7 @@ def _asked(connection: Connection, settings: Settings) -> Figures:
         leases=Leases(held=held, run_out=run_out, oldest_seconds=max(0.0, oldest)),
         processes=connected(connection),
         wrong_keys=fingerprints.differing(settings, fingerprints.noted(connection)),
+        schema=schema(connection),
     )
 
 
@@ -183,30 +204,38 @@ def _lock(reader: str) -> str:
     return f"atelier.{reader}" if reader == CLEANER else f"atelier.projection.{reader}"
 
 
+def disk(settings: Settings) -> Disk | None:
+    """The disk with the data of `atelier up` and of the servers that it brings; None without."""
+    if not settings.data.exists():
+        return None
+    usage = shutil.disk_usage(settings.data)
+    return Disk(folder=str(settings.data), free=usage.free, size=usage.total)
+
+
 def servers(settings: Settings) -> list[Server]:
     """Ask Postgres and every other server that the settings name, all at once; 3 s at most."""
-    asked: list[tuple[str, Callable[[], str | bool]]] = [
-        ("postgres", lambda: _postgres_version(settings))
-    ]
+    asked: list[Callable[[], Server]] = [lambda: _postgres(settings)]
     if settings.kafka_bootstrap:
-        asked.append(("kafka", lambda: reachable(settings, ANSWER_S)))
+        asked.append(lambda: _timed("kafka", clients.trouble, settings))
     if settings.s3_url:
-        asked.append(("media", lambda: MediaStore(settings).reachable(ANSWER_S)))
+        asked.append(lambda: _timed("media", MediaStore(settings).trouble))
     with ThreadPoolExecutor(len(asked)) as threads:
-        return list(threads.map(lambda each: _timed(*each), asked))
+        return list(threads.map(lambda ask: ask(), asked))
 
 
-def _timed(name: str, ask: Callable[[], str | bool]) -> Server:
+def _timed(name: str, trouble: Callable[..., str], *arguments: Any) -> Server:
     began = time.perf_counter()
-    answer = ask()
-    seconds = time.perf_counter() - began
-    version = answer if isinstance(answer, str) else ""
-    return Server(name=name, answers=bool(answer), seconds=seconds, version=version)
+    found = trouble(*arguments, ANSWER_S)
+    return Server(name=name, seconds=time.perf_counter() - began, trouble=found)
 
 
-def _postgres_version(settings: Settings) -> str:
+def _postgres(settings: Settings) -> Server:
+    began = time.perf_counter()
+    version = trouble = ""
     try:
         with answered(), connect(settings.postgres_url) as connection:
-            return str(connection.info.parameter_status("server_version"))
-    except Unavailable:
-        return ""
+            version = str(connection.info.parameter_status("server_version"))
+    except Unavailable as error:
+        trouble = error.reason
+    seconds = time.perf_counter() - began
+    return Server(name="postgres", seconds=seconds, version=version, trouble=trouble)

@@ -107,10 +107,17 @@ class HistoryReplaced(AtelierError):
 
 
 class Unavailable(AtelierError):
-    """A server that we depend on does not answer; nothing was done."""
+    """A server that we depend on does not answer, or refuses; nothing was done.
+
+    ``reason`` is what the server or the network says of it: for operators, not for clients.
+    """
 
     code = "unavailable"
     retriable = True
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class OutcomeUnknown(AtelierError):

@@ -11,7 +11,9 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from domain.errors import Unavailable
+from infra.outage import Outage
 
+OUTAGE = Outage("Postgres")
 CHANNEL: LiteralString = "atelier_events"
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_MS = 5_000
@@ -102,15 +104,27 @@ def _has_heard(descriptor: int) -> bool:
     return bool(poll.poll(0))
 
 
+def reason(error: Exception) -> str:
+    """What Postgres says of an error, or else the way to it; one line without a password."""
+    if isinstance(error, psycopg.Error) and error.diag.message_primary:
+        return error.diag.message_primary
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    said = next((line for line in lines if "FATAL:" in line), lines[0])
+    return said.rpartition("FATAL:")[2].strip().removeprefix("connection failed: ")
+
+
 @contextlib.contextmanager
 def answered() -> Iterator[None]:
     """Turn a Postgres that cannot serve just now into `Unavailable`."""
     try:
         yield
-    except psycopg.errors.ReadOnlySqlTransaction as error:
-        raise Unavailable("Postgres takes no changes just now; try again in a moment") from error
     except AWAY as error:
-        raise Unavailable("Postgres does not answer; try again in a moment") from error
+        why = reason(error)
+        OUTAGE.away(why)
+        read_only = isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
+        does = "takes no changes just now" if read_only else "does not answer"
+        raise Unavailable(f"Postgres {does}; try again in a moment", why) from error
+    OUTAGE.over()
 
 
 @contextlib.contextmanager

@@ -8,9 +8,9 @@ from importlib import import_module, metadata
 from typing import Any, Final
 
 from api.cli.table import COMMANDS, GROUPS, Command
-from domain.errors import AtelierError
+from domain.errors import AtelierError, Unavailable
 from infra.process import logs, processes
-from infra.settings import VARIABLES, Settings
+from infra.settings import VARIABLES, Settings, SettingsError
 
 FAILED: Final = 1
 MISUSED: Final = 2
@@ -43,7 +43,9 @@ def _run(name: str, command: Command, given: argparse.Namespace) -> int:
             entry(settings)
     except AtelierError as error:
         print(f"atelier {name}: {error}", file=sys.stderr)
-        return FAILED
+        if isinstance(error, Unavailable) and error.reason:
+            print(f"  The reason: {error.reason}", file=sys.stderr)
+        return MISUSED if isinstance(error, SettingsError) else FAILED
     except BrokenPipeError:  # who reads has seen enough, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:

@@ -1,28 +1,39 @@
 """`atelier status`: how the whole system does, on one screen."""
 
 import argparse
-import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NoReturn
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from api import figures
-from api.figures import CLEANER, PROCESSES, Figures, Reader, Server
+from api.figures import CLEANER, PROCESSES, Disk, Figures, Reader, Server
 from domain.errors import AtelierError
+from infra.log.migrate import Schema
 from infra.settings import Settings
 
 LAG_S: Final = 10.0  # a reader that works is behind by far less
 CLEANING_S: Final = 60.0  # files may be many
 QUEUE_S: Final = 600.0
+FREE_LEAST: Final = 0.05  # of a disk
+WATCH_S: Final = 2.0
 
-Verdict = Literal["ok", "behind", "away", "wrong"]
-COLOURS: Final = {"ok": "green", "behind": "yellow", "away": "bold red", "wrong": "bold red"}
+Verdict = Literal["ok", "behind", "low", "away", "wrong"]
+COLOURS: Final = {
+    "ok": "green",
+    "behind": "yellow",
+    "low": "yellow",
+    "away": "bold red",
+    "wrong": "bold red",
+}
 SERVERS: Final = {"postgres": "Postgres", "kafka": "Kafka", "media": "media store"}
 WORKERS: Final = {"relay": "relay", CLEANER: "render-consumer"}  # the others are the projector's
 
@@ -45,14 +56,32 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 def run(settings: Settings, arguments: argparse.Namespace) -> None:
     """Print how everything does; raises `Unhealthy`, for exit code 1, unless all of it is well."""
     settings.require("postgres_url")
+    if arguments.watch:
+        watch(settings, as_lines=arguments.json)
     checks = look(settings)
     if arguments.json:
-        sys.stdout.write(as_json(checks) + "\n")
+        print(msgspec.json.format(as_json(checks), indent=2).decode())
     else:
-        show(checks, Console())
+        Console().print(screen(checks), highlight=False)
     bad = [f"{check.name} {check.verdict}" for check in checks if check.verdict != "ok"]
     if bad:
         raise Unhealthy(", ".join(bad))
+
+
+def watch(settings: Settings, *, as_lines: bool) -> NoReturn:
+    """Show it anew every two seconds until Ctrl-C: on a terminal in place, else one by one."""
+    console = Console(highlight=False)
+    in_place = console.is_terminal and not as_lines
+    with Live(console=console, screen=True) if in_place else nullcontext() as live:
+        while True:
+            checks = look(settings)
+            if as_lines:
+                print(as_json(checks).decode(), flush=True)
+            elif live is None:
+                console.print(screen(checks), "")
+            else:
+                live.update(screen(checks), refresh=True)
+            time.sleep(WATCH_S)
 
 
 def look(settings: Settings) -> list[Check]:
@@ -65,10 +94,12 @@ def look(settings: Settings) -> list[Check]:
             lines = [_unknown(str(error))]
         else:
             lines = list(of_postgres(found))
-        return [*lines, *map(of_server, asked.result())]
+        lines += map(of_server, asked.result())
+        disk = figures.disk(settings)
+        return [*lines, of_disk(disk)] if disk else lines
 
 
-def as_json(checks: list[Check]) -> str:
+def as_json(checks: list[Check]) -> bytes:
     """The same for programs."""
     answer = {
         "verdict": "ok" if all(check.verdict == "ok" for check in checks) else "not ok",
@@ -78,13 +109,11 @@ def as_json(checks: list[Check]) -> str:
             for check in checks
         },
     }
-    return msgspec.json.format(msgspec.json.encode(answer), indent=2).decode()
+    return msgspec.json.encode(answer)
 
 
-def show(checks: list[Check], console: Console) -> None:
-    """The screen."""
-    for check in checks[:1]:
-        console.print(f"Log {check.figures.get('log_id', 'unknown')}\n", highlight=False)
+def screen(checks: list[Check]) -> RenderableType:
+    """The same for people."""
     table = Table(box=None, show_header=False, pad_edge=False, expand=True)
     table.add_column(no_wrap=True)
     table.add_column(ratio=1)
@@ -92,15 +121,17 @@ def show(checks: list[Check], console: Console) -> None:
     for check in checks:
         verdict = Text(check.verdict, COLOURS[check.verdict])
         table.add_row(check.name, Text(check.told), verdict)
-    console.print(table)
-    for check in checks:
-        if trouble := check.figures.get("trouble"):
-            console.print(f"\n{check.name}: {trouble}.", highlight=False)
+    troubles = [
+        Text(f"{check.name}: {trouble}")
+        for check in checks
+        if (trouble := check.figures.get("trouble"))
+    ]
     if all(check.verdict == "ok" for check in checks):
         told = f"All is well, at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC."
     else:
         told = "docs/operations.md says what to do about what is not ok."
-    console.print(f"\n{told}", highlight=False)
+    title = Text(f"Log {checks[0].figures.get('log_id', 'unknown')}\n")
+    return Group(title, table, Text(), *troubles, Text(told))
 
 
 def _unknown(why: str) -> Check:
@@ -116,6 +147,7 @@ def of_postgres(found: Figures) -> Iterator[Check]:
     yield _leases(found)
     yield _processes(found)
     yield _keys(found)
+    yield _schema(found.schema)
 
 
 def _log(found: Figures) -> Check:
@@ -208,16 +240,45 @@ def _keys(found: Figures) -> Check:
     )
 
 
+def _schema(schema: Schema) -> Check:
+    told, verdict = _compared(schema)
+    told = f"migration {schema.version}, {told}"
+    return Check(name="schema", told=told, verdict=verdict, figures=schema._asdict())
+
+
+def _compared(schema: Schema) -> tuple[str, Verdict]:
+    if schema.unknown:
+        return "of a newer build than this one: upgrade this one", "wrong"
+    if schema.pending:
+        return f"{len(schema.pending)} to come: run `atelier migrate`", "behind"
+    return "up to date", "ok"
+
+
 def of_server(server: Server) -> Check:
     """What a server's answer says."""
-    milliseconds = f"{1000 * server.seconds:.0f} ms"
-    told = f"answered in {milliseconds}" if server.answers else f"no answer in {milliseconds}"
+    told = f"answered in {1000 * server.seconds:.0f} ms"
+    if server.trouble:
+        told = "does not serve us, see below"
     return Check(
         name=SERVERS[server.name],
         told=f"{server.version}, {told}" if server.version else told,
         verdict="ok" if server.answers else "away",
-        figures=_plain(server, "name", *([] if server.version else ["version"])),
+        figures={"answers": server.answers} | _plain(server, "name"),
     )
+
+
+def of_disk(disk: Disk) -> Check:
+    """Whether there is room for more; Postgres stops at the end of it."""
+    return Check(
+        name="disk",
+        told=f"{_gigabytes(disk.free)} of {_gigabytes(disk.size)} GB free in {disk.folder}",
+        verdict="low" if disk.free < FREE_LEAST * disk.size else "ok",
+        figures=_plain(disk),
+    )
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:,.1f}"
 
 
 def _plain(figures: msgspec.Struct, *without: str) -> dict[str, Any]:

@@ -285,10 +285,14 @@ COMMANDS: Final[dict[str, Command]] = {
         "api.cli.status:run",
         "tell how the whole system does",
         "Shows the log, who follows it and how far behind, the queue, the processes and the\n"
-        "servers, each with a verdict: ok, behind or away. The exit code is 1 unless all is ok.",
-        "atelier status",
-        (*STORES, "ATELIER_KAFKA_", "ATELIER_S3_", "ATELIER_LOG"),
-        (option("--json", action="store_true", help="as JSON, for programs"),),
+        "servers, each with a verdict: ok, behind, low, away or wrong. The exit code is 0 when\n"
+        "all is ok, 1 when something is not, and 2 when a setting is missing or wrong.",
+        "atelier status --watch",
+        (*STORES, "ATELIER_KAFKA_", "ATELIER_S3_", "ATELIER_DATA", "ATELIER_LOG"),
+        (
+            option("--json", action="store_true", help="as JSON, for programs"),
+            option("--watch", action="store_true", help="again every two seconds, until Ctrl-C"),
+        ),
     ),
     "backup": Command(
         "api.cli.backup:back_up",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.net.compat import KafkaNetClient
 
 from infra.settings import Settings
@@ -19,6 +19,7 @@ BOOTSTRAP_TIMEOUT_MS: Final = 5_000
 REQUEST_TIMEOUT_MS: Final = 5_000
 RECONNECT_MOST_MS: Final = 500  # 30 s by default: far longer than a broker needs to come back
 FETCH_WAIT_MS: Final = 10  # the default of 500 adds up to 200 ms to a lone record
+CLOSED: Final = "socket disconnected"  # how kafka-python tells of it
 STOPPING_S: Final = 2.0  # how much longer a call may block once we are told to stop
 
 # ApiVersions, version 0, by a client named "atelier": brokers answer it before any login.
@@ -113,28 +114,79 @@ def _settle(outcome: concurrent.futures.Future[T], call: Callable[[], T]) -> Non
 
 def reachable(settings: Settings, timeout: float) -> bool:
     """Whether a broker answers within `timeout` seconds, without making a client."""
+    return not _unreached(settings, timeout)
+
+
+def trouble(settings: Settings, timeout: float) -> str:
+    """Why Kafka does not serve us, as it says itself where it does; "" when it serves us.
+
+    It logs in as every client does; `reachable` spares that and knows less.
+    """
+    if why := _unreached(settings, timeout):
+        return why
+    client = _client_that_makes_no_topics(**client_options(settings))
+    manager = client._manager
+
+    async def log_in() -> None:
+        broker = manager.cluster.bootstrap_brokers()[0]
+        await manager.get_connection(broker.node_id, timeout_ms=1000 * timeout)
+        await manager.cluster.refresh_metadata(broker.node_id)
+
     try:
-        return within(timeout, lambda: _any_answers(settings, timeout))
-    except KafkaTimeoutError:
-        return False
+        within(timeout, lambda: client._net.run(log_in))
+    except KafkaError as error:
+        return _in_words(settings, error)
+    finally:
+        client.close()
+    return ""
 
 
-def _any_answers(settings: Settings, timeout: float) -> bool:
+def _in_words(settings: Settings, error: KafkaError) -> str:
+    # A broker closes the connection at once after its refusal, which the library does not read.
+    if CLOSED not in str(error):
+        return str(error)
+    if settings.kafka_security_protocol.startswith("SASL_"):
+        return (
+            "the broker ended the connection at the login: check ATELIER_KAFKA_SASL_USERNAME,"
+            " ATELIER_KAFKA_SASL_PASSWORD and ATELIER_KAFKA_SASL_MECHANISM"
+        )
+    return (
+        "the broker ended the connection: it may ask for a login or for TLS, so check"
+        " ATELIER_KAFKA_SECURITY_PROTOCOL"
+    )
+
+
+def _unreached(settings: Settings, timeout: float) -> str:
+    """Why none of the brokers' addresses answers; "" when one does."""
+    try:
+        return within(timeout, lambda: _ask_each(settings, timeout))
+    except KafkaTimeoutError as error:
+        return str(error)
+
+
+def _ask_each(settings: Settings, timeout: float) -> str:
     addresses = settings.kafka_bootstrap.split(",")
-    return any(_answers(settings, each, timeout / len(addresses)) for each in addresses)
+    why = []
+    for address in addresses:
+        try:
+            _ask(settings, address, timeout / len(addresses))
+        except OSError as error:
+            why.append(f"{address}: {error.strerror or error}")
+        else:
+            return ""
+    return "; ".join(why)
 
 
-def _answers(settings: Settings, address: str, timeout: float) -> bool:
+def _ask(settings: Settings, address: str, timeout: float) -> None:
+    """Wait for an answer; raises `OSError`."""
     host, _, port = address.rpartition(":")
-    try:
-        with (
-            socket.create_connection((host.strip("[]"), int(port)), timeout) as plain,
-            _secured(settings, plain, host) as connection,
-        ):
-            connection.sendall(API_VERSIONS)
-            return bool(connection.recv(4))
-    except OSError:
-        return False
+    with (
+        socket.create_connection((host.strip("[]"), int(port)), timeout) as plain,
+        _secured(settings, plain, host) as connection,
+    ):
+        connection.sendall(API_VERSIONS)
+        if not connection.recv(4):
+            raise ConnectionResetError("the connection was ended without an answer")
 
 
 def _secured(settings: Settings, plain: socket.socket, host: str) -> socket.socket:

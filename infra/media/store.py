@@ -13,11 +13,14 @@ from minio import Minio
 from minio.commonconfig import CopySource
 from minio.datatypes import Object
 from minio.error import MinioException, S3Error
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, MaxRetryError
 
 from domain.errors import NotFound, Unavailable
 from infra.media.signing import UrlSigner
+from infra.outage import Outage
 from infra.settings import Settings
+
+OUTAGE: Final = Outage("The media store")
 
 CONNECT_S: Final = 1.0
 READ_S: Final = 5.0  # between two bytes of an answer, also while the store writes a video to disk
@@ -71,12 +74,18 @@ class MediaStore:
 
     def reachable(self, timeout: float) -> bool:
         """Whether the bucket answers within `timeout` seconds."""
+        return not self.trouble(timeout)
+
+    def trouble(self, timeout: float) -> str:
+        """Why the bucket cannot be used, as the store says it; "" when it can be."""
         pool = _pool(self._settings, urllib3.Timeout(total=timeout), urllib3.Retry(0))
         client = _client(self._settings, self._settings.s3_url, pool)
         try:
-            return client.bucket_exists(self._bucket)
-        except (HTTPError, MinioException):
-            return False
+            if not client.bucket_exists(self._bucket):
+                return f"there is no bucket {self._bucket}"
+        except (HTTPError, MinioException) as error:
+            return _in_words(client, self._bucket, error)
+        return ""
 
     def put(self, key: str, data: bytes, content_type: str) -> None:
         """Store the bytes whole or not at all, in place of what the key held."""
@@ -179,6 +188,19 @@ def _stored(found: Object) -> StoredObject:
     return StoredObject(found.object_name, found.size, found.last_modified)
 
 
+def _in_words(client: Minio, bucket: str, error: Exception) -> str:
+    """What the store, or the way to it, says of the question whether the bucket is there."""
+    if isinstance(error, S3Error):
+        try:  # that answer has no body; the one to this has, and says why
+            next(client.list_objects(bucket, prefix="~"), None)
+        except S3Error as full:
+            return f"{full.code}: {full.message}"
+        except (HTTPError, MinioException):
+            pass
+        return f"{error.code}: {error.message}"
+    return str(error.reason or error) if isinstance(error, MaxRetryError) else str(error)
+
+
 @contextlib.contextmanager
 def _answered() -> Iterator[None]:
     """Turn what the store refuses, or that it does not answer, into errors of ours."""
@@ -187,6 +209,14 @@ def _answered() -> Iterator[None]:
     except S3Error as error:
         if error.code == "NoSuchKey":
             raise NotFound("there is no such object in the media store") from error
-        raise Unavailable(f"the media store refuses: {error.code}, {error.message}") from error
+        raise _away("refuses", f"{error.code}: {error.message}") from error
+    except MaxRetryError as error:
+        raise _away("does not answer", str(error.reason or error)) from error
     except (HTTPError, MinioException) as error:
-        raise Unavailable("the media store does not answer; try again in a moment") from error
+        raise _away("does not answer", str(error)) from error
+    OUTAGE.over()
+
+
+def _away(does: str, why: str) -> Unavailable:
+    OUTAGE.away(why)
+    return Unavailable(f"the media store {does}; try again in a moment", why)

@@ -23,7 +23,7 @@ class _Script(EmbeddedServer):
     def __init__(self, data: Path, scripts: Path) -> None:
         super().__init__(data)
         self._start = scripts / self.name / "start"
-        self._port = _free_ports(0, 1)  # Kafka and Garage take the one after theirs as well
+        self._port = _free_ports(0, 1, 2)  # Kafka and Garage take those after theirs as well
 
     @property
     def url(self) -> str:
@@ -40,9 +40,10 @@ class _Script(EmbeddedServer):
 
 
 class Kafka(_Script):
-    """Apache Kafka, one node."""
+    """Apache Kafka, one node; two ports further it asks for a login."""
 
     name = "kafka"
+    USER = ("atelier", "a password")
     not_yet = (OSError, KafkaError)
 
     @property
@@ -55,6 +56,21 @@ class Kafka(_Script):
             # One that was killed is let in again only when its session has ended, by default 9 s.
             "broker.session.timeout.ms=3000",
             "broker.heartbeat.interval.ms=500",
+            *self._with_login(),
+        ]
+
+    def _with_login(self) -> Sequence[str]:
+        plain, controller, locked = (f"127.0.0.1:{self._port + n}" for n in range(3))
+        user, password = self.USER
+        return [
+            f"listeners=PLAINTEXT://{plain},CONTROLLER://{controller},SASL_PLAINTEXT://{locked}",
+            f"advertised.listeners=PLAINTEXT://{plain},SASL_PLAINTEXT://{locked}",
+            "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,"
+            "SASL_PLAINTEXT:SASL_PLAINTEXT",
+            "sasl.enabled.mechanisms=PLAIN",
+            "listener.name.sasl_plaintext.plain.sasl.jaas.config="
+            "org.apache.kafka.common.security.plain.PlainLoginModule required"
+            f' user_{user}="{password}";',
         ]
 
     def _ask(self) -> None:

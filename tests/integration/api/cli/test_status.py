@@ -1,5 +1,6 @@
 """`atelier status` and the figures behind it, on real servers."""
 
+from collections.abc import Callable
 from uuid import uuid4
 
 import msgspec
@@ -14,6 +15,8 @@ from infra.postgres import connect
 from infra.process.leader import Leadership
 from infra.settings import Settings
 from tests.support.scenario import Story, eventually, started, upscale_requested
+from tests.support.scripts import Kafka
+from tests.support.servers import SERVERS
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
@@ -126,6 +129,53 @@ def test_what_is_away_is_told_and_nothing_else(migrated: Settings, part: str):
     servers = {"postgres", "kafka", "media store"}
     verdicts = {c.name.lower(): c.verdict for c in checks if c.name.lower() in servers}
     assert verdicts == dict.fromkeys(servers, "ok") | {part: "away"}
+
+
+@pytest.mark.parametrize(
+    ("server", "setting", "value", "said"),
+    [
+        ("Postgres", "postgres_url", lambda url: url.replace("://", "://x"), "authentication failed"),
+        ("Postgres", "postgres_url", lambda url: url.replace("?", "_x?"), "does not exist"),
+        ("media store", "s3_secret_key", lambda _: "x" * 40, "SignatureDoesNotMatch"),
+        ("media store", "s3_bucket", lambda _: "missing", "there is no bucket missing"),
+        ("Kafka", "kafka_bootstrap", lambda _: "127.0.0.1:1", "127.0.0.1:1: Connection refused"),
+    ],
+    ids=["password", "database", "key", "bucket", "port"],
+)
+def test_what_a_server_says_is_passed_on(
+    migrated: Settings, server: str, setting: str, value: Callable[[str], str], said: str
+):
+    given = msgspec.structs.asdict(migrated)[setting]
+    changed = msgspec.structs.replace(migrated, **{setting: value(given)})
+    (check,) = [each for each in status.look(changed) if each.name == server]
+    assert said in check.figures["trouble"]
+
+
+@pytest.mark.skipif(SERVERS in ("embedded", "containers"), reason="needs a Kafka with a login")
+@pytest.mark.parametrize(
+    ("protocol", "password", "said"),
+    [
+        ("PLAINTEXT", "", "it may ask for a login"),
+        ("SASL_PLAINTEXT", "wrong", "check ATELIER_KAFKA_SASL_USERNAME"),
+        ("SASL_PLAINTEXT", Kafka.USER[1], ""),
+    ],
+    ids=["none", "wrong", "right"],
+)
+def test_a_kafka_that_asks_for_a_login_is_told_from_one_that_is_away(
+    migrated: Settings, protocol: str, password: str, said: str
+):
+    host, _, port = migrated.kafka_bootstrap.rpartition(":")
+    locked = msgspec.structs.replace(
+        migrated,
+        kafka_bootstrap=f"{host}:{int(port) + 2}",
+        kafka_security_protocol=protocol,
+        kafka_sasl_mechanism="PLAIN",
+        kafka_sasl_username=Kafka.USER[0],
+        kafka_sasl_password=password,
+    )
+    (kafka,) = [each for each in status.look(locked) if each.name == "Kafka"]
+    assert said in kafka.figures["trouble"]
+    assert kafka.verdict == ("away" if said else "ok")
 
 
 def test_a_database_without_tables_is_told_from_one_that_is_away(migrated: Settings):

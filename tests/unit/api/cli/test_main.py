@@ -8,12 +8,12 @@ from api.cli.main import main
 from api.cli.table import COMMANDS
 
 
-def atelier(*arguments: str) -> subprocess.CompletedProcess[str]:
+def atelier(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "api", *arguments],
         capture_output=True,
         text=True,
-        env={"ATELIER_PORT": "no number"} if arguments == ("migrate",) else {},
+        env=environ,
         check=False,
     )
 
@@ -54,9 +54,9 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]):
     assert "render-consumer" in capsys.readouterr().err
 
 
-def test_an_error_of_ours_is_told_without_a_traceback():
-    ended = atelier("migrate")
-    assert ended.returncode == 1
+def test_a_wrong_setting_is_told_without_a_traceback_and_is_a_misuse():
+    ended = atelier("migrate", ATELIER_PORT="no number")
+    assert ended.returncode == 2
     assert ended.stderr.startswith("atelier migrate: ")
     assert "ATELIER_PORT" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from api.cli import status
-from api.figures import Figures, Leases, Reader, Server
+from api.figures import Disk, Figures, Leases, Reader, Server
+from infra.log.migrate import Schema
 from projections.queue import Depth
 
 MODELS = ("accounts", "gallery", "queue", "tasks", "wardrobe")
@@ -29,6 +30,7 @@ def figures(*readers: Reader, **changes: Any) -> Figures:
         "leases": Leases(held=0, run_out=0, oldest_seconds=0.0),
         "processes": PROCESSES,
         "wrong_keys": [],
+        "schema": Schema("0010", [], []),
     }
     return Figures(readers=list(readers), **{**usual, **changes})
 
@@ -98,6 +100,26 @@ def test_keys_of_another_log_are_named():
     assert wrong.told.startswith("ATELIER_MASTER_KEY: not what")
 
 
+@pytest.mark.parametrize(
+    ("pending", "unknown", "verdict", "told"),
+    [
+        ([], [], "ok", "migration 0010, up to date"),
+        (["0011_x.sql"], [], "behind", "migration 0010, 1 to come: run `atelier migrate`"),
+        ([], ["0012_x.sql"], "wrong", "migration 0010, of a newer build than this one"),
+    ],
+)
+def test_the_schema_is_told(pending: list[str], unknown: list[str], verdict: str, told: str):
+    schema = check(figures(schema=Schema("0010", pending, unknown)), "schema")
+    assert schema.verdict == verdict
+    assert schema.told.startswith(told)
+
+
+@pytest.mark.parametrize(("free", "verdict"), [(4, "low"), (6, "ok")])
+def test_a_disk_that_is_nearly_full_is_told_of(free: int, verdict: str):
+    disk = status.of_disk(Disk(folder=".atelier", free=free * 10**9, size=100 * 10**9))
+    assert (disk.verdict, disk.told) == (verdict, f"{free}.0 of 100.0 GB free in .atelier")
+
+
 def worst() -> list[status.Check]:
     """As much to tell as there can be."""
     late = {"lag": 12_345_678, "waiting_seconds": 864_000.0, "parked": 12_345}
@@ -108,13 +130,16 @@ def worst() -> list[status.Check]:
         queue=Depth(pending_vip=12_345, pending_normal=1_234_567, started=999, oldest_seconds=9e5),
         leases=Leases(held=999, run_out=99, oldest_seconds=9e5),
     )
-    servers = [Server(name=name, answers=False, seconds=3.0) for name in status.SERVERS]
-    return [*status.of_postgres(found), *map(status.of_server, servers)]
+    postgres = Server(name="postgres", version="18.1", seconds=3.0)
+    others = [Server(name=name, trouble="why", seconds=3.0) for name in ("kafka", "media")]
+    servers = [postgres, *others]
+    disk = status.of_disk(Disk(folder=".atelier", free=10**13, size=10**13))
+    return [*status.of_postgres(found), *map(status.of_server, servers), disk]
 
 
 def test_it_stays_on_a_screen_of_80_by_24_whatever_there_is_to_tell():
     screen = io.StringIO()
-    status.show(worst(), Console(file=screen, width=80))
+    Console(file=screen, width=80).print(status.screen(worst()))
     lines = screen.getvalue().splitlines()
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
@@ -127,8 +152,8 @@ def test_what_stops_the_relay_is_told_below_the_table():
     stopped = check(figures(reader("relay", trouble=why)), "relay")
     assert (stopped.told, stopped.verdict) == ("stopped, see below", "wrong")
     console = Console(width=80, record=True, file=io.StringIO())
-    status.show([stopped], console)
-    assert f"relay: {why}." in console.export_text()
+    console.print(status.screen([stopped]))
+    assert f"relay: {why}" in console.export_text()
 
 
 def test_programs_are_told_the_same():
@@ -144,5 +169,11 @@ def test_programs_are_told_the_same():
         "trouble": "",
     }
     assert told["checks"]["queue"]["pending_vip"] == 12_345
-    assert told["checks"]["kafka"] == {"verdict": "away", "answers": False, "seconds": 3.0}
+    assert told["checks"]["kafka"] == {
+        "verdict": "away",
+        "answers": False,
+        "seconds": 3.0,
+        "version": "",
+        "trouble": "why",
+    }
     assert set(told["checks"]) >= {"log", "read_model_queue", "queue", "leases", "processes"}
