@@ -10,11 +10,12 @@ from typing import Any, Final
 from api.cli.table import COMMANDS, GROUPS, Command
 from domain.errors import AtelierError, Unavailable
 from infra.process import logs, processes
-from infra.settings import VARIABLES, Settings, SettingsError
+from infra.settings import VARIABLES, Settings
 
 FAILED: Final = 1
 MISUSED: Final = 2
 INTERRUPTED: Final = 130
+MISUSES: Final = ("bad_argument", "settings")  # what the caller can mend, by the errors' codes
 WATCHED: Final = ("relay", "projector", "render-consumer")  # the api's worker does it by itself
 
 
@@ -22,7 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code: 0 done, 1 failed, 2 misused, 130 interrupted."""
     processes.die_with_parent()
     parser = _parser()
-    given = parser.parse_args(arguments)
+    given, unknown = parser.parse_known_args(arguments)
+    if unknown:  # `parse_args` would show the usage of `atelier` instead of the command's
+        given.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if given.name is None:
         given.parser.print_help(sys.stderr)
         return MISUSED
@@ -45,7 +48,7 @@ def _run(name: str, command: Command, given: argparse.Namespace) -> int:
         print(f"atelier {name}: {error}", file=sys.stderr)
         if isinstance(error, Unavailable) and error.reason:
             print(f"  The reason: {error.reason}", file=sys.stderr)
-        return MISUSED if isinstance(error, SettingsError) else FAILED
+        return MISUSED if error.code in MISUSES else FAILED
     except BrokenPipeError:  # who reads has seen enough, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:

@@ -49,6 +49,28 @@ def test_an_unknown_command_is_a_misuse(capsys: pytest.CaptureFixture[str]):
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        (["events", "export", "events/", "--bogus"], "atelier events export"),
+        (["events", "--json", "replay"], "atelier events replay"),
+        (["--json", "status"], "atelier status"),
+        (["up", "now"], "atelier up"),
+        (["events", "--bogus"], "atelier events"),
+        (["--bogus"], "atelier"),
+    ],
+)
+def test_a_misplaced_word_shows_the_usage_of_the_command(
+    words: list[str], usage: str, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"usage: {usage} [-h]")
+    assert f"{usage}: error: unrecognized arguments: " in told
+
+
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]):
     assert main([]) == 2
     assert "render-consumer" in capsys.readouterr().err
