@@ -8,13 +8,14 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from domain.catalogue import CATALOGUE
 from infra.analysis import arrow, manifest
 from infra.analysis.arrow import ArrowLog
 from infra.analysis.files import UNFINISHED, Unfinished
-from infra.analysis.manifest import Block, ExportSpec, Manifest
+from infra.analysis.manifest import Block, ExportSpec, File, Manifest
 from infra.analysis.personal import Decrypter
 from infra.analysis.selection import Selection
-from infra.analysis.typed import typed
+from infra.analysis.typed import flat, table_schema, typed
 
 OPEN: Final = "open"
 SEALED: Final = "sealed"
@@ -53,7 +54,7 @@ class Export:
         # What is opened is for nobody else on this machine.
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700 if self._decrypter else 0o777)
         spans = list(arrow.blocks(self._spec.first, self._last))
-        found = before.blocks if before else ()
+        found, empty = (before.blocks, before.empty) if before else ((), ())
         blocks = {
             (block.first, block.last): block
             for block in found
@@ -63,9 +64,12 @@ class Export:
         for span in spans:
             if span not in blocks:
                 blocks[span] = self._write(*span)
-                self._save(blocks, complete=False)
+                self._save(blocks, empty, complete=False)
             advance(span[1] - span[0] + 1)
-        return self._save(blocks, complete=True)
+        still_empty = self._write_empty(blocks.values())
+        for name in {file.name for file in empty} - {file.name for file in still_empty}:
+            (self._folder / name).unlink(missing_ok=True)
+        return self._save(blocks, still_empty, complete=True)
 
     def _clear(self, dropped: Iterable[Block]) -> None:
         """Remove what no manifest will name any more: a later reader takes every file there is."""
@@ -74,13 +78,16 @@ class Export:
         for left in self._folder.rglob(f"*{UNFINISHED}"):
             left.unlink()
 
-    def _save(self, blocks: Mapping[tuple[int, int], Block], *, complete: bool) -> Manifest:
+    def _save(
+        self, blocks: Mapping[tuple[int, int], Block], empty: tuple[File, ...], *, complete: bool
+    ) -> Manifest:
         made = Manifest(
             spec=self._spec,
             last=self._last,
             complete=complete,
             events=sum(file.events for block in blocks.values() for file in block.files),
             blocks=tuple(blocks[span] for span in sorted(blocks)),
+            empty=empty,
         )
         manifest.save(self._folder, made)
         return made
@@ -103,6 +110,23 @@ class Export:
             written_by=manifest.versions(),
         )
 
+    def _write_empty(self, blocks: Iterable[Block]) -> tuple[File, ...]:
+        """A table without a row for each type that has no event, so that it can be asked."""
+        if not self._spec.typed:
+            return ()
+        filled = {Path(file.name).parent.name for block in blocks for file in block.files}
+        return tuple(
+            self._empty(name) for name in sorted({*(self._spec.types or CATALOGUE)} - filled)
+        )
+
+    def _empty(self, name: str) -> File:
+        schema = table_schema(CATALOGUE[name], opened=self._decrypter is not None)
+        rows = self._columns(pa.RecordBatch.from_pylist([], schema))
+        path = f"{name}/empty.{self._spec.format}"
+        file = Unfinished(self._folder, path, self._spec.format, rows.schema)
+        file.write(rows)
+        return file.finish()
+
     def _batches(self, first: int, last: int) -> Iterator[pa.RecordBatch]:
         for batch in self._log.batches(self._selection.between(first, last)):
             yield arrow.opened(batch, self._decrypter.open) if self._decrypter else batch
@@ -113,4 +137,8 @@ class Export:
             yield "events-", batch, []
             return
         for name in sorted(pc.unique(batch["type"]).to_pylist()):
-            yield f"{name}/", *typed(batch, name, opened=self._decrypter is not None)
+            found = typed(batch, name, opened=self._decrypter is not None)
+            yield f"{name}/", self._columns(found.batch), found.unreadable
+
+    def _columns(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        return flat(batch) if self._spec.format == "csv" else batch

@@ -56,13 +56,17 @@ class ExportSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole folder; ``complete`` is false until every block up to ``last`` is there."""
+    """The whole folder; ``complete`` is false until every block up to ``last`` is there.
+
+    ``empty`` are the tables of types without an event.
+    """
 
     spec: ExportSpec = msgspec.field(name="what")  # its name in the files that exist
     last: int
     complete: bool
     events: int
     blocks: tuple[Block, ...]
+    empty: tuple[File, ...] = ()
 
 
 def load(folder: Path, spec: ExportSpec, last: int) -> Manifest | None:

@@ -1,6 +1,7 @@
 """One table for each event type: the envelope, and a column for each member of the event."""
 
 import itertools
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -71,6 +72,29 @@ def typed(batch: pa.RecordBatch, name: str, *, opened: bool) -> Typed:
         members = _members(pc.if_else(pa.array(readable), states, "{}"), schema)
     columns = [*found.columns[:-1], *members]
     return Typed(pa.RecordBatch.from_arrays(columns, schema=table_schema(kind, opened=opened)), bad)
+
+
+def flat(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The same for CSV: a column for each member of a struct, and JSON for lists and maps."""
+    columns = zip(batch.schema.names, batch.columns, strict=True)
+    return pa.RecordBatch.from_pydict(
+        {name: values for column in columns for name, values in _flat(*column)}
+    )
+
+
+def _flat(name: str, column: pa.Array) -> Iterator[tuple[str, pa.Array]]:
+    if pa.types.is_struct(column.type):
+        for member, values in zip(column.type, column.flatten(), strict=True):
+            yield from _flat(f"{name}.{member.name}", values)
+    elif pa.types.is_nested(column.type):
+        yield name, pa.array(map(_json, column), pa.string())
+    else:
+        yield name, column
+
+
+def _json(value: pa.Scalar) -> str | None:
+    plain = value.as_py(maps_as_pydicts="strict")
+    return None if plain is None else msgspec.json.encode(plain).decode()
 
 
 def _members(states: pa.StringArray, schema: pa.Schema) -> list[pa.Array]:

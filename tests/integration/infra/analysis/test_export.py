@@ -1,3 +1,4 @@
+import csv
 import hashlib
 import json
 from typing import Any
@@ -8,13 +9,16 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
+from domain.catalogue import CATALOGUE
+from domain.render import RenderFailed
 from infra.analysis import arrow
 from infra.analysis.export import OPEN, SEALED, Export
 from infra.analysis.files import UNFINISHED
 from infra.analysis.manifest import ExportSpec, OtherExport
+from infra.analysis.typed import table_schema
 from infra.postgres import connect
 from tests.support.sample_log import BEA, log_again
-from tests.support.scenario import ACCOUNT, TASK, started
+from tests.support.scenario import ACCOUNT, TASK, failed, started
 
 FORMATS = ["csv", "jsonl", "parquet"]
 
@@ -129,6 +133,8 @@ def test_the_manifest_has_counts_versions_and_checksums(folder, sample):
     assert written["complete"] is True
     assert {"atelier", "pyarrow"} == written["blocks"][0]["written_by"].keys()
     named = {f["name"]: f for block in written["blocks"] for f in block["files"]}
+    assert {f["events"] for f in written["empty"]} == {0}
+    named |= {f["name"]: f for f in written["empty"]}
     files = {name: data for name, data in folder.files().items() if name != "manifest.json"}
     assert named.keys() == files.keys()
     for name, data in files.items():
@@ -225,6 +231,45 @@ def test_each_type_has_a_table_with_a_column_for_each_member(folder):
     first, second = folder.rows("account.registered.v1/*.parquet")
     assert (first["number"], second["number"]) == (33, 34)
     assert first["email"] is None if "email" in first else first["personal"]
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_a_type_without_an_event_has_an_empty_table(own_folder, own, form):
+    def failures():
+        found = duckdb.execute(f"SELECT code FROM '{own_folder.path}/render.failed.v1/*.{form}'")
+        return found.fetchall()
+
+    own_folder.export(typed=True, format=form)
+    assert failures() == []
+    assert {path.parent.name for path in own_folder.path.glob(f"*/*.{form}")} == {*CATALOGUE}
+    own.story.tell(TASK, failed())
+    own_folder.export(typed=True, format=form)
+    assert failures() == [("render_error",)]
+    assert not (own_folder.path / f"render.failed.v1/empty.{form}").exists()
+
+
+def test_only_selected_types_have_an_empty_table_even_in_an_empty_span(folder):
+    made = folder.export(typed=True, first=10, types=("render.failed.v1",))
+    (empty,) = folder.path.glob("*/*")
+    assert pq.read_schema(empty) == table_schema(RenderFailed, opened=False)
+    assert [file.name for file in made.empty] == ["render.failed.v1/empty.parquet"]
+
+
+def test_typed_csv_has_a_column_for_each_member(folder):
+    folder.export(typed=True, format="csv", personal=OPEN)
+
+    def rows(name):
+        paths = sorted(folder.path.glob(f"{name}/*.csv"))
+        return [row for path in paths for row in csv.DictReader(path.read_text().splitlines())]
+
+    ada, _ = rows("account.registered.v1")
+    assert (ada["position"], ada["number"], ada["full_name"]) == ("1", "33", "Ada Lovelace")
+    asked, _ = rows("render.requested.v1")
+    assert (asked["apparel_details.item_id"], asked["vip"]) == ("Hoodie", "false")
+    assert asked["user_details.real_world_measurements.Height"] == "180"
+    (done,) = rows("render.completed.v1")
+    assert json.loads(done["measured"]) == {"Height": 179.5}
+    assert [file["role"] for file in json.loads(done["files"])] == ["source", "thumbnail"]
 
 
 def test_what_is_personal_stays_sealed(folder, sample):

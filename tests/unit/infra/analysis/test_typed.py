@@ -8,7 +8,7 @@ from domain.catalogue import CATALOGUE
 from domain.errors import UnknownEvent
 from domain.events import Event
 from infra.analysis.arrow import ENVELOPE, blocks
-from infra.analysis.typed import state_schema, table_schema, typed
+from infra.analysis.typed import flat, state_schema, table_schema, typed
 from tests.unit.domain.test_catalogue import EXAMPLES
 
 NAMES = sorted(CATALOGUE)
@@ -106,6 +106,33 @@ def test_an_event_without_members_has_a_table_as_well(monkeypatch):
     found = typed(batch(slept, slept, ("render.slept.v1", "?")), "render.slept.v1", opened=False)
     assert found.batch["position"].to_pylist() == [1, 2, 3]
     assert found.unreadable == [3]
+
+
+def test_a_flat_table_has_a_column_for_each_member_of_a_struct_and_json_for_lists_and_maps():
+    asked, done = (
+        flat(typed(batch((name, json)), name, opened=True).batch)
+        for name, json in [
+            ("render.requested.v1", '{"vip":true,"apparel_details":{"item_id":"Hoodie"}}'),
+            ("render.completed.v1", '{"ignored":["pose"],"measured":{"Height":179.5}}'),
+        ]
+    )
+    (row,) = asked.to_pylist()
+    assert (row["vip"], row["apparel_details.item_id"]) == (True, "Hoodie")
+    assert row["user_details.real_world_measurements.Height"] is None
+    (row,) = done.to_pylist()
+    assert (row["ignored"], row["measured"], row["files"]) == (
+        '["pose"]',
+        '{"Height":179.5}',
+        None,
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_table_can_be_flat(name):
+    state = msgspec.json.encode(stored(name, opened=True)).decode()
+    found = flat(typed(batch((name, state)), name, opened=True).batch)
+    assert not any(pa.types.is_nested(each.type) for each in found.schema)
+    assert len(set(found.schema.names)) == len(found.schema)
 
 
 def test_a_type_that_this_build_does_not_know_is_refused():
