@@ -2,10 +2,13 @@
 
 import argparse
 import contextlib
+import itertools
 import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+import msgspec
 
 from infra.analysis import arguments, arrow, lines, reading, show, topic
 from infra.analysis.access import Access
@@ -38,21 +41,35 @@ def tail(settings: Settings, given: argparse.Namespace) -> None:
 
 def replay(settings: Settings, given: argparse.Namespace) -> None:
     """Print a span of the events that are there now."""
+    if given.limit is not None and given.limit < 1:
+        raise BadArgument(f"--limit {given.limit} leaves nothing to print: it is 1 or more")
     with _access(settings) as access:
         selection, printing = arguments.filters(access, given), _printer(access, given)
         if given.kafka:
-            window = topic.Window(
-                begin=given.first and arguments.place(given.first, "--from"),
-                end=given.last and arguments.place(given.last, "--to"),
-                partition=given.partition,
-            )
-            _print_topic(settings, window, selection, printing)
+            begin, end = arguments.places(given.first, given.last)
+            window = topic.Window(begin=begin, end=end, partition=given.partition)
+            _print_topic(settings, window, selection, printing, given.limit)
         else:
             _check_kafka_only(given)
             first, last = arguments.span(access.log, given)
-            for event in reading.stored(access.log, selection.between(first, last)):
+            found = reading.stored(access.log, selection.between(first, last))
+            for event in itertools.islice(found, given.limit):
                 printing(event, None)
     sys.stdout.flush()  # here, where somebody takes care that the reader may be gone
+
+
+def count(settings: Settings, given: argparse.Namespace) -> None:
+    """Print how many events of each type there are."""
+    with _access(settings) as access:
+        first, last = arguments.span(access.log, given)
+        selection = arguments.filters(access, given).between(first, last)
+        counts = access.rows(reading.COUNTED.format(selection.condition()))
+    if given.json:
+        print(msgspec.json.encode(dict(counts)).decode())
+    else:
+        for name, events in [*counts, ("in all", sum(events for _, events in counts))]:
+            print(f"{events:>12,}  {name}")
+    sys.stdout.flush()
 
 
 def show_aggregate(settings: Settings, given: argparse.Namespace) -> None:
@@ -75,9 +92,9 @@ def show_aggregate(settings: Settings, given: argparse.Namespace) -> None:
 
 def export(settings: Settings, given: argparse.Namespace) -> None:
     """Write a span of the events into a folder of files."""
-    if given.typed and given.format != "parquet":
+    if given.typed and given.format == "jsonl":
         raise BadArgument(
-            f"--typed makes Parquet files only: leave out --format {given.format}, or --typed"
+            "--typed makes Parquet or CSV files: leave out --format jsonl, or --typed"
         )
     settings.require("postgres_url")
     with _access(settings) as access, arrow.open_arrow(settings.postgres_url) as log:
@@ -154,9 +171,13 @@ def _tell_away() -> None:
 
 
 def _print_topic(
-    settings: Settings, window: topic.Window, selection: Selection, printing: Printer
+    settings: Settings,
+    window: topic.Window,
+    selection: Selection,
+    printing: Printer,
+    limit: int | None = None,
 ) -> None:
-    for event, place in topic.read(settings, window, selection):
+    for event, place in itertools.islice(topic.read(settings, window, selection), limit):
         printing(event, place)
         if window.follow:
             sys.stdout.flush()

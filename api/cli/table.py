@@ -50,14 +50,16 @@ EVENT_FILTERS: Final = (
     ),
     option("--aggregate", metavar="ID", help="only events of this aggregate"),
     option("--user", metavar="USER", help="only events of this account: id, number or email"),
-    option("--decrypt", action="store_true", help="open what is personal (ATELIER_MASTER_KEY)"),
+)
+DECRYPT: Final = option(
+    "--decrypt", action="store_true", help="open what is personal (ATELIER_MASTER_KEY)"
 )
 FROM: Final = option(
     "--from",
     dest="first",
     metavar="PLACE",
-    help="start at a position (1200), a time (2026-11-22, 2026-11-22T10:30:00; in UTC unless it"
-    " ends in an offset) or so long ago (90s, 15m, 2h, 3d)",
+    help="start at a position (1200), a time (now, today, yesterday, 2026-11-22,"
+    " 2026-11-22T10:30:00; in UTC unless it ends in an offset) or so long ago (90s, 15m, 2h, 3d)",
 )
 TO: Final = option(
     "--to", dest="last", metavar="PLACE", help="end with a position, or before a time"
@@ -190,6 +192,7 @@ COMMANDS: Final[dict[str, Command]] = {
                 help="start with the newest N positions of the log (default: 10)",
             ),
             *EVENT_FILTERS,
+            DECRYPT,
             *EVENT_LINES,
         ),
     ),
@@ -200,7 +203,27 @@ COMMANDS: Final[dict[str, Command]] = {
         "aggregate's in order. Personal members stay sealed.",
         "atelier events replay --from 2026-11-01 --to 2026-12-01 --type render.completed --json",
         (*STORES, "ATELIER_KAFKA_"),
-        (FROM, TO, *EVENT_FILTERS, *EVENT_LINES),
+        (
+            FROM,
+            TO,
+            option("--limit", type=int, metavar="N", help="end after N events"),
+            *EVENT_FILTERS,
+            DECRYPT,
+            *EVENT_LINES,
+        ),
+    ),
+    "events count": Command(
+        "api.cli.events:count",
+        "count the events by type",
+        "Prints how many events of each type there are, in all of the log or in a span of it.",
+        "atelier events count --from yesterday --to today --type 'render.*'",
+        STORES,
+        (
+            FROM,
+            TO,
+            *EVENT_FILTERS,
+            option("--json", action="store_true", help="one JSON object"),
+        ),
     ),
     "events show": Command(
         "api.cli.events:show_aggregate",
@@ -212,7 +235,7 @@ COMMANDS: Final[dict[str, Command]] = {
             option("id", metavar="AGGREGATE", help="its id, as `atelier events tail` shows it"),
             option("--at", metavar="PLACE", help="as it was at a position, a time, or so long ago"),
             option("--json", action="store_true", help="one JSON object"),
-            EVENT_FILTERS[-1],
+            DECRYPT,
         ),
     ),
     "events export": Command(
@@ -234,11 +257,12 @@ COMMANDS: Final[dict[str, Command]] = {
             option(
                 "--typed",
                 action="store_true",
-                help="a Parquet table for each event type, with a column for each member",
+                help="a table for each event type, with a column for each member; Parquet or CSV",
             ),
             FROM,
             TO,
             *EVENT_FILTERS,
+            DECRYPT,
         ),
     ),
     "events catalog": Command(
@@ -342,6 +366,6 @@ COMMANDS: Final[dict[str, Command]] = {
 # Words that other commands begin with and that are none by themselves.
 GROUPS: Final[dict[str, str]] = {
     "accounts": "look after people's accounts",
-    "events": "follow, replay, show, export and describe the events",
+    "events": "follow, replay, count, show, export and describe the events",
     "media": "look after pictures and videos",
 }

@@ -48,12 +48,12 @@ class Access:
         """The log in Postgres."""
         return EventLog(self._pool)
 
-    def first(self, query: sql.Composed) -> tuple[Any, ...] | None:
-        """The first row that a query gives, however long it takes."""
+    def rows(self, query: sql.Composed) -> list[tuple[Any, ...]]:
+        """The rows that a query gives, however long it takes."""
         self.settings.require("postgres_url")
         url = self.settings.postgres_url
         with answered(), connect(url, statement_timeout=0) as connection:
-            return connection.execute(query).fetchone()
+            return connection.execute(query).fetchall()
 
     def keys(self, *, decrypt: bool) -> KeyRing:
         """All accounts' keys, or none of them.

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final
 
+from psycopg import sql
+
 from domain.errors import Unavailable
 from infra.analysis.selection import Selection
 from infra.log.event_store import EventLog
@@ -12,6 +14,9 @@ from infra.log.recorder import StoredRecord
 PAGE: Final = 1_000
 # A rare type is looked for in spans, so that no statement takes long however few events there are.
 SPAN: Final = 50_000
+
+COUNTED: Final = sql.SQL("""-- How many events of each type are there?
+SELECT type, count(*) FROM atelier_events WHERE {} GROUP BY type ORDER BY type""")
 
 
 def stored(log: EventLog, selection: Selection) -> Iterator[StoredRecord]:

@@ -1,13 +1,11 @@
 """Which events somebody wants to see."""
 
-from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
 import msgspec
 from psycopg import sql
 
-from domain.events import Event
 from infra.log.recorder import StoredRecord
 
 END: Final = 2**63 - 1
@@ -49,8 +47,3 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         if self.account is not None:
             terms.append(sql.SQL("account = {}").format(self.account))
         return sql.SQL(" AND ").join(terms)
-
-
-def names(types: Sequence[str | type[Event]]) -> tuple[str, ...]:
-    """The stored names of events, given as names or as classes."""
-    return tuple(each if isinstance(each, str) else each.stored_name for each in types)

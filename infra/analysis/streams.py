@@ -2,57 +2,92 @@
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 from uuid import UUID
 
 import pyarrow as pa
 
+from domain.catalogue import CATALOGUE
 from domain.events import Event, Recorded
-from infra.analysis import arrow, reading
+from infra.analysis import arguments, arrow, reading
 from infra.analysis.access import Access
-from infra.analysis.selection import END, Selection, names
+from infra.analysis.arguments import BadArgument, GivenPlace, GivenTypes
+from infra.analysis.selection import Selection
+from infra.analysis.typed import table_schema, typed
 from infra.settings import Settings
 
 
 def events(
     *,
-    after: int = 0,
-    until: int = END,
-    types: Sequence[str | type[Event]] = (),
-    aggregate: UUID | None = None,
-    account: UUID | None = None,
+    after: GivenPlace = 0,
+    until: GivenPlace | None = None,
+    types: GivenTypes = (),
+    aggregate: UUID | str | None = None,
+    account: UUID | str | int | None = None,
     decrypt: bool = False,
     settings: Settings | None = None,
 ) -> Iterator[Recorded]:
     """The selected events that the log holds now, in its order, each in its envelope.
 
-    Positions are above ``after`` and at most ``until``; ``types`` are stored names or classes, none
-    are all. Personal fields are None unless ``decrypt`` is set, and stay None for somebody erased.
-    An event that cannot be decoded comes as `Unreadable`. Settings are the environment's, or those
-    of a running `atelier up`. Raises `UnknownEvent` for a type that this build does not know.
+    What is selected is written as on the command line. Positions are above ``after`` and at most
+    ``until``; times are from ``after`` on and before ``until``. ``types`` are names, patterns or
+    classes, none are all; ``account`` is an id, a number or an email address. Personal fields are
+    None unless ``decrypt`` is set, and stay None for somebody erased. An event that cannot be
+    decoded comes as `Unreadable`. Settings are the environment's, or those of a running
+    `atelier up`. Raises `BadArgument` at once, and `UnknownEvent` on reaching a type that this
+    build does not know.
     """
-    selection = _selection(after, until, types, aggregate, account)
-    with Access(settings or Settings.load(os.environ)) as access:
-        mapper = access.mapper(decrypt=decrypt)
-        yield from map(mapper.readable, reading.stored(access.log, selection))
+    settings = settings or Settings.load(os.environ)
+    return _events(settings, _selection(settings, after, until, types, aggregate, account), decrypt)
 
 
 def batches(
     *,
-    after: int = 0,
-    until: int = END,
-    types: Sequence[str | type[Event]] = (),
-    aggregate: UUID | None = None,
-    account: UUID | None = None,
+    after: GivenPlace = 0,
+    until: GivenPlace | None = None,
+    types: GivenTypes = (),
+    aggregate: UUID | str | None = None,
+    account: UUID | str | int | None = None,
     decrypt: bool = False,
     settings: Settings | None = None,
 ) -> pa.RecordBatchReader:
     """The same as a stream of Arrow batches: the envelope, and the state as JSON text."""
-    selection = _selection(after, until, types, aggregate, account)
+    settings = settings or Settings.load(os.environ)
+    selection = _selection(settings, after, until, types, aggregate, account)
+    found = _batches(settings, selection, decrypt)
+    return pa.RecordBatchReader.from_batches(arrow.ENVELOPE, found)
+
+
+def table(
+    kind: str | type[Event],
+    *,
+    after: GivenPlace = 0,
+    until: GivenPlace | None = None,
+    aggregate: UUID | str | None = None,
+    account: UUID | str | int | None = None,
+    decrypt: bool = False,
+    settings: Settings | None = None,
+) -> pa.RecordBatchReader:
+    """The events of one type as a stream of Arrow batches, with a column for each member.
+
+    Where a state is not as its type says, these columns are null.
+    """
+    settings = settings or Settings.load(os.environ)
+    selection = _selection(settings, after, until, kind, aggregate, account)
+    if len(selection.types) != 1:
+        raise BadArgument(f"a table is of one type, and {kind} means {', '.join(selection.types)}")
+    (name,) = selection.types
+    found = _batches(settings, selection, decrypt)
     return pa.RecordBatchReader.from_batches(
-        arrow.ENVELOPE, _batches(settings or Settings.load(os.environ), selection, decrypt)
+        table_schema(CATALOGUE[name], opened=decrypt),
+        (typed(batch, name, opened=decrypt).batch for batch in found),
     )
+
+
+def _events(settings: Settings, selection: Selection, decrypt: bool) -> Iterator[Recorded]:
+    with Access(settings) as access:
+        mapper = access.mapper(decrypt=decrypt)
+        yield from map(mapper.readable, reading.stored(access.log, selection))
 
 
 def _batches(settings: Settings, selection: Selection, decrypt: bool) -> Iterator[pa.RecordBatch]:
@@ -66,9 +101,21 @@ def _batches(settings: Settings, selection: Selection, decrypt: bool) -> Iterato
 
 
 def _selection(
-    after: int, until: int, types: Sequence[str | type[Event]], *whose: Any
+    settings: Settings,
+    after: GivenPlace,
+    until: GivenPlace | None,
+    types: GivenTypes,
+    aggregate: UUID | str | None,
+    account: UUID | str | int | None,
 ) -> Selection:
-    aggregate, account = whose
-    return Selection(
-        first=after + 1, last=until, types=names(types), aggregate=aggregate, account=account
-    )
+    chosen = arguments.types(types, "types")
+    begin, end = arguments.places(after, until, ("after", "until"))
+    begin = begin + 1 if isinstance(begin, int) else begin
+    with Access(settings) as access:
+        return Selection(
+            first=arguments.first_position(access.log, begin),
+            last=arguments.last_position(access.log, end),
+            types=chosen,
+            aggregate=None if aggregate is None else arguments.identifier(aggregate, "aggregate"),
+            account=None if account is None else arguments.user(access, account, "account"),
+        )

@@ -11,6 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from domain.errors import Unavailable
+from infra.analysis.arguments import BadArgument
 from infra.analysis.lines import Place
 from infra.analysis.selection import Selection
 from infra.kafka.clients import make_consumer, reachable
@@ -44,7 +45,8 @@ def read(
 ) -> Iterator[tuple[StoredRecord, Place]]:
     """The selected events, each aggregate's in order; without ``follow`` up to the present end.
 
-    Raises `Unavailable` when Kafka does not answer or has no such topic.
+    Raises `Unavailable` when Kafka does not answer or has no such topic, and `BadArgument` when the
+    topic has no such partition.
     """
     settings.require("kafka_bootstrap")
     if not reachable(settings, REACH_S):
@@ -92,8 +94,13 @@ class _Reading:
         numbers = self._consumer.partitions_for_topic(EVENTS_TOPIC)
         if not numbers:
             raise Unavailable(f"Kafka has no topic {EVENTS_TOPIC} yet: `atelier relay` makes it")
-        if self._window.partition is not None:
-            numbers &= {self._window.partition}
+        only = self._window.partition
+        if only is not None and only not in numbers:
+            raise BadArgument(
+                f"there is no partition {only}: {EVENTS_TOPIC} has {min(numbers)} to {max(numbers)}"
+            )
+        if only is not None:
+            numbers &= {only}
         if self._selection.aggregate is not None:
             numbers &= {partition_of(self._selection.aggregate)}
         return [TopicPartition(EVENTS_TOPIC, number) for number in sorted(numbers)]

@@ -1,7 +1,8 @@
 """A log with a short story in it, for tests of what reads it; a conftest imports the fixtures."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -52,19 +53,20 @@ class SampleLog(NamedTuple):
 @pytest.fixture(scope="module")
 def sample(postgres: Server, template: str) -> Iterator[SampleLog]:
     """Nine events, which no test may add to: Ada's picture, a garment, and Bea, who awaits hers."""
-    with own_database(postgres, template) as url, _made(url) as made:
+    with own_database(postgres, template) as url, told(url) as made:
         yield made
 
 
 @pytest.fixture
 def own(postgres_url: str) -> Iterator[SampleLog]:
     """The same for a test that changes it."""
-    with _made(postgres_url) as made:
+    with told(postgres_url) as made:
         yield made
 
 
 @contextlib.contextmanager
-def _made(url: str) -> Iterator[SampleLog]:
+def told(url: str) -> Iterator[SampleLog]:
+    """The story in a log of one's own."""
     settings = Settings(postgres_url=url, master_key=MASTER_KEY, hash_key=HASH_KEY)
     with opened_pool(url) as pool, Access(settings) as access:
         store = make_store(pool)
@@ -80,6 +82,17 @@ def _story(store: EventStore) -> Story:
     story.register(BEA, number=34, email="bea@example.org", full_name="Bea Bow")
     story.tell(OTHER, requested(), started(), account=BEA)
     return story
+
+
+def happened(url: str, times: Mapping[int, datetime]) -> None:
+    """Give events, by their positions, the times at which they were recorded."""
+    with connect(url) as connection, connection.transaction():
+        connection.execute("ALTER TABLE atelier_events DISABLE TRIGGER USER")
+        for position, time in times.items():
+            connection.execute(
+                "UPDATE atelier_events SET recorded_at = %s WHERE position = %s", [time, position]
+            )
+        connection.execute("ALTER TABLE atelier_events ENABLE TRIGGER USER")
 
 
 def log_again(url: str) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from importlib import import_module
 from typing import IO, Any, NamedTuple
@@ -73,6 +74,35 @@ def test_replay_prints_a_span(sample, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
+def test_replay_ends_after_so_many_events(sample, capsys):
+    atelier(sample.settings, "events", "replay", "--type", "render.*", "--limit", "2", "--json")
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["position"] for line in printed] == [2, 3]
+    with pytest.raises(BadArgument, match="--limit 0 leaves nothing to print"):
+        atelier(sample.settings, "events", "replay", "--limit", "0")
+
+
+def test_days_may_be_named(sample, capsys):
+    for end, count in [("now", 9), ("today", 0)]:
+        span = ("--from", "yesterday", "--to", end)
+        atelier(sample.settings, "events", "replay", *span, "--json")
+        assert len(capsys.readouterr().out.splitlines()) == count
+
+
+def test_events_are_counted_by_type(sample, capsys):
+    atelier(sample.settings, "events", "count", "--json")
+    counts = json.loads(capsys.readouterr().out)
+    assert counts == Counter(event.topic for event in stored(sample.log, Selection()))
+    atelier(sample.settings, "events", "count", "--to", "8", "--type", "render.*", "--user", "34")
+    assert capsys.readouterr().out.split() == ["1", "render.requested.v1", "1", "in", "all"]
+
+
+def test_a_span_that_ends_before_it_begins_is_refused(sample, tmp_path):
+    for words in (["replay"], ["replay", "--kafka"], ["count"], ["export", tmp_path / "none"]):
+        with pytest.raises(BadArgument, match="--from 10 does not come before --to 3"):
+            atelier(sample.settings, "events", *words, "--from", "10", "--to", "3")
+
+
 def test_what_is_personal_is_opened_for_those_who_hold_the_keys(sample, capsys):
     words = ("events", "replay", "--type", "account.registered", "--json")
     atelier(sample.settings, *words)
@@ -130,13 +160,16 @@ def test_an_export_says_what_it_made(sample, tmp_path, capsys):
     atelier(sample.settings, "events", "export", folder, "--user", BEA, "--typed")
     assert "3 events of positions 1 to 9 in 3 files" in capsys.readouterr().err
     assert (folder / "manifest.json").exists()
-    with pytest.raises(BadArgument, match="--typed makes Parquet files only"):
-        atelier(sample.settings, "events", "export", folder, "--typed", "--format", "csv")
+    with pytest.raises(BadArgument, match="--typed makes Parquet or CSV files: leave out"):
+        atelier(sample.settings, "events", "export", folder, "--typed", "--format", "jsonl")
+    csv = tmp_path / "csv"
+    atelier(sample.settings, "events", "export", csv, "--typed", "--format", "csv")
+    assert len(list(csv.glob("render.started.v1/*.csv"))) == 1
 
 
 def test_a_database_without_a_log_is_told(postgres, tmp_path):
     settings = Settings(postgres_url=postgres.url)
-    for words in (["replay"], ["show", str(TASK)], ["export", str(tmp_path)]):
+    for words in (["replay"], ["count"], ["show", str(TASK)], ["export", str(tmp_path)]):
         with pytest.raises(NoLog, match="atelier migrate"):
             atelier(settings, "events", *words)
 
@@ -172,8 +205,8 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(sample):
 
 
 def test_a_bad_argument_ends_with_one_line(sample):
-    with process(sample.settings, "events", "replay", "--from", "yesterday") as running:
-        assert running.process.wait(30) == 1
+    with process(sample.settings, "events", "replay", "--from", "tomorrow") as running:
+        assert running.process.wait(30) == 2
         told_of = running.stderr.read()
-    assert told_of.startswith("atelier events replay: --from yesterday is neither a position")
+    assert told_of.startswith("atelier events replay: --from tomorrow is neither a position")
     assert told_of.count("\n") == 1

@@ -6,6 +6,7 @@ import pytest
 from kafka import KafkaProducer
 
 from domain.errors import Unavailable
+from infra.analysis.arguments import BadArgument
 from infra.analysis.selection import Selection
 from infra.analysis.topic import Window, read
 from infra.kafka.clients import client_options, make_admin
@@ -96,6 +97,13 @@ def test_offsets_count_in_each_partition(events):
     assert events.read(only, aggregate=TASK).keys() == {3, 4}
     assert events.read(Window(begin=second, end=second), aggregate=TASK).keys() == {3}
     assert events.read(Window(partition=(partition + 1) % 12), aggregate=TASK) == {}
+
+
+@pytest.mark.parametrize("partition", [12, -1])
+def test_a_partition_that_is_not_there_is_told(events, partition):
+    told = f"^there is no partition {partition}: atelier.events has 0 to 11$"
+    with pytest.raises(BadArgument, match=told):
+        events.read(Window(partition=partition))
 
 
 def test_a_time_is_that_of_the_event_and_not_of_its_way_to_kafka(events):
