@@ -14,15 +14,20 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 PIP_INSTALL := $(BIN)/python -m pip install --no-compile --quiet --progress-bar off --no-input
 
+# `make demo` may be called beside a `make run` that still installs.
+INSTALL_ALONE = tools/alone .venv.lock "$(PYTHON)" $(MAKE) --silent --no-print-directory .venv/installed
+
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 24
 
 install: .venv/developed ## install Atelier with everything that check and test need
 
-run: data .venv/installed ## start everything on this machine; Ctrl-C stops it
+run: data ## start everything on this machine; Ctrl-C stops it
+	@$(INSTALL_ALONE)
 	@exec $(BIN)/python -m api up
 
-demo: .venv/installed ## order a picture and watch it being made
+demo: ## order a picture and watch it being made
+	@$(INSTALL_ALONE)
 	@exec $(BIN)/python -m api demo
 
 check: .venv/developed ## lint, types, import rules

@@ -33,6 +33,7 @@ from infra.values import (
 
 LogFormat = Literal["auto", "json", "text"]
 RUNNING_FILE: Final = "running.json"  # what a running `atelier up` gave its processes
+STEP_FILE: Final = "up.step"  # what an `atelier up` that is starting is at
 LOCK_FILE: Final = "up.lock"  # held by a running `atelier up`
 
 

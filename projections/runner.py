@@ -138,6 +138,7 @@ class Runner:
         self._read = read
         self._applied = applied
         self._last: Checkpoint | None = None
+        self._waits = False
 
     def run(self, leader: Leader, wait: Callable[[], object], stop: threading.Event) -> None:
         """Follow the log until `stop`, or until it is another one.
@@ -157,8 +158,13 @@ class Runner:
                 )
                 stop.wait(10 * RETRY_S)
             except (psycopg.Error, AtelierError) as error:
-                log.warning("waiting", model=self._projection.name, why=type(error).__name__)
+                self._tell_once(error)
                 stop.wait(RETRY_S)
+
+    def _tell_once(self, error: Exception) -> None:
+        if not self._waits:
+            log.warning("waiting", model=self._projection.name, why=str(error).partition("\n")[0])
+        self._waits = True
 
     def catch_up(self, connection: Connection) -> int:
         """Apply one batch of what the read model lacks, and give how many events that was.
@@ -199,6 +205,7 @@ class Runner:
         while not stop.is_set() and leader.held_lately():
             begun = time.monotonic()
             applied = self.catch_up(connection)
+            self._waits = False
             if not applied:
                 wait()
             elif applied < BATCH:  # the log grows all the time: let something gather

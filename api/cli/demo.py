@@ -1,5 +1,6 @@
 """`atelier demo`: the contract's own example, from the post to the picture."""
 
+import contextlib
 import os
 import secrets
 import signal
@@ -18,7 +19,8 @@ from rich.console import Console
 from domain.errors import AtelierError
 from infra.process.locks import is_locked
 from infra.process.processes import Lifeline
-from infra.settings import LOCK_FILE, Settings
+from infra.process.progress import Progress
+from infra.settings import LOCK_FILE, STEP_FILE, Settings
 
 ANSWER_S: Final = 10.0
 LOOK_AGAIN_S: Final = 0.08
@@ -41,7 +43,7 @@ def run(settings: Settings) -> None:
     """Play the demo on the Atelier that answers, or on one that is started for it."""
     with httpx.Client(base_url=_address(settings), timeout=ANSWER_S, trust_env=False) as http:
         if is_locked(settings.data / LOCK_FILE):
-            _wait_until_ready(http, settings.data, lambda: is_locked(settings.data / LOCK_FILE))
+            _wait_for_other(http, settings.data)
             _play(http, settings.data)
         elif _answers(http):
             _play(http, settings.data)
@@ -151,6 +153,19 @@ def _started(http: httpx.Client, data: Path) -> Iterator[None]:
         console.print("Stopping the Atelier that the demo started.")
         _stop(up)
         lifeline.close()
+
+
+def _wait_for_other(http: httpx.Client, data: Path) -> None:
+    """Wait for the Atelier that somebody else starts, and tell what it is at."""
+    with Progress() as progress:
+
+        def alive() -> bool:
+            with contextlib.suppress(OSError):  # it has just begun, or has just become ready
+                step = (data / STEP_FILE).read_text()
+                progress.step(f"Waiting for the Atelier that starts in {data}. {step}")
+            return is_locked(data / LOCK_FILE)
+
+        _wait_until_ready(http, data, alive)
 
 
 def _wait_until_ready(http: httpx.Client, data: Path, alive: Callable[[], bool]) -> None:

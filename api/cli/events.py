@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import itertools
-import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +25,7 @@ Printer = Callable[[StoredRecord, lines.Place | None], None]
 
 def tail(settings: Settings, given: argparse.Namespace) -> None:
     """Print the newest events, and each new one until somebody ends it."""
-    with _access(settings) as access:
+    with Access(settings) as access:
         selection, printing = arguments.filters(access, given), _printer(access, given)
         if given.kafka:
             begin = given.first and arguments.place(given.first, "--from")
@@ -43,7 +42,7 @@ def replay(settings: Settings, given: argparse.Namespace) -> None:
     """Print a span of the events that are there now."""
     if given.limit is not None and given.limit < 1:
         raise BadArgument(f"--limit {given.limit} leaves nothing to print: it is 1 or more")
-    with _access(settings) as access:
+    with Access(settings) as access:
         selection, printing = arguments.filters(access, given), _printer(access, given)
         if given.kafka:
             begin, end = arguments.places(given.first, given.last)
@@ -60,7 +59,7 @@ def replay(settings: Settings, given: argparse.Namespace) -> None:
 
 def count(settings: Settings, given: argparse.Namespace) -> None:
     """Print how many events of each type there are."""
-    with _access(settings) as access:
+    with Access(settings) as access:
         first, last = arguments.span(access.log, given)
         selection = arguments.filters(access, given).between(first, last)
         counts = access.rows(reading.COUNTED.format(selection.condition()))
@@ -75,7 +74,7 @@ def count(settings: Settings, given: argparse.Namespace) -> None:
 def show_aggregate(settings: Settings, given: argparse.Namespace) -> None:
     """Print an aggregate's state and events."""
     aggregate = arguments.identifier(given.id, "AGGREGATE")
-    with _access(settings) as access:
+    with Access(settings) as access:
         last = arguments.last_position(access.log, given.at, "--at", inclusive=True)
         mapper, decrypter = (
             access.mapper(decrypt=given.decrypt),
@@ -97,7 +96,7 @@ def export(settings: Settings, given: argparse.Namespace) -> None:
             "--typed makes Parquet or CSV files: leave out --format jsonl, or --typed"
         )
     settings.require("postgres_url")
-    with _access(settings) as access, arrow.open_arrow(settings.postgres_url) as log:
+    with Access(settings) as access, arrow.open_arrow(settings.postgres_url) as log:
         selection = arguments.filters(access, given)
         log_id, head = access.log.head()
         first, last = arguments.span(access.log, given)
@@ -133,12 +132,6 @@ def _tell_made(made: Manifest, folder: str) -> None:
             f" positions {shown}{'…' if len(unreadable) > 10 else ''}",
             file=sys.stderr,
         )
-
-
-def _access(settings: Settings) -> Access:
-    for talkative in ("psycopg.pool", "kafka"):  # they tell of each of their tries
-        logging.getLogger(talkative).setLevel(logging.CRITICAL)
-    return Access(settings)
 
 
 def _printer(access: Access, given: argparse.Namespace) -> Printer:

@@ -14,13 +14,12 @@ from infra.settings import VARIABLES, Settings
 
 FAILED: Final = 1
 MISUSED: Final = 2
-INTERRUPTED: Final = 130
 MISUSES: Final = ("bad_argument", "settings")  # what the caller can mend, by the errors' codes
 WATCHED: Final = ("relay", "projector", "render-consumer")  # the api's worker does it by itself
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and give its exit code: 0 done, 1 failed, 2 misused, 130 interrupted."""
+    """Run a command and give its exit code: 0 done, 1 failed, 2 misused."""
     processes.die_with_parent()
     parser = _parser()
     given, unknown = parser.parse_known_args(arguments)
@@ -51,8 +50,6 @@ def _run(name: str, command: Command, given: argparse.Namespace) -> int:
         return MISUSED if error.code in MISUSES else FAILED
     except BrokenPipeError:  # who reads has seen enough, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        return INTERRUPTED
     return 0
 
 

@@ -14,7 +14,7 @@ from domain.errors import Unavailable
 from infra.analysis.arguments import BadArgument
 from infra.analysis.lines import Place
 from infra.analysis.selection import Selection
-from infra.kafka.clients import make_consumer, reachable
+from infra.kafka.clients import make_consumer, trouble
 from infra.kafka.topics import EVENTS_TOPIC, partition_of
 from infra.log.recorder import StoredRecord
 from infra.settings import Settings
@@ -49,13 +49,13 @@ def read(
     topic has no such partition.
     """
     settings.require("kafka_bootstrap")
-    if not reachable(settings, REACH_S):
-        raise Unavailable(f"Kafka does not answer at {settings.kafka_bootstrap}")
+    if why := trouble(settings, REACH_S):
+        raise Unavailable("Kafka does not answer; try again in a moment", why)
     consumer = make_consumer(settings)
     try:
         yield from _Reading(consumer, window, selection).events()
     except KafkaError as error:
-        raise Unavailable(f"Kafka does not give the events: {error}") from error
+        raise Unavailable("Kafka does not give the events", str(error)) from error
     finally:
         consumer.close()
 

@@ -8,11 +8,15 @@ from pathlib import Path
 import minio
 import urllib3
 
-from infra.embedded.server import EmbeddedServer, ServerFailed, free_port, missing
+from infra.embedded import partial_content
+from infra.embedded.server import EmbeddedServer, ServerFailed, free_port, kept_port, missing
 
 
 class EmbeddedMedia(EmbeddedServer):
-    """An S3 server on loopback with one bucket; objects are files below the data folder."""
+    """An S3 server on loopback with one bucket; objects are files below the data folder.
+
+    It keeps its port from start to start while that is free: links live as long as they say.
+    """
 
     name = "media"
     not_yet = (urllib3.exceptions.HTTPError,)
@@ -23,7 +27,8 @@ class EmbeddedMedia(EmbeddedServer):
         super().__init__(data)
         self._keys = (access_key, secret_key)
         self._bucket = bucket
-        self._port = port or free_port()
+        self._port_file = self._folder / "port"
+        self._port = port or kept_port(self._port_file)
         self._objects = self._folder / "objects"
 
     @property
@@ -33,13 +38,19 @@ class EmbeddedMedia(EmbeddedServer):
 
     def _prepare(self) -> None:
         (self._objects / self._bucket).mkdir(parents=True, exist_ok=True)
+        self._port_file.write_text(str(self._port))
 
     def _command(self) -> Sequence[str]:
+        behind = free_port()
+        front = [sys.executable, "-I", "-S", partial_content.__file__, str(self._port), str(behind)]
+        return [*front, *self._rclone(behind)]
+
+    def _rclone(self, port: int) -> Sequence[str]:
         return [
             _executable(),
             "serve",
             "s3",
-            f"--addr=127.0.0.1:{self._port}",
+            f"--addr=127.0.0.1:{port}",
             "--config=",
             f"--cache-dir={self._folder / 'cache'}",
             "--log-level=NOTICE",

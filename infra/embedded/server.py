@@ -1,6 +1,7 @@
 """What the embedded servers have in common: one guarded process, a folder, a log, an address."""
 
 import abc
+import contextlib
 import importlib.util
 import os
 import random
@@ -220,13 +221,26 @@ def missing(distribution: str, variable: str) -> ServerFailed:
     )
 
 
+def kept_port(file: Path) -> int:
+    """The port that the file names, or a free one where there is none or somebody else has it."""
+    try:
+        port = int(file.read_text())
+        _try_to_bind(port)
+    except (OSError, ValueError):
+        return free_port()
+    return port
+
+
 def free_port() -> int:
     """A port of the loopback address that nobody listens on."""
     for port in random.sample(PORTS, 200):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        with contextlib.suppress(OSError):
+            _try_to_bind(port)
             return port
     raise ServerFailed("No free port was found on the loopback address.")
+
+
+def _try_to_bind(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))

@@ -9,8 +9,9 @@ from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
 
-from infra.kafka.clients import make_consumer, reachable
+from infra.kafka.clients import make_consumer, trouble
 from infra.kafka.topics import TICKETS_TOPIC
+from infra.outage import Outage
 from infra.settings import Settings
 
 log = structlog.get_logger("atelier.tickets")
@@ -45,12 +46,12 @@ class TicketSubscription:
         Polling goes on whatever the consumer does meanwhile, so a long render never loses its place
         in the group. Kafka being away is waited out.
         """
-        away = False
+        outage = Outage("Kafka")
         while not stop.is_set():
-            was_away, away = away, not reachable(self._settings, REACHABLE_S)
-            if away != was_away:
-                log.warning("Kafka does not answer" if away else "Kafka answers again")
-            if not away:
+            if why := trouble(self._settings, REACHABLE_S):
+                outage.away(why)
+            else:
+                outage.over()
                 self._follow_while_it_answers(stop)
             stop.wait(RETRY_S)
 

@@ -11,7 +11,10 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from infra.settings import LogFormat
 
 # These tell of every connection, request or rebalance at INFO.
-QUIET: Final = ("kafka", "urllib3", "httpx", "httpcore", "asyncio", "multipart", "anny")
+QUIET: Final = ("urllib3", "httpx", "httpcore", "asyncio", "multipart", "anny")
+# These warn at each try to reach a server that is away, and of much that is no trouble; we warn
+# once in an outage (see `infra.outage`).
+SILENT: Final = ("kafka", "psycopg.pool")
 SECRET: Final = re.compile(
     r"(?P<kept>X-Amz-[A-Za-z-]+=|[Bb]earer |://[^/@\s:]+:)(?P<hidden>[^\s&\"'@]+)"
 )
@@ -64,12 +67,10 @@ def _route_stdlib(formatter: logging.Formatter) -> None:
     root.setLevel(logging.INFO)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("kafka.cluster").addFilter(_is_no_farewell)
-
-
-def _is_no_farewell(record: logging.LogRecord) -> bool:
-    # kafka-python calls it an error that it is closed while it fetches metadata.
-    return not record.getMessage().endswith("failed Cancelled")
+    for name in SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    # Where no line can be written, as on a full disk, there is no place to say so either.
+    logging.raiseExceptions = False
 
 
 def _name_process(process: str) -> Processor:

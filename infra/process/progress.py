@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -16,10 +17,12 @@ PLAIN_EVERY_SECONDS: Final = 5.0
 class Progress:
     """A line with a spinner and the time on a terminal; elsewhere a plain line now and then.
 
-    ``step`` may be called again at any time to tell what the wait is for now.
+    ``step`` may be called again at any time to tell what the wait is for now. Others who wait for
+    the same find it in `file`, where one is given.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
         self._text = ""
         self._began = time.monotonic()
         self._done = threading.Event()
@@ -27,7 +30,11 @@ class Progress:
 
     def step(self, text: str) -> None:
         """Tell what is being waited for."""
+        if text == self._text:
+            return
         self._text = text
+        if self._file is not None:
+            self._file.write_text(text)
         if self._bar is not None:
             self._bar.update(rich.progress.TaskID(0), description=text)
 
@@ -46,6 +53,8 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         self._done.set()
+        if self._file is not None:
+            self._file.unlink(missing_ok=True)
         if self._bar is not None:
             self._bar.stop()
 

@@ -6,10 +6,11 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from logging import getLevelNamesMapping, makeLogRecord
+from logging import LogRecord, getLevelNamesMapping, makeLogRecord
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
@@ -66,9 +67,7 @@ class ChildProcess:
         self._environ = environ
         self._stop_seconds = stop_seconds
         logs.mkdir(parents=True, exist_ok=True)
-        self._log = RotatingFileHandler(
-            logs / f"{name}.log", maxBytes=LOG_BYTES, backupCount=1, delay=True
-        )
+        self._log = _LogFile(logs / f"{name}.log")
         self._last_lines: collections.deque[str] = collections.deque(maxlen=LAST_LINES)
         self._lifeline = Lifeline()
         self._process: subprocess.Popen[bytes] | None = None
@@ -118,6 +117,8 @@ class ChildProcess:
                 line = raw.decode(errors="replace").rstrip()
                 self._log.handle(makeLogRecord({"msg": line}))
                 self._show(line)
+        with contextlib.suppress(OSError):  # the disk is full: that has been said
+            self._log.close()  # another start opens it again
 
     def _show(self, line: str) -> None:
         entry = _log_entry(line)
@@ -131,6 +132,25 @@ class ChildProcess:
             entry.pop("timestamp", None)
             speaker = structlog.get_logger(str(entry.pop("logger", self.name)))
             speaker.log(getLevelNamesMapping()[level.upper()], event, **entry)
+
+
+class _LogFile(RotatingFileHandler):
+    """A log that says once that its lines are lost, as on a full disk, and not for each of them."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, maxBytes=LOG_BYTES, backupCount=1, delay=True)
+        self._lost = self._told = False
+
+    def emit(self, record: LogRecord) -> None:
+        self._lost = False
+        super().emit(record)
+        self._told = self._told and self._lost
+
+    def handleError(self, record: LogRecord) -> None:
+        self._lost = True
+        if not self._told:
+            self._told = True
+            log.warning("log lines are lost", file=self.baseFilename, why=str(sys.exception()))
 
 
 class ServiceSupervisor:

@@ -21,7 +21,7 @@ from infra.process.locks import lock
 from infra.process.processes import READY_FILE
 from infra.process.progress import Progress
 from infra.process.services import SUCCEEDED, ChildProcess, Service, ServiceSupervisor, in_parallel
-from infra.settings import LOCK_FILE, RUNNING_FILE, VARIABLES, Settings
+from infra.settings import LOCK_FILE, RUNNING_FILE, STEP_FILE, VARIABLES, Settings
 
 LOOK_AGAIN_SECONDS: Final = 0.05
 ANSWER_SECONDS: Final = 2.0
@@ -137,7 +137,7 @@ class Supervisor:
     def _start(self) -> None:
         _check_port_is_free(self._settings.host, self._settings.port)
         self._metrics_port = self._settings.metrics_port or _free_run(self._settings.metrics_host)
-        with Progress() as progress:
+        with Progress(self._data / STEP_FILE) as progress:
             progress.step("Starting the embedded servers")
             environ = self._environ()
             environ |= self._start_servers(environ)

@@ -6,7 +6,6 @@ from where on to compare.
 """
 
 import contextlib
-import logging
 import signal
 import threading
 import time
@@ -19,7 +18,7 @@ import structlog
 from kafka.errors import KafkaConnectionError, KafkaError
 
 from domain.errors import AtelierError, Unavailable
-from infra.kafka.clients import reachable
+from infra.kafka.clients import trouble as kafka_trouble
 from infra.kafka.topics import WrongTopic, source_of
 from infra.postgres import Listener, Pool, open_pool
 from infra.process.leader import Leadership
@@ -34,8 +33,6 @@ log = structlog.get_logger("atelier.relay")
 LOOK_EVERY_S: Final = 2.0  # an idle relay learns by looking that the broker came back empty
 REACH_S: Final = 2.0
 RETRY_S: Final = (0.2, 0.5, 1.0)  # the last one repeats
-# These write a line for each try to reach a server that is away; we write one for each outage.
-TALKATIVE: Final = ("kafka", "psycopg.pool")
 
 
 class Relay:
@@ -64,8 +61,8 @@ class Relay:
                 self._rest(error)
 
     def _lead(self, leader: Leadership, listener: Listener) -> None:
-        if not reachable(self._settings, REACH_S):
-            raise KafkaConnectionError(f"no broker answers at {self._settings.kafka_bootstrap}")
+        if why := kafka_trouble(self._settings, REACH_S):
+            raise KafkaConnectionError(why)
         # The claim comes before the log's id: who changes the id begins a later epoch.
         claim = self._ledger.claim()
         log_id, _ = self._events.head()
@@ -118,8 +115,6 @@ class Relay:
 def run(settings: Settings) -> None:
     """Relay or stand by until SIGTERM or SIGINT."""
     settings.require("postgres_url", "kafka_bootstrap")
-    for name in TALKATIVE:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     stop = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:

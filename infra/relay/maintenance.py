@@ -131,8 +131,8 @@ class TopicMaintenance:
             topics.remove_topic(admin, EVENTS_TOPIC)
 
     def _admin(self) -> KafkaAdminClient:
-        if not clients.reachable(self._settings, REACH_S):
-            raise Unavailable(f"no broker answers at {self._settings.kafka_bootstrap}")
+        if why := clients.trouble(self._settings, REACH_S):
+            raise Unavailable("Kafka does not answer; try again in a moment", why)
         return clients.make_admin(self._settings)
 
 
@@ -140,10 +140,9 @@ class TopicMaintenance:
 def open_maintenance(settings: Settings) -> Iterator[TopicMaintenance]:
     """Maintenance over connections of its own; raises `Unavailable` when Kafka does not answer."""
     settings.require("postgres_url", "kafka_bootstrap")
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     logging.getLogger("atelier.relay").setLevel(logging.ERROR)  # who asked is told by the command
     with open_pool(settings.postgres_url, 1) as pool:
         try:
             yield TopicMaintenance(settings, pool)
         except KafkaError as error:
-            raise Unavailable(f"Kafka does not answer: {error or type(error).__name__}") from error
+            raise Unavailable("Kafka does not answer; try again in a moment", str(error)) from error

@@ -75,7 +75,7 @@ def prepare(report: Callable[[str], None] = lambda line: None) -> Path:
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    report("preparing the body model, once; this takes about ten seconds")
+    report("preparing the body model, once; this takes ten seconds on a quiet machine")
     held = lock(path.with_suffix(".lock"), PREPARE_S, f"another process still makes {path}")
     try:
         if not path.exists():

@@ -14,6 +14,7 @@ from pathlib import Path
 import minio
 import psycopg
 import pytest
+import urllib3
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from infra.embedded import EmbeddedBroker, EmbeddedMedia, EmbeddedPostgres, nobody
@@ -253,6 +254,53 @@ def test_media_keeps_its_objects(tmp_path):
         use(server)
     with EmbeddedMedia(tmp_path, *KEYS, "atelier") as server:
         assert stored(media_client(server)) == b"jpeg"
+
+
+def test_links_to_media_survive_a_restart(tmp_path):
+    with EmbeddedMedia(tmp_path, *KEYS, "atelier") as server:
+        use(server)
+        link = media_client(server).presigned_get_object("atelier", "7/gallery/x.jpg")
+    with EmbeddedMedia(tmp_path, *KEYS, "atelier"):
+        assert urllib3.request("GET", link).data == b"jpeg"
+
+
+def test_media_finds_another_port_when_somebody_has_taken_its_own(tmp_path):
+    with EmbeddedMedia(tmp_path, *KEYS, "atelier") as server:
+        port = int(server.url.rpartition(":")[2])
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        EmbeddedMedia(tmp_path, *KEYS, "atelier") as server,
+    ):
+        use(server)
+
+
+def test_media_answers_one_request_after_another_on_one_connection(tmp_path):
+    with EmbeddedMedia(tmp_path, *KEYS, "atelier") as server:
+        client = media_client(server)
+        whole = bytes(range(256)) * 4096
+        client.put_object("atelier", "a.mp4", BytesIO(whole), len(whole))
+        link = client.presigned_get_object("atelier", "a.mp4")
+        upload = client.presigned_put_object("atelier", "b.mp4")
+        with urllib3.connectionpool.connection_from_url(server.url, maxsize=1) as pool:
+            for _ in range(2):
+                part = pool.request("GET", link, headers={"Range": "bytes=1000-1999"})
+                assert (part.status, part.data) == (206, whole[1000:2000])
+                assert part.headers["content-range"] == f"bytes 1000-1999/{len(whole)}"
+                assert pool.request("GET", link).data == whole
+                assert pool.request("HEAD", link).status in (200, 403)  # signed for GET
+                chunks = (whole[start : start + 10_000] for start in range(0, len(whole), 10_000))
+                assert pool.request("PUT", upload, body=chunks, chunked=True).status < 500
+            assert pool.num_connections == 1
+
+
+def test_media_ends_with_the_program_behind_it(tmp_path):
+    with EmbeddedMedia(tmp_path, *KEYS, "atelier") as server:
+        front = pid_of(server)
+        behind = Path(f"/proc/{front}/task/{front}/children").read_text().split()[0]
+        os.kill(int(behind), signal.SIGKILL)
+        assert server.wait() != "exit code 0"
+        server.start()
+        use(server)
 
 
 @pytest.mark.parametrize("name", ["broker", "media"])

@@ -154,6 +154,15 @@ def test_a_url_needs_no_other_header(media: MediaStore):
     assert fetch(media.url("1/gallery/a.jpg")) == b"picture"
 
 
+def test_a_player_can_ask_for_a_part(media: MediaStore):
+    media.put("1/gallery/a.mp4", b"0123456789", "video/mp4")
+    link = urllib.request.Request(media.url("1/gallery/a.mp4"), headers={"Range": "bytes=2-4"})
+    with urllib.request.urlopen(link, timeout=5) as answer:
+        assert answer.status == 206
+        assert answer.headers["Content-Range"] == "bytes 2-4/10"
+        assert answer.read() == b"234"
+
+
 def test_without_its_signature_a_url_is_refused(media: MediaStore):
     media.put("1/gallery/a.jpg", b"picture", "image/jpeg")
 
@@ -286,7 +295,7 @@ class TlsMedia(EmbeddedMedia):
         return super().url.replace("http:", "https:")
 
     def _command(self) -> list[str]:
-        return [*super()._command(), *self._tls]
+        return [*self._rclone(self._port), *self._tls]
 
     def _ask(self) -> None:
         socket.create_connection(("127.0.0.1", self._port)).close()

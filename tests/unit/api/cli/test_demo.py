@@ -1,8 +1,18 @@
 import json
+import os
 import re
+import threading
+import time
 from pathlib import Path
 
-from api.cli.demo import example
+import pytest
+
+from api.cli import demo
+from api.cli.demo import DemoFailed, example
+from infra.process import progress
+from infra.process.locks import lock
+from infra.process.progress import Progress
+from infra.settings import LOCK_FILE, STEP_FILE, Settings
 
 CONTRACT = Path(__file__).parents[3] / "contract" / "api.md"
 
@@ -12,3 +22,23 @@ def test_the_demo_posts_the_contracts_own_example():
     body = re.search(r"```json\n(.*?)```", generate, re.DOTALL)
     assert body is not None
     assert json.loads(example()) == json.loads(body[1])
+
+
+def test_beside_an_atelier_that_starts_the_demo_tells_what_that_one_is_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(progress, "PLAIN_EVERY_SECONDS", 0.1)
+    held = lock(tmp_path / LOCK_FILE, 1.0, "somebody else tests here")
+
+    def start_and_fail() -> None:
+        with Progress(tmp_path / STEP_FILE) as other:
+            other.step("Preparing the body model")
+            time.sleep(0.5)
+        os.close(held)
+
+    threading.Thread(target=start_and_fail).start()
+    with pytest.raises(DemoFailed):
+        demo.run(Settings(data=tmp_path, port=1))
+    told = f"Waiting for the Atelier that starts in {tmp_path}. Preparing the body model"
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / STEP_FILE).exists()

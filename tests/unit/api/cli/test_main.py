@@ -4,6 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from api.__main__ import run
 from api.cli.main import main
 from api.cli.table import COMMANDS
 
@@ -84,9 +85,18 @@ def test_a_wrong_setting_is_told_without_a_traceback_and_is_a_misuse():
     assert "Traceback" not in ended.stderr
 
 
-def test_ctrl_c_has_its_usual_code(monkeypatch: pytest.MonkeyPatch):
-    def interrupted(_settings: object) -> None:
-        raise KeyboardInterrupt
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
-    monkeypatch.setattr("api.cli.demo.run", interrupted)
-    assert main(["demo"]) == 130
+
+@pytest.mark.parametrize("amid", ["api.cli.demo.run", "api.cli.main.main"])
+def test_ctrl_c_has_its_usual_code(amid: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.argv", ["atelier", "demo"])
+    monkeypatch.setattr(amid, interrupted)
+    assert run() == 130
+
+
+def test_ctrl_c_while_modules_are_imported_has_its_usual_code(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delitem(sys.modules, "api.cli.main")
+    monkeypatch.setattr("importlib._bootstrap._find_spec", interrupted)
+    assert run() == 130

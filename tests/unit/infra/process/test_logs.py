@@ -4,6 +4,7 @@ import logging
 import pytest
 import structlog
 
+from infra.outage import Outage
 from infra.process import logs
 
 
@@ -42,20 +43,29 @@ def test_libraries_speak_in_the_same_form(capsys):
     assert (line["event"], line["process"], line["level"]) == ("started worker", "api", "info")
 
 
-def test_kafka_is_heard_from_warnings_on(capsys):
+@pytest.mark.parametrize("library", ["kafka.net.selector", "psycopg.pool"])
+def test_libraries_that_tell_of_each_try_are_not_heard(capsys, library):
     logs.configure("relay", "json")
-    logging.getLogger("kafka.conn").info("connecting")
-    logging.getLogger("kafka.conn").warning("connection lost")
-    assert [line["event"] for line in lines_of(capsys)] == ["connection lost"]
+    logging.getLogger(library).error("connection lost")
+    assert lines_of(capsys) == []
 
 
-def test_closing_kafka_is_no_error(capsys):
+def test_an_outage_is_told_of_once_and_so_is_its_end(capsys, monkeypatch):
     logs.configure("relay", "json")
-    logging.getLogger("kafka.cluster").error("Metadata refresh: failed %s", "Cancelled")
-    logging.getLogger("kafka.cluster").error("Metadata refresh: failed %s", "NoBrokersAvailable")
-    assert [line["event"] for line in lines_of(capsys)] == [
-        "Metadata refresh: failed NoBrokersAvailable"
+    outage = Outage("Kafka")
+    for _ in range(3):
+        outage.away("Connection refused")
+    outage.over()
+    outage.over()
+    outage.away("it comes and goes")
+    told = [(line["event"], line.get("why")) for line in lines_of(capsys)]
+    assert told == [
+        ("Kafka does not serve us", "Connection refused"),
+        ("Kafka serves us again", None),
     ]
+    monkeypatch.setattr("infra.outage.QUIET_S", 0.0)
+    outage.away("Connection refused")
+    assert [line["event"] for line in lines_of(capsys)] == ["Kafka does not serve us"]
 
 
 def test_an_exception_is_told_without_the_values_of_its_variables(capsys):
