@@ -180,7 +180,7 @@ def _of_parameters(error: ValidationException) -> Invalid:
 
 
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorBody]:
-    request_id = str(origin.request_id(request.scope))
+    request_id = origin.request_id(request.scope)
     log.error("failed", request_id=request_id, method=request.method, exc_info=error)
     body = ErrorBody(
         message=f"something went wrong on our side; tell us the request id {request_id}",

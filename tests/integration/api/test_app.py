@@ -1,6 +1,7 @@
-from uuid import UUID, uuid4
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 import pytest
+from structlog.testing import capture_logs
 
 from infra.log.event_store import EventStore
 from tests.integration.api.conftest import Client, new_email
@@ -71,10 +72,28 @@ def test_a_request_keeps_the_id_that_it_came_with(ada: Client, store: EventStore
     assert requested.actor == f"account:{requested.account}"
 
 
-@pytest.mark.parametrize("given", ["", "not a uuid", "<script>"])
-def test_a_request_without_a_proper_id_gets_one(client: Client, given: str):
-    answer = client.http.get("/health/live", headers={"X-Request-Id": given})
-    assert UUID(answer.headers["X-Request-Id"])
+@pytest.mark.parametrize("given", ["web-7", "7", "Root=.._trace", "x" * 129, "", "a b", "<i>", "ä"])
+def test_a_request_id_is_1_to_128_letters_digits_dots_dashes_and_underscores(
+    ada: Client, store: EventStore, given: str
+):
+    headers = {
+        b"Authorization": ada.headers["Authorization"].encode(),
+        b"X-Request-Id": given.encode(),
+    }
+    answer = ada.http.post("/generate", json={}, headers=headers)
+    told = answer.headers["X-Request-Id"]
+    [requested] = store.load(UUID(answer.json()["task_id"]))
+    if given in ("web-7", "7"):
+        assert told == given
+        assert requested.correlation_id == uuid5(NAMESPACE_OID, given)
+    else:
+        assert requested.correlation_id == UUID(told)
+
+
+def test_the_longest_request_id_is_given_back(client: Client):
+    given = "aZ09-_." + "x" * 121
+    answer = client.http.get("/nowhere", headers={"X-Request-Id": given})
+    assert answer.headers["X-Request-Id"] == given
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/nowhere", "/get_tasks", "/register"])
@@ -141,8 +160,12 @@ def test_a_bug_of_ours_tells_nothing_but_the_requests_id(
         raise RuntimeError("secret detail")
 
     monkeypatch.setattr(EventStore, "load", broken)
-    answer = ada.post("/generate", {"user_details": {"gender": "private"}})
+    body = {"user_details": {"gender": "private"}}
+    with capture_logs() as logs:
+        answer = ada.post("/generate", body, **{"X-Request-Id": "web-7"})
     assert answer.status_code == 500
     assert answer.json()["code"] == "internal"
-    assert answer.headers["X-Request-Id"] in answer.json()["message"]
+    assert answer.headers["X-Request-Id"] == "web-7"
+    assert answer.json()["message"].endswith("tell us the request id web-7")
+    assert [each["request_id"] for each in logs if each["event"] == "failed"] == ["web-7"]
     assert "secret" not in answer.text

@@ -65,3 +65,4 @@ def test_every_example_of_the_page_works(address: str):
     assert '"code":"cancelled"' in done.stdout
     assert done.stdout.count('"avatar_thumbnail_url"') == 2
     assert '"face_shape":"long"' in done.stdout
+    assert "x-request-id: my-app.7" in done.stdout.lower()
