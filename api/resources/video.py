@@ -36,7 +36,9 @@ LARGEST_IMAGE: Final = 10_000_000  # bytes, before base64 makes four of three
 LARGEST_REST: Final = 64 * 1024  # bytes of everything else
 LARGEST_BODY: Final = LARGEST_IMAGE * 4 // 3 + LARGEST_REST
 LONGEST_URL: Final = 4_096
-DATA_URI: Final = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,")
+DATA_URI: Final = re.compile(  # RFC 2397: the media type and its parameters may be left out
+    r"""\s*data:([\w.+-]+/[\w.+-]+)?(;[\w.+*-]+=("[^"]*"|[^;,"]*))*;base64,""", re.IGNORECASE
+)
 OWN_MEDIA: Final = re.compile(r"(?:.*/)?(?P<key>\d+/(?:gallery|avatar)/(?P<name>[^/]+))")
 UPSCALED: Final = "_upscale.mp4"
 
@@ -46,7 +48,7 @@ def _own_key(address: str) -> str | None:
 
     None for what is no such address.
     """
-    if len(address) > LONGEST_URL:
+    if len(address) > LONGEST_URL or DATA_URI.match(address):
         return None
     try:
         path = unquote(urlsplit(address.strip()).path)

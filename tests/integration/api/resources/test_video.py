@@ -237,10 +237,13 @@ def test_the_own_avatar_can_be_made_to_move(eve: Client, store: EventStore):
     [
         text(picture()),
         "data:image/png;base64," + text(picture()),
+        "data:image/png;name=me.png;base64," + text(picture()),
+        'data:image/png;name="33/gallery/a,b;c.png";charset=utf-8;base64,' + text(picture()),
+        "DATA:;BASE64," + text(picture()),
         base64.encodebytes(picture()).decode(),
         text(picture(kind="JPEG")),
     ],
-    ids=["base64", "data URI", "wrapped", "jpeg"],
+    ids=["base64", "data URI", "a name", "quoted", "no media type", "wrapped", "jpeg"],
 )
 def test_a_picture_may_come_along(eve: Client, store: EventStore, media: MediaStore, image: str):
     event = requests(store, eve.post("/image_to_video", {"image": image}))
@@ -285,6 +288,7 @@ def test_while_the_store_is_away_nothing_is_accepted(ada: Client):
         ("file:///etc/passwd", 422),
         ("data:image/png;base64,", 422),
         ("data:image/png,plain", 422),
+        ("data:image/png;name=me.png,plain", 422),
         ("!!!", 422),
         (f"{HOST}/1/gallery/{NOBODYS}.mp4", 422),
         (None, 422),
