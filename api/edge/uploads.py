@@ -1,19 +1,26 @@
 """Files that clients send: as the whole body, or as the one file of a multipart form."""
 
-from typing import Any, Final
+import re
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
 
 from litestar import Request
-from litestar.datastructures import UploadFile
 from litestar.enums import RequestEncodingType
 from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, RequestBody, Schema
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from api.edge.errors import Refused
+
+FIELD: Final = "file"
+FILE_NAME: Final = re.compile(r";\s*filename\*?\s*=", re.IGNORECASE)
+LONGEST_HEADER: Final = 64 * 1024  # bytes
+MOST_PARTS: Final = 1_000
 
 BINARY: Final = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
 FORM: Final = Schema(
     type=OpenAPIType.OBJECT,
-    properties={"file": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)},
-    required=["file"],
+    properties={FIELD: BINARY},
+    required=[FIELD],
     additional_properties=Schema(type=OpenAPIType.STRING),
 )
 
@@ -21,7 +28,7 @@ FORM: Final = Schema(
 async def read(request: Request[Any, Any, Any]) -> bytes:
     """The file's bytes; raises `Refused` when there is none, or more than one."""
     if request.content_type[0] == RequestEncodingType.MULTI_PART:
-        data = await _of_form(request)
+        data = _of_form(await request.body(), request.content_type[1].get("boundary", ""))
     else:
         data = await request.body()
     if not data:
@@ -36,18 +43,55 @@ def described(*kinds: str) -> RequestBody:
     return RequestBody(content=content | form, required=True)
 
 
-async def _of_form(request: Request[Any, Any, Any]) -> bytes:
-    if not request.content_type[1].get("boundary"):
+class _Part(NamedTuple):
+    """One part of a form."""
+
+    head: MultipartSegment
+    data: bytes
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it has a file name, in whatever way that is written."""
+        return bool(FILE_NAME.search(self.head.header("Content-Disposition", "")))
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether it says that it is something else than text."""
+        return not (self.head.content_type or "text/").startswith("text/")
+
+
+def _of_form(body: bytes, boundary: str) -> bytes:
+    """The form's one file. Its name is of no use to us, so it may be anything, or missing."""
+    if not boundary:
         raise Refused("the header Content-Type lacks the form's boundary")
     try:
-        form = await request.form()
-    except (LookupError, ValueError) as error:  # of a part's charset
+        parts = [part for part in _parts(body, boundary) if part.data]
+    except MultipartError as error:
         raise Refused("the form cannot be read") from error
-    files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-    try:
-        if len(files) != 1:
-            raise Refused("the form must have exactly one file")
-        return await files[0].read()
-    finally:
-        for file in files:
-            await file.close()
+    files = (
+        [part for part in parts if part.is_named]
+        or [part for part in parts if part.is_typed]
+        or [part for part in parts if part.head.name == FIELD]
+        or parts
+    )
+    if len(files) != 1:
+        raise Refused("the form must have exactly one file")
+    return files[0].data
+
+
+def _parts(body: bytes, boundary: str) -> Iterator[_Part]:
+    """The parts of a form, which Litestar would read only where their names are UTF-8."""
+    with PushMultipartParser(
+        boundary,
+        header_charset="latin-1",
+        max_header_size=LONGEST_HEADER,
+        max_segment_count=MOST_PARTS,
+    ) as parser:
+        head, data = None, b""
+        for event in parser.parse(body):
+            if isinstance(event, MultipartSegment):
+                head, data = event, b""
+            elif event:
+                data += event
+            elif head:
+                yield _Part(head, data)

@@ -81,6 +81,42 @@ def test_a_multipart_form_with_one_file_is_taken(ada: Client):
 
 
 @pytest.mark.parametrize(
+    "part",
+    [
+        'name="f"; filename="ich bin müde.jpg"'.encode("latin-1"),
+        b"name=\"f\"; filename*=UTF-8''m%C3%BCde.jpg",
+        'name="f"; filename="我.jpg"'.encode(),
+        b'name="f"; filename=""',
+        b'name="f"; filename="' + b"x" * 10_000 + b'.jpg"',
+        b'name="f"\r\nContent-Type: image/jpeg',
+        b'name="file"',
+    ],
+    ids=["latin-1", "filename*", "UTF-8", "empty", "long", "none, with a type", "none"],
+)
+def test_the_file_of_a_form_may_have_any_name_or_none(ada: Client, part: bytes):
+    body = b"\r\n".join(
+        [
+            b"--b",
+            b'Content-Disposition: form-data; name="comment"',
+            b"",
+            b"me",
+            b"--b",
+            b"Content-Disposition: form-data; " + part,
+            b"",
+            picture(),
+            b"--b",
+            b'Content-Disposition: form-data; name="not chosen"; filename=""',
+            b"",
+            b"",
+            b"--b--",
+            b"",
+        ]
+    )
+    answer = upload(ada, body, "multipart/form-data; boundary=b")
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize(
     ("body", "content_type", "status"),
     [
         (b"", "image/jpeg", 400),
@@ -95,10 +131,17 @@ def test_a_multipart_form_with_one_file_is_taken(ada: Client):
             b'--b\r\nContent-Disposition: form-data; name="f"\r\n'
             b"Content-Type: text/plain; charset=no-such\r\n\r\nx\r\n--b--\r\n",
             "multipart/form-data; boundary=b",
+            415,
+        ),
+        (
+            b'--b\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\nx\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="f"; filename="b"\r\n\r\nx\r\n--b--\r\n',
+            "multipart/form-data; boundary=b",
             400,
         ),
         (
-            b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\nx\r\n--b--\r\n',
+            b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\nx\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="g"\r\n\r\nx\r\n--b--\r\n',
             "multipart/form-data; boundary=b",
             400,
         ),

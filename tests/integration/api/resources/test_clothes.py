@@ -277,7 +277,7 @@ def test_what_is_no_catalogue_is_refused_clearly(client: Client, make, status):
         (b"", "multipart/form-data; boundary=x", 400),
         (b"nonsense", "multipart/form-data; boundary=x", 400),
         (b"nonsense", "multipart/form-data", 400),
-        (b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nfile\r\n--x--\r\n', None, 400),
+        (b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nfile\r\n--x--\r\n', None, 415),
         (b"a=b", "application/x-www-form-urlencoded", 415),
     ],
 )
