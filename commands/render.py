@@ -9,6 +9,7 @@ from domain.garment import WornGarment
 from domain.picture import ApparelDetails, ImageOptions, RenderMode, UserDetails, VideoOptions
 from domain.render import (
     MAX_ATTEMPTS,
+    FailureCode,
     ImageToVideoRequested,
     Kind,
     MediaFile,
@@ -98,7 +99,7 @@ class FailAttempt(Command, frozen=True, kw_only=True):
     """Report an attempt that failed by the task's own fault: the last one fails the task."""
 
     attempt: int
-    code: str
+    code: FailureCode
     message: str
 
 
@@ -217,8 +218,9 @@ def _already_given_back(attempt: int, state: Render) -> bool:
 
 
 def _exhausted(attempt: int) -> RenderFailed:
+    code: FailureCode = "attempts_exhausted"
     return RenderFailed(
         attempt=attempt,
-        code="attempts_exhausted",
+        code=code,
         message=f"the task was given up after {MAX_ATTEMPTS} attempts",
     )

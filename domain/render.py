@@ -13,6 +13,8 @@ UPLOADS = "uploads"  # the folder of what clients send along with a request, unt
 
 Kind = Literal["image"]
 Status = Literal["unknown", "pending", "started", "completed", "failed", "cancelled"]
+# Why a task has failed, as its owner is told; docs/errors.md says what each means.
+FailureCode = Literal["attempts_exhausted", "cancelled", "render_error", "source_gone"]
 
 
 class MediaFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +127,7 @@ class RenderFailed(Event, frozen=True, kw_only=True):
     stored_name = "render.failed.v1"
 
     attempt: int
-    code: str
+    code: str  # a `FailureCode`, of this build or another
     message: str
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 import structlog
@@ -13,7 +13,7 @@ from litestar.openapi.spec import Example
 from litestar.types import ExceptionHandlersMap
 
 from api.edge import origin
-from api.pages.examples import ERRORS
+from api.edge.words import expected_parameter
 from domain.errors import AtelierError
 
 log = structlog.get_logger("atelier.api")
@@ -63,6 +63,12 @@ STATUS_OF: Final = {code: status for status, code in CODES.items()} | STATUSES
 RETRY_AFTER_S: Final = {429: 2, 503: 1}
 
 
+def one_of(codes: Iterable[str]) -> msgspec.Meta:
+    """What the API's description says of a code: there are these, and a page on them."""
+    told = "docs/errors.md tells what it means, and what to do"
+    return msgspec.Meta(description=told, extra_json_schema={"extra": {"enum": sorted(codes)}})
+
+
 class Violation(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is wrong; ``field`` is its path, such as ``user_details.skin_tone``."""
 
@@ -74,8 +80,8 @@ class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
     """The body of every answer that is not a success."""
 
     message: str
-    code: str
-    details: list[Violation] = []
+    code: Annotated[str, one_of(STATUS_OF)]
+    details: list[Violation]
 
 
 class Refused(AtelierError):
@@ -110,9 +116,10 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorB
     """The answer to any error; nothing of an unexpected one but the request's id gets out."""
     match error:
         case ValidationException():
-            return _response(_of_parameters(error))
+            return _response(_of_parameters(request, error))
         case HTTPException(status_code=status) if status < 500:
-            body = ErrorBody(message=error.detail, code=CODES.get(status, "malformed"))
+            code = CODES.get(status, "malformed")
+            body = ErrorBody(message=error.detail, code=code, details=[])
             return _respond(status, body, error.headers)
         case AtelierError() if STATUSES.get(error.code, 500) != 500:
             return _response(error)
@@ -136,7 +143,7 @@ OF_TASK: Final = (
 
 
 def documented(*codes: str) -> dict[int, ResponseSpec]:
-    """The errors that an endpoint may answer, for its OpenAPI description, each with an example."""
+    """The errors that an endpoint may answer, for its OpenAPI description, by their codes."""
     by_status: dict[int, list[str]] = {}
     for code in dict.fromkeys(codes):
         by_status.setdefault(STATUS_OF[code], []).append(code)
@@ -149,7 +156,7 @@ def _described(status: int, codes: list[str]) -> ResponseSpec:
         ErrorBody,
         description=f"{HTTPStatus(status).phrase}: {named}",
         generate_examples=False,
-        examples=[Example(summary=code, value=ERRORS[code]) for code in codes],
+        examples=[Example(summary=code) for code in codes],  # `pages.description` has the bodies
     )
 
 
@@ -171,11 +178,16 @@ def _respond(
     return Response(body, status_code=status, headers=headers, media_type="application/json")
 
 
-def _of_parameters(error: ValidationException) -> Invalid:
+def _of_parameters(request: Request[Any, Any, Any], error: ValidationException) -> Invalid:
+    """What Litestar refuses, in our words: its own are those of Python's types."""
     refused = error.extra if isinstance(error.extra, list) else []
+    kinds = request.route_handler.signature_model.__annotations__
     return Invalid(
         "some parameters are not allowed",
-        [Violation(field=each.get("key", ""), message=each["message"]) for each in refused],
+        [
+            Violation(field=name, message=f"must be {expected_parameter(kinds[name])}")
+            for name in (each["key"] for each in refused)
+        ],
     )
 
 
@@ -185,5 +197,6 @@ def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[E
     body = ErrorBody(
         message=f"something went wrong on our side; tell us the request id {request_id}",
         code="internal",
+        details=[],
     )
     return _respond(500, body)

@@ -6,7 +6,14 @@ from typing import Any, Final, NamedTuple
 
 from litestar import Request
 from litestar.enums import RequestEncodingType
-from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, RequestBody, Schema
+from litestar.openapi.spec import (
+    Encoding,
+    OpenAPIFormat,
+    OpenAPIMediaType,
+    OpenAPIType,
+    RequestBody,
+    Schema,
+)
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from api.edge.errors import Refused
@@ -16,6 +23,7 @@ FILE_NAME: Final = re.compile(r";\s*filename\*?\s*=", re.IGNORECASE)
 LONGEST_HEADER: Final = 64 * 1024  # bytes
 MOST_PARTS: Final = 1_000
 
+RAW: Final = "application/octet-stream"
 BINARY: Final = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
 FORM: Final = Schema(
     type=OpenAPIType.OBJECT,
@@ -37,10 +45,17 @@ async def read(request: Request[Any, Any, Any]) -> bytes:
 
 
 def described(*kinds: str) -> RequestBody:
-    """Such a body in the OpenAPI description, for files of these media types."""
-    content = {kind: OpenAPIMediaType(schema=BINARY) for kind in kinds}
-    form = {RequestEncodingType.MULTI_PART.value: OpenAPIMediaType(schema=FORM)}
-    return RequestBody(content=content | form, required=True)
+    """Such a body in the OpenAPI description, for files of these media types.
+
+    The bytes tell the kind, whatever the header says. Generators of clients know how to send any
+    bytes, but leave a media type out that they have not heard of.
+    """
+    form = OpenAPIMediaType(schema=FORM, encoding={FIELD: Encoding(content_type=", ".join(kinds))})
+    return RequestBody(
+        description=f"The file itself or a form with it; it is one of {', '.join(kinds)}",
+        content={RequestEncodingType.MULTI_PART: form, RAW: OpenAPIMediaType(schema=BINARY)},
+        required=True,
+    )
 
 
 class _Part(NamedTuple):

@@ -12,6 +12,7 @@ import msgspec
 from litestar import Request
 
 from api.edge.errors import Invalid, MalformedJson, UnsupportedMediaType, Violation
+from api.edge.words import expected
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 
@@ -167,7 +168,7 @@ def _member(raw: object, field: _Field, path: str, violations: list[Violation]) 
     try:
         value = msgspec.convert(raw, field.annotation)
     except msgspec.ValidationError:
-        violations.append(_violation(path, f"must be {_expected(field.annotation)}"))
+        violations.append(_violation(path, f"must be {expected(field.annotation)}"))
         return None
     violations += [_violation(path, f"must be {each}") for each in _unmet(value, field)]
     return value
@@ -221,44 +222,6 @@ def _parts(annotation: object) -> Iterator[object]:
 
 def _when_given(check: Check) -> Check:
     return Check(lambda value: value is None or check.holds(value), check.expected)
-
-
-def _expected(annotation: object) -> str:
-    """What a value must be, in words that end the sentence "… must be"."""
-    return _described(msgspec.inspect.type_info(annotation))
-
-
-def _described(kind: msgspec.inspect.Type) -> str:
-    match kind:
-        case msgspec.inspect.Metadata(type=inner, extra_json_schema=schema):
-            return (schema or {}).get("description") or _described(inner)
-        case msgspec.inspect.UnionType(types=options):
-            given = [each for each in options if not isinstance(each, msgspec.inspect.NoneType)]
-            return " or ".join(_described(each) for each in given)
-        case msgspec.inspect.LiteralType(values=values):
-            return "one of " + ", ".join(str(value) for value in values)
-        case msgspec.inspect.StrType(min_length=least, max_length=most):
-            return "text" + _limits(least, most, " characters")
-        case msgspec.inspect.IntType(ge=least, le=most):
-            return "a whole number" + _limits(least, most)
-        case msgspec.inspect.FloatType(ge=least, le=most):
-            return "a number" + _limits(least, most)
-        case msgspec.inspect.BoolType():
-            return "true or false"
-        case _:
-            return "a value of another type"
-
-
-def _limits(least: float | None, most: float | None, unit: str = "") -> str:
-    match least, most:
-        case None, None:
-            return ""
-        case None, _:
-            return f" of at most {most}{unit}"
-        case _, None:
-            return f" of at least {least}{unit}"
-        case _:
-            return f" from {least} to {most}{unit}"
 
 
 def _is_plain(text: str) -> bool:

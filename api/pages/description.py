@@ -17,6 +17,7 @@ from litestar.openapi.spec import (
     OpenAPIResponse,
     OpenAPIType,
     Operation,
+    Parameter,
     Reference,
     RequestBody,
     Schema,
@@ -24,9 +25,9 @@ from litestar.openapi.spec import (
     Tag,
 )
 
-from api.edge import auth
+from api.edge import auth, origin
 from api.pages import docs
-from api.pages.examples import OPERATIONS
+from api.pages.examples import OPERATIONS, Shown
 
 ABOUT: Final = """Atelier renders made-to-measure avatars in catalogue clothes: pictures and videos.
 
@@ -36,8 +37,9 @@ picture or a video is a task: `/generate` and its siblings answer at once with i
 finished. Links to files expire; ask again for fresh ones.
 
 Bodies are JSON, members that are not described are refused. Every refusal has the same form, with
-everything that is wrong at once. 429 and 503 say in `Retry-After` when to try again. What you have
-written you read back at once: an answer never lags behind your own last command."""
+everything that is wrong at once, and with a code that docs/errors.md explains. 429 and 503 say in
+`Retry-After` when to try again. What you have written you read back at once: an answer never lags
+behind your own last command."""
 
 TAGS: Final = {
     "Account": "Opening an account, logging in, and what people tell about themselves",
@@ -49,8 +51,16 @@ TAGS: Final = {
     "Health": "For whoever runs the server",
 }
 UNTOLD: Final = HTTPStatus.OK.description  # what Litestar writes where nothing is told
+NEVER_SAID: Final = HTTPStatus.BAD_REQUEST.description  # what it adds where a path has a parameter
 FORM: Final = "multipart/form-data"
+NULL: Final = Schema(type=OpenAPIType.NULL)
 NUMBER: Final = Schema(type=OpenAPIType.INTEGER)
+REQUEST_ID: Final = Parameter(
+    name=origin.REQUEST_ID,
+    param_in="header",
+    description="The answer carries the same id, and so do our logs; without one we make one",
+    schema=Schema(type=OpenAPIType.STRING, pattern=f"^{origin.WELL_FORMED.pattern}$"),
+)
 RETRY: Final = {
     "Retry-After": OpenAPIHeader(description="Seconds until it is worth a try", schema=NUMBER)
 }
@@ -86,6 +96,7 @@ def complete(app: Litestar, handlers: Sequence[HTTPRouteHandler]) -> None:
     for name, schema in document.components.schemas.items():
         schema.description = _text(about[name]["description"])
         schema.default = None  # a struct's own default stands in what holds it
+        _tell_defaults(schema)
         if name in sent:
             schema.additional_properties = False
     for path, item in (document.paths or {}).items():
@@ -95,27 +106,59 @@ def complete(app: Litestar, handlers: Sequence[HTTPRouteHandler]) -> None:
                 _show(operation, f"{method.upper()} {path}", document.components.schemas)
 
 
+def _tell_defaults(schema: Schema) -> None:
+    """Tell defaults in words: generators take a member that has a `default` for a required one."""
+    for member in (schema.properties or {}).values():
+        if isinstance(member, Schema) and member.default is not None:
+            told = f"`{msgspec.json.encode(member.default).decode()}` when left out"
+            member.description = f"{member.description}; {told}" if member.description else told
+            member.default = None
+
+
 def _show(operation: Operation, endpoint: str, schemas: dict[str, Schema]) -> None:
     shown = OPERATIONS.get(endpoint)
     if shown is None:
         raise LookupError(f"{endpoint} has no example: add one to api/pages/examples.json")
     first_line = (operation.description or "").partition("\n")[0]
     operation.summary = first_line.removesuffix(".").replace("`", "")  # no Markdown in a summary
-    if isinstance(operation.request_body, RequestBody):
-        in_form = {name: {name: value} for name, value in shown.request.items()}
-        for kind, media in operation.request_body.content.items():
-            media.examples = _examples(in_form if kind == FORM else shown.request)
+    _show_request(operation, shown)
     responses = operation.responses or {}
+    if _told(responses.get("400")) == NEVER_SAID:
+        del responses["400"]
     counted = "too_many_requests" in _told(responses.get("429"))
     for status, response in responses.items():
         assert isinstance(response, OpenAPIResponse)
         for media in (response.content or {}).values():
-            media.examples = {
-                str(each.summary): each for each in (media.examples or {}).values()
-            } or _examples(shown.answer if status == "200" else shown.refusal)
+            codes = [str(each.summary) for each in (media.examples or {}).values()]
+            if lacking := set(codes) - shown.errors.keys():
+                raise LookupError(f"{endpoint} lacks an example of {lacking}: see examples.json")
+            errors = {code: shown.errors[code] for code in codes}
+            answers = shown.answer if status == "200" else shown.refusal
+            media.examples = _examples(errors or answers)
             if response.description == UNTOLD and isinstance(media.schema, Reference):
                 response.description = schemas[media.schema.value].description or ""
         response.headers = (response.headers or {}) | _headers(status, counted=counted)
+
+
+def _show_request(operation: Operation, shown: Shown) -> None:
+    if isinstance(operation.request_body, RequestBody):
+        in_form = {name: {name: value} for name, value in shown.request.items()}
+        for kind, media in operation.request_body.content.items():
+            media.examples = _examples(in_form if kind == FORM else shown.request)
+    for parameter in operation.parameters or []:
+        if isinstance(parameter, Parameter) and isinstance(parameter.schema, Schema):
+            parameter.schema = _never_null(parameter.schema)
+    operation.parameters = [*(operation.parameters or []), REQUEST_ID]
+
+
+def _never_null(schema: Schema) -> Schema | Reference:
+    """What a parameter may be: None, to Python, is what it is when it is left out."""
+    match [each for each in schema.one_of or [] if each != NULL]:
+        case [Reference() as named]:
+            return named
+        case [Schema() as plain]:
+            schema.type, schema.one_of = plain.type, None
+    return schema
 
 
 def _told(response: OpenAPIResponse | Reference | None) -> str:

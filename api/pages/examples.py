@@ -15,11 +15,17 @@ class Shown(NamedTuple):
     request: dict[str, Any]
     answer: dict[str, Any]
     refusal: dict[str, Any]  # where it is no error's body
+    errors: dict[str, Any]  # by their codes, as this endpoint says them
 
 
 def _shown() -> dict[str, Shown]:
     shown = {
-        endpoint: Shown(each.get("request", {}), each["answer"], each.get("refusal", {}))
+        endpoint: Shown(
+            request=each.get("request", {}),
+            answer=each["answer"],
+            refusal=each.get("refusal", {}),
+            errors=_TABLE["errors"] | each.get("errors", {}),
+        )
         for endpoint, each in _TABLE["operations"].items()
     }
     picture = json.loads(demo.example())
@@ -30,5 +36,4 @@ def _shown() -> dict[str, Shown]:
     return shown
 
 
-ERRORS: Final[dict[str, dict[str, Any]]] = _TABLE["errors"]  # a body for each code
 OPERATIONS: Final = _shown()  # by method and path

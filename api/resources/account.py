@@ -188,7 +188,7 @@ async def update_user_info(
     "/account",
     status_code=200,
     tags=["Account"],
-    responses=documented(*OF_TOKEN, "malformed", *OF_COMMAND),
+    responses=documented(*OF_TOKEN, *OF_COMMAND),
 )
 async def erase_account(request: SignedIn, services: Provided) -> Response[Message]:
     """Erase the account for good: everything that was told or made, and the token with it.

@@ -10,7 +10,7 @@ import msgspec
 from litestar import Request, Response, post
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
-from litestar.openapi.spec import Operation
+from litestar.openapi.spec import OpenAPIType, Operation, Parameter, Schema
 from litestar.params import JSONBody, QueryParameter
 
 from api.edge import limits, origin, uploads
@@ -25,7 +25,7 @@ from commands.garment import ListGarment
 from domain.errors import NotFound
 from domain.events import Event
 from domain.garment import GarmentListed, GarmentRevised, garment_id
-from domain.picture import GarmentName
+from domain.picture import GarmentName, RenderMode
 from infra.access.tokens import Unauthorized
 from projections import wardrobe
 
@@ -66,7 +66,7 @@ class GarmentShown(msgspec.Struct, frozen=True, kw_only=True):
     colors: list[str]
     sizes: list[str]
     name: str
-    render_mode: str
+    render_mode: RenderMode
     brand: str
     colors_hex: list[str]
 
@@ -78,6 +78,12 @@ class TakesWorkbook(Operation):
     def __post_init__(self) -> None:
         """Describe it."""
         self.request_body = uploads.described(*WORKBOOKS)
+        key = Schema(type=OpenAPIType.STRING)
+        told = "The catalogue's key, where it has one"
+        self.parameters = [
+            *(self.parameters or []),
+            Parameter(name=KEY, param_in="header", schema=key, description=told),
+        ]
 
 
 async def may_change_catalogue(

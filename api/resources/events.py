@@ -14,10 +14,20 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 from api.edge.auth import SignedIn
 from api.edge.errors import OF_READ, OF_TOKEN, Refused, Violation, documented
 from api.edge.positions import LARGEST, Seen
-from api.resources.tasks import TaskError, TaskFile, TaskId, Watch, as_task, ended
+from api.resources.tasks import (
+    Lane,
+    TaskError,
+    TaskFile,
+    TaskId,
+    TaskState,
+    Watch,
+    as_task,
+    ended,
+    lane,
+)
 from api.services import Provided, Services
 from domain.errors import AccountErased, AtelierError
-from domain.events import Event, Recorded
+from domain.events import Event
 from domain.render import (
     RenderCancelled,
     RenderCompleted,
@@ -33,20 +43,20 @@ BEAT_S: Final = 15.0  # what is silent for longer, proxies take for dead
 LONGEST_S: Final = 900.0  # then the client comes again, with a token that still holds
 RETRY_MS: Final = 1_000
 
-STATUSES: Final[dict[type[Event], str]] = {
-    RenderStarted: "STARTED",
-    RenderRequeued: "PENDING",
-    RenderCompleted: "SUCCESS",
-    RenderFailed: "FAILED",
-    RenderCancelled: "FAILED",
+STATUSES: Final[dict[type[Event], TaskState]] = {
+    RenderStarted: TaskState.STARTED,
+    RenderRequeued: TaskState.PENDING,
+    RenderCompleted: TaskState.SUCCESS,
+    RenderFailed: TaskState.FAILED,
+    RenderCancelled: TaskState.FAILED,
 }
 
 
 class TaskChange(msgspec.Struct, frozen=True, kw_only=True):
     """Where a task stands; what is past has null as its position, progress and estimate."""
 
-    status: str
-    type: str
+    status: TaskState
+    type: Lane
     position: int | None
     progress: float | None
     eta_seconds: float | None
@@ -168,15 +178,15 @@ class _Stream:
         """The task's events up to a position of the log that the client has not been told of."""
         history = await self._services.in_thread(self._services.store.load, self._task)
         changes = [
-            each
+            (each.position, status)
             for each in history
-            if self._told < each.position <= until and _status(each.event) is not None
+            if self._told < each.position <= until and (status := _status(each.event))
         ]
         if not changes:
             return []
-        past = [_past(each, row) for each in changes[:-1]]
-        newest = await self._message("status", row, changes[-1].position)
-        self._told = changes[-1].position
+        past = [_past(position, status, row) for position, status in changes[:-1]]
+        newest = await self._message("status", row, changes[-1][0])
+        self._told = changes[-1][0]
         return [*past, newest]
 
     async def _message(
@@ -190,10 +200,10 @@ def _live(row: TaskRow) -> tuple[object, ...]:
     return row.status, row.attempt, row.position, round(row.progress, 2)
 
 
-def _past(recorded: Recorded, row: TaskRow) -> ServerSentEventMessage:
+def _past(position: int, status: TaskState, row: TaskRow) -> ServerSentEventMessage:
     change = TaskChange(
-        status=_status(recorded.event) or "",
-        type="vip" if row.vip else "normal",
+        status=status,
+        type=lane(row),
         position=None,
         progress=None,
         eta_seconds=None,
@@ -202,7 +212,7 @@ def _past(recorded: Recorded, row: TaskRow) -> ServerSentEventMessage:
         ignored=[],
         engine=None,
     )
-    return _message("status", change, recorded.position)
+    return _message("status", change, position)
 
 
 def _message(kind: str, change: TaskChange, position: int | None) -> ServerSentEventMessage:
@@ -210,8 +220,8 @@ def _message(kind: str, change: TaskChange, position: int | None) -> ServerSentE
     return ServerSentEventMessage(data=data, event=kind, id=position)
 
 
-def _status(event: Event) -> str | None:
-    return "PENDING" if isinstance(event, Requested) else STATUSES.get(type(event))
+def _status(event: Event) -> TaskState | None:
+    return TaskState.PENDING if isinstance(event, Requested) else STATUSES.get(type(event))
 
 
 def _position(text: str | None) -> int | None:

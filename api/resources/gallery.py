@@ -84,7 +84,7 @@ async def get_gallery(
     "/remove_gallery_file/{file_name:str}",
     status_code=200,
     tags=["Gallery"],
-    responses=documented(*OF_TOKEN, "malformed", "not_found", *OF_COMMAND),
+    responses=documented(*OF_TOKEN, "not_found", *OF_COMMAND),
 )
 async def remove_gallery_file(
     file_name: FileName, request: SignedIn, services: Provided

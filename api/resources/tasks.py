@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from typing import Annotated, Any, Final, Literal
+from enum import StrEnum
+from typing import Annotated, Any, Final, get_args
 from uuid import UUID
 
 import msgspec
@@ -11,7 +12,7 @@ from litestar.params import PathParameter, QueryParameter
 
 from api.edge import origin
 from api.edge.auth import SignedIn
-from api.edge.errors import OF_COMMAND, OF_READ, OF_TOKEN, documented
+from api.edge.errors import OF_COMMAND, OF_READ, OF_TOKEN, documented, one_of
 from api.edge.positions import Seen, shown, written
 from api.resources.account import Message
 from api.resources.gallery import LARGEST_CURSOR, Pagination
@@ -19,6 +20,7 @@ from api.services import Provided, Services
 from commands import Origin, Outcome, execute
 from commands.render import CancelRender
 from domain.errors import NotFound
+from domain.render import FailureCode
 from infra.media.store import MediaStore
 from projections import tasks
 from projections.reading import Answer
@@ -28,6 +30,23 @@ LONGEST_WAIT_S: Final = 60.0
 LOOK_S: Final = 1.0  # notices may get lost, and a task's progress gives none
 CALM_S: Final = 0.2  # between two looks, however often the log grows
 PAGE: Final = 10
+
+
+class TaskState(StrEnum):
+    """PENDING waits, STARTED is being rendered, SUCCESS has its files, FAILED ended without any."""
+
+    PENDING = "PENDING"
+    STARTED = "STARTED"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+
+
+class Lane(StrEnum):
+    """Which lane of the queue a task is in; what is `vip` is claimed first."""
+
+    VIP = "vip"
+    NORMAL = "normal"
+
 
 TaskId = Annotated[str, PathParameter(description="The task_id that asking for the task gave")]
 Wait = Annotated[
@@ -39,7 +58,7 @@ Wait = Annotated[
     ),
 ]
 ByStatus = Annotated[
-    Literal["PENDING", "STARTED", "SUCCESS", "FAILED"] | None,
+    TaskState | None,
     QueryParameter(description="Only tasks that are so"),
 ]
 Limit = Annotated[
@@ -55,7 +74,7 @@ Cursor = Annotated[
 class TaskError(msgspec.Struct, frozen=True, kw_only=True):
     """Why a task failed."""
 
-    code: str
+    code: Annotated[str, one_of(get_args(FailureCode))]
     message: str
 
 
@@ -79,8 +98,8 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     could not be drawn as asked.
     """
 
-    status: str
-    type: str
+    status: TaskState
+    type: Lane
     position: int
     progress: float
     eta_seconds: float | None
@@ -94,7 +113,7 @@ class ListedTask(msgspec.Struct, frozen=True, kw_only=True):
     """A task in the list; ``requested_at`` in Unix seconds."""
 
     taskid: UUID
-    status: str
+    status: TaskState
     requested_at: int
 
 
@@ -127,7 +146,7 @@ async def get_task(
     "/generate/{task_id:str}",
     status_code=200,
     tags=["Generate"],
-    responses=documented(*OF_TOKEN, "malformed", "not_found", "task_ended", *OF_COMMAND),
+    responses=documented(*OF_TOKEN, "not_found", "task_ended", *OF_COMMAND),
 )
 async def cancel_task(task_id: TaskId, request: SignedIn, services: Provided) -> Response[Message]:
     """Cancel a task: it fails with the code `cancelled`. Cancelling it again changes nothing."""
@@ -172,7 +191,7 @@ async def get_tasks(
         following = tasks.next_cursor(answer.rows, limit, rest=rest)
     listed = TaskList(
         tasks=[
-            ListedTask(taskid=row.task, status=row.status, requested_at=row.requested_at)
+            ListedTask(taskid=row.task, status=TaskState(row.status), requested_at=row.requested_at)
             for row in rows
         ],
         pagination=Pagination(limit=limit, next_cursor=following, has_next=following is not None),
@@ -250,6 +269,11 @@ def mark(row: TaskRow) -> tuple[object, ...]:
     return row.status, row.attempt, row.position
 
 
+def lane(row: TaskRow) -> Lane:
+    """Which lane the task was asked for in."""
+    return Lane.VIP if row.vip else Lane.NORMAL
+
+
 def ended(row: TaskRow) -> bool:
     """Whether nothing more will happen to the task."""
     return row.status in tasks.ENDED
@@ -267,8 +291,8 @@ def _status(row: TaskRow, media: MediaStore, eta: float | None) -> TaskStatus:
     if row.error_code is not None:
         error = TaskError(code=row.error_code, message=row.error_message or "")
     return TaskStatus(
-        status=row.status,
-        type="vip" if row.vip else "normal",
+        status=TaskState(row.status),
+        type=lane(row),
         position=row.position,
         progress=round(row.progress, 2),
         eta_seconds=eta,

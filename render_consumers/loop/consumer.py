@@ -23,7 +23,7 @@ from domain.errors import (
     Unavailable,
 )
 from domain.events import fold
-from domain.render import RenderStarted, Requested
+from domain.render import FailureCode, RenderStarted, Requested
 from infra.process.metrics import RENDER
 from projections.queue import Claimable
 from render_consumers.engines.engine import Product, Result, SourceGone
@@ -253,7 +253,7 @@ class Consumer:
         log.info("task given up", task=str(claim.task), why="account_erased")
         self._report(CancelRender(aggregate_id=claim.task, account=claim.account), claim, stop)
 
-    def _fail(self, claim: Claim, stop: threading.Event, code: str, message: str) -> None:
+    def _fail(self, claim: Claim, stop: threading.Event, code: FailureCode, message: str) -> None:
         command = FailAttempt(
             aggregate_id=claim.task,
             account=claim.account,

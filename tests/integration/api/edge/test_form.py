@@ -59,3 +59,33 @@ def test_a_parameter_is_given_once_and_as_what_it_is(ada, path, query, refused):
 
 def test_a_wait_may_have_a_fraction(ada):
     assert ada.get("/generate/nothing?wait=1.5").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("request_line", "refused"),
+    [
+        ("GET /get_gallery?limit=101", {"limit": "must be a whole number from 1 to 100"}),
+        (
+            "GET /get_gallery?limit=0&cursor=-1",
+            {
+                "limit": "must be a whole number from 1 to 100",
+                "cursor": f"must be a whole number from 0 to {2**53}",
+            },
+        ),
+        (
+            "GET /get_tasks?status=done",
+            {"status": "must be one of PENDING, STARTED, SUCCESS, FAILED"},
+        ),
+        ("GET /get_tasks?status=", {"status": "must be one of PENDING, STARTED, SUCCESS, FAILED"}),
+        ("GET /generate/nothing?wait=soon", {"wait": "must be a number from 0 to 60"}),
+        ("GET /generate/nothing?wait=61", {"wait": "must be a number from 0 to 60"}),
+        ("POST /upload_clothes?dry_run=maybe", {"dry_run": "must be true or false"}),
+    ],
+)
+def test_what_a_parameter_must_be_is_said_in_words_and_not_in_types(ada, request_line, refused):
+    method, path = request_line.split()
+
+    answer = ada.http.request(method, path, headers=ada.headers)
+
+    assert answer.status_code == 422
+    assert {each["field"]: each["message"] for each in answer.json()["details"]} == refused

@@ -1,6 +1,8 @@
 """The description of the API, as programs and people read it, and the API held to it."""
 
-from typing import Any
+import re
+from collections.abc import Iterator
+from typing import Any, get_args
 from uuid import UUID
 
 import hypothesis
@@ -19,11 +21,13 @@ from schemathesis.specs.openapi.checks import (
 
 from api.app import create_app
 from api.edge.errors import STATUS_OF, STATUSES
+from domain.render import FailureCode
 from infra.log.event_store import EventStore
 from infra.settings import Settings
 from tests.integration.api.conftest import Client
 from tests.integration.api.resources.test_events import stream
 from tests.integration.api.resources.test_render import complete, generate
+from tests.support.workbooks import HEADER
 
 EXAMPLES = 8  # for each operation: all of them take some 20 s
 CHECKS = [  # no operation describes a 500, so it is a failure; the media store is away: 503
@@ -92,6 +96,85 @@ def test_every_error_is_shown_with_a_body_of_each_of_its_codes(document: dict[st
     hidden = {"internal", "not_claimable", "stale_attempt", "state_too_large", "unknown_event"}
     hidden |= {"wrong_keys", "history_replaced"}  # until an operator has put it right
     assert STATUSES.keys() - shown == hidden
+
+
+def test_an_error_that_is_shown_names_only_what_its_endpoint_takes(document: dict[str, Any]):
+    for method, path, operation in operations(document):
+        taken = {each["name"] for each in operation.get("parameters", [])}
+        for media in operation.get("requestBody", {}).get("content", {}).values():
+            taken |= set(members(document, media["schema"]))
+        if path == "/upload_clothes":
+            columns = zip("ABCDEFGH", HEADER, strict=True)
+            taken |= {f"row 2, column {letter} ({name})" for letter, name in columns}
+        for status, answer in answered(operation):
+            for media in answer.get("content", {}).values() if status >= "400" else ():
+                for code, each in media["examples"].items():
+                    named = {detail["field"] for detail in each["value"].get("details", [])}
+                    assert named <= taken, (method, path, code)
+                    told = str(each["value"].get("message"))
+                    headers = set(re.findall(r"(?:X|Idempotency)-[\w-]+", told))
+                    assert headers <= taken, (method, path, code)
+
+
+def members(document: dict[str, Any], schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    """The paths of all that a body may hold."""
+    while "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    for name, each in schema.get("properties", {}).items():
+        yield path + name
+        yield from members(document, each, f"{path}{name}.")
+
+
+def test_what_has_a_few_values_is_an_enumeration(document: dict[str, Any]):
+    schemas = document["components"]["schemas"]
+    assert schemas["TaskState"]["enum"] == ["PENDING", "STARTED", "SUCCESS", "FAILED"]
+    assert schemas["Lane"]["enum"] == ["vip", "normal"]
+    for name in ("TaskStatus", "TaskChange", "ListedTask"):
+        assert schemas[name]["properties"]["status"] == {"$ref": "#/components/schemas/TaskState"}
+    for name in ("TaskStatus", "TaskChange"):
+        assert schemas[name]["properties"]["type"] == {"$ref": "#/components/schemas/Lane"}
+    assert schemas["GarmentShown"]["properties"]["render_mode"]["enum"] == ["2D_Kling", "3D"]
+    assert schemas["ErrorBody"]["properties"]["code"]["enum"] == sorted(STATUS_OF)
+    assert schemas["TaskError"]["properties"]["code"]["enum"] == sorted(get_args(FailureCode))
+    assert schemas["ErrorBody"]["required"] == ["code", "details", "message"]
+
+
+# What generators of clients stumble over: openapi-typescript, openapi-python-client.
+
+
+def test_a_member_that_may_be_left_out_has_its_default_in_words(document: dict[str, Any]):
+    for name, schema in document["components"]["schemas"].items():
+        for member, each in schema.get("properties", {}).items():
+            assert "default" not in each, (name, member)  # openapi-typescript: required, then
+    details = document["components"]["schemas"]["UserDetails"]
+    assert details["required"] == []
+    assert details["properties"]["hair_color"]["description"] == (
+        'RRGGBB or RRGGBBAA, with or without #; `"3B2A20FF"` when left out'
+    )
+    assert document["components"]["schemas"]["PictureRequest"]["required"] == []
+
+
+def test_bodies_are_of_media_types_that_generators_know(document: dict[str, Any]):
+    for method, path, operation in operations(document):
+        content = operation.get("requestBody", {}).get("content", {})
+        assert content.keys() in (
+            set(),
+            {"application/json"},
+            {"application/octet-stream", "multipart/form-data"},
+        ), (method, path)
+        if "application/octet-stream" in content:
+            binary = {"type": "string", "format": "binary"}
+            assert content["application/octet-stream"]["schema"] == binary
+            assert content["multipart/form-data"]["schema"]["properties"]["file"] == binary
+        # Without an optional parameter beside it, a choice of bodies makes openapi-python-client
+        # write a module that cannot be imported.
+        assert "X-Request-Id" in {each["name"] for each in operation["parameters"]}, (method, path)
+
+
+def test_no_parameter_is_ever_null(document: dict[str, Any]):
+    for method, path, operation in operations(document):
+        for each in operation.get("parameters", []):
+            assert "null" not in str(each["schema"]), (method, path, each["name"])
 
 
 def test_what_a_request_may_hold_is_all_described(document: dict[str, Any]):

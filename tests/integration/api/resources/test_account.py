@@ -1,6 +1,6 @@
 from uuid import uuid4
 
-from api.pages.examples import ERRORS
+from api.pages.examples import OPERATIONS
 from infra.access.tokens import Tokens
 from infra.settings import Settings
 from tests.integration.api.conftest import PERSON, Client, new_email
@@ -21,7 +21,8 @@ def test_an_address_can_be_registered_once_however_it_is_written(client: Client)
     assert client.post("/register", PERSON | {"email": email}).status_code == 200
     again = client.post("/register", PERSON | {"email": f"  {email.upper()} "})
     assert again.status_code == 409
-    assert again.json() == ERRORS["email_taken"]  # nothing of how addresses are stored
+    shown = OPERATIONS["POST /register"].errors["email_taken"]
+    assert again.json() == shown  # nothing of how addresses are stored
 
 
 def test_the_two_spellings_of_a_domain_are_one_account(client: Client):

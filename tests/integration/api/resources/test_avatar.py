@@ -193,4 +193,7 @@ def test_an_avatar_is_its_owners_alone(ada: Client):
 def test_the_description_tells_what_can_be_uploaded(ada: Client):
     paths = ada.http.get("/schema/openapi.json").json()["paths"]
     body = paths["/upload_avatar"]["post"]["requestBody"]
-    assert {"image/jpeg", "image/heic", "multipart/form-data"} <= body["content"].keys()
+    assert {"application/octet-stream", "multipart/form-data"} == body["content"].keys()
+    kinds = body["content"]["multipart/form-data"]["encoding"]["file"]["contentType"]
+    assert {"image/jpeg", "image/heic"} <= set(kinds.split(", "))
+    assert kinds in body["description"]

@@ -66,7 +66,7 @@ def fail(store: EventStore, task: str) -> None:
             aggregate_id=UUID(task),
             account=owner(store, task),
             attempt=start(store, task),
-            code="too_dark",
+            code="source_gone",
             message="it is too dark",
         )
         execute(command, store, BY)
@@ -128,7 +128,7 @@ def test_a_failed_task_tells_why(ada: Client, store: EventStore):
     fail(store, task)
     state = ada.get(f"/generate/{task}").json()
     assert state["status"] == "FAILED"
-    assert state["error"] == {"code": "too_dark", "message": "it is too dark"}
+    assert state["error"] == {"code": "source_gone", "message": "it is too dark"}
 
 
 NOBODYS = "3aa38a43-631e-44f4-ae1a-de16d9843cad"
