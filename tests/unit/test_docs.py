@@ -1,19 +1,30 @@
 """The documents say what the code does."""
 
 import re
+import typing
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import yaml
 from prometheus_client import Counter, Histogram
 
 from api.cli.table import COMMANDS
+from api.edge.errors import STATUS_OF
 from api.metrics import ABOUT
+from api.resources.tasks import Lane, TaskState
+from commands.render import FailAttempt, StartRender, start
+from domain.events import Recorded
+from domain.render import MAX_ATTEMPTS, FailureCode, Render, RenderFailed
 from infra.process import metrics
 from infra.settings import VARIABLES
+from projections import tasks
+from tests.support.scenario import ACCOUNT, TASK, cancelled, enveloped
 from tests.unit.api.cli.test_status import worst
 
 ROOT = Path(__file__).parents[2]
+ERRORS = (ROOT / "docs" / "errors.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
 
@@ -22,6 +33,40 @@ def test_every_setting_stands_in_the_settings_page_with_its_default_and_purpose(
     for variable in VARIABLES:
         default = f"`{variable.default}`" if variable.default else ""
         assert f"| `{variable.name}` | {default} | {variable.purpose} |" in page
+
+
+def test_the_page_on_errors_has_every_code_and_status_and_no_other() -> None:
+    assert told("status", "meaning") == set(TaskState)
+    assert told("type", "meaning") == set(Lane)
+    assert told("code", "meaning", "what to do") == set(typing.get_args(FailureCode))
+    refusals = re.findall(r"^\| (\d{3}) \| `(\w+)` \| .+ \| .+ \|$", ERRORS, re.M)
+    assert {code: int(status) for status, code in refusals} == STATUS_OF
+    assert refusals == sorted(set(refusals))
+
+
+def told(*columns: str) -> set[str]:
+    """The first cells of the table with these columns."""
+    head = re.escape(f"| {' | '.join(columns)} |\n| {' | '.join(['---'] * len(columns))} |\n")
+    [table] = re.findall(f"{head}((?:\\|.*\n)+)", ERRORS)
+    rows = re.findall(r"^\| `(\w+)` \|", table, re.M)
+    assert len(rows) == len(set(rows)) == table.count("\n")
+    return set(rows)
+
+
+def test_a_task_fails_for_no_reason_but_those_of_the_page() -> None:
+    claim = StartRender(aggregate_id=TASK, account=ACCOUNT, consumer="consumer-1")
+    [failed] = start(claim, Render(status="pending", spent=MAX_ATTEMPTS))
+    assert isinstance(failed, RenderFailed)
+    members = msgspec.structs.asdict(enveloped(cancelled(), ACCOUNT, 1))
+    [shown] = tasks.apply(Recorded(**members, position=1, recorded_at=datetime.now(UTC)))
+    reported = typing.get_type_hints(FailAttempt)["code"]
+    codes = {failed.code, shown.parameters["code"], *typing.get_args(reported)}
+    assert codes == set(typing.get_args(FailureCode))
+
+
+def test_the_page_on_errors_can_be_found_from_the_others() -> None:
+    assert "](docs/errors.md)" in (ROOT / "README.md").read_text()
+    assert "](errors.md)" in (ROOT / "docs" / "api.md").read_text()
 
 
 def test_the_readme_names_every_command_and_starts_with_what_it_is() -> None:
