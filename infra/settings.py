@@ -123,13 +123,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def require(self, *fields: str) -> None:
         """Raise ``SettingsError`` that names every one of these fields that is empty."""
         missing = [VARIABLE_OF[field] for field in fields if not getattr(self, field)]
-        if missing:
-            raise SettingsError(
-                [
-                    f"{each.name} is not set: {each.purpose} (`atelier up` sets it)"
-                    for each in missing
-                ]
+        problems = [f"{each.name} is not set: {each.purpose}" for each in missing]
+        if problems and not is_locked(self.data / LOCK_FILE):
+            problems.append(
+                f"Or start `atelier up`, which sets them for all commands: none runs in {self.data}"
+                " here. If one runs with another folder, set ATELIER_DATA to that."
             )
+        if problems:
+            raise SettingsError(problems)
 
     def check_exposure(self) -> None:
         """Refuse to be reached from other machines before the choices that keep people out."""

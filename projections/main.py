@@ -26,8 +26,11 @@ JOIN_S = 4.0
 def migrate(settings: Settings) -> None:
     """Bring the database to this build's schema and make the read models that it lacks."""
     settings.require("postgres_url")
-    for name in migrate_schema(settings.postgres_url):
+    names = migrate_schema(settings.postgres_url)
+    for name in names:
         log.info("migrated", script=name)
+    if not names:
+        log.info("nothing to migrate: the database has this build's schema")
     with answered(), connect(settings.postgres_url) as connection:
         for projection in PROJECTIONS:
             make(connection, projection)

@@ -5,12 +5,26 @@ from uuid import UUID
 
 import msgspec
 
-from domain.render import RenderCompleted, RenderStarted
+from domain.render import (
+    ImageToVideoRequested,
+    RenderCompleted,
+    RenderRequested,
+    RenderStarted,
+    UpscaleRequested,
+    VideoRequested,
+)
 from projections.reading import Question, Reader
 
 PACE_FOR_S = 2.0
 RECENT_EVENTS = 2_000  # among which the newest finished tasks are looked for
 RECENT_TASKS = 100  # of all kinds, whose durations tell how long the next ones will take
+# How many seconds a task takes on a CPU, until one of its kind has ended here.
+GUESSES = {
+    RenderRequested.stored_name: 5.0,
+    VideoRequested.stored_name: 60.0,
+    UpscaleRequested.stored_name: 5.0,
+    ImageToVideoRequested.stored_name: 60.0,
+}
 MOST_WAITING = 200  # at the queue's head, whose kinds tell how long it takes to get there
 REMEMBER_MOST = 10_000  # tasks' kinds
 
@@ -76,18 +90,19 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     waiting_seconds: float | None
     rendering: int
 
-    def eta(self, kind: str, position: int, progress: float) -> float | None:
-        """Seconds: the rest of a task being rendered; a waiting one's own and those ahead of it.
-
-        None as long as no task of the kind has ended.
-        """
-        own = self.by_kind.get(kind)
-        if own is None:
-            return None
+    def eta(self, kind: str, position: int, progress: float) -> float:
+        """Seconds: the rest of a task being rendered; a waiting one's own and those ahead of it."""
+        own = self.by_kind.get(kind) or self._guess(kind)
         if not position:
             return round(own * (1 - progress), 1)
         ahead = position / self.rendering if self.rendering else position - 1
         return round(own + ahead * (self.waiting_seconds or own), 1)
+
+    def _guess(self, kind: str) -> float:
+        """As much faster or slower than usual as the kinds that have been measured here."""
+        usual = sum(GUESSES[known] for known in self.by_kind)
+        measured = sum(self.by_kind.values())
+        return GUESSES[kind] * (measured / usual if usual else 1.0)
 
 
 class PaceMeter:
@@ -103,7 +118,7 @@ class PaceMeter:
         self._pace = Pace(by_kind={}, waiting_seconds=None, rendering=0)
         self._kinds: dict[UUID, str] = {}
 
-    async def eta(self, account: UUID, task: UUID, position: int, progress: float) -> float | None:
+    async def eta(self, account: UUID, task: UUID, position: int, progress: float) -> float:
         """Seconds until an unfinished task of the account has ended."""
         kind = self._kinds.get(task) or await self._kind(account, task)
         return (await self.now(account)).eta(kind, position, progress)

@@ -26,6 +26,7 @@ from infra.process.progress import Bar, Progress
 from infra.process.supervisor import servers_alone
 from infra.relay.ledger import begin_epoch
 from infra.settings import Settings
+from infra.wording import counted
 
 MANIFEST: Final = "manifest.json"
 DUMP: Final = "postgres.dump"
@@ -235,8 +236,8 @@ def _confirm(in_place: tuple[UUID, int] | None, manifest: Manifest) -> None:
         return
     log_id, position = in_place
     lines = [
-        f"In place:   log {log_id}, {position:,} events.",
-        f"The backup: log {manifest.log_id}, {manifest.position:,} events.",
+        f"In place:   log {log_id}, {counted(position, 'event')}.",
+        f"The backup: log {manifest.log_id}, {counted(manifest.position, 'event')}.",
     ]
     if log_id != manifest.log_id or position > manifest.position:
         lines.append("What the backup does not have will be lost. This cannot be undone.")
@@ -262,7 +263,7 @@ def _write(path: Path, data: bytes) -> None:
 def _described(folder: Path, manifest: Manifest) -> str:
     files = "without files"
     if manifest.files is not None:
-        files = f"{manifest.files:,} files ({manifest.files_bytes / 1e6:,.1f} MB)"
+        files = f"{counted(manifest.files, 'file')} ({manifest.files_bytes / 1e6:,.1f} MB)"
     return (
         f"{folder}: log {manifest.log_id} up to position {manifest.position:,}, {files}.\n"
         f"Keep {' and '.join(sorted(manifest.keys)) or 'the keys'} apart from it, and as safe:"

@@ -17,6 +17,7 @@ from infra.log.keys import KeyRing
 from infra.postgres import Pool, borrowed, open_pool
 from infra.process.progress import Progress
 from infra.settings import Settings
+from infra.wording import counted
 
 WAIT_S: Final = 10.0  # for those who follow the log; the erasure itself does not hang on them
 LOOK_S: Final = 0.1
@@ -73,7 +74,7 @@ def _confirm(account: UUID, history: list[Recorded], pool: Pool) -> None:
     confirm.by_word(
         "erase",
         (
-            f"Account {account}, registered on {since}, has asked for {tasks} tasks.",
+            f"Account {account}, registered on {since}, has asked for {counted(tasks, 'task')}.",
             "Erasing it deletes its key, its files and its rows. This cannot be undone.",
         ),
         unattended="nobody is there to confirm it: give --yes to erase without asking",

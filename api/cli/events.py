@@ -19,6 +19,7 @@ from infra.log.recorder import StoredRecord
 from infra.postgres import Listener
 from infra.process.progress import Bar
 from infra.settings import Settings
+from infra.wording import counted
 
 Printer = Callable[[StoredRecord, lines.Place | None], None]
 
@@ -121,8 +122,8 @@ def _tell_made(made: Manifest, folder: str) -> None:
     files = sum(len(block.files) for block in made.blocks)
     unreadable = [position for block in made.blocks for position in block.unreadable]
     print(
-        f"{made.events:,} events of positions {made.spec.first:,} to {made.last:,}"
-        f" in {files:,} file{'s' * (files != 1)} in {folder}",
+        f"{counted(made.events, 'event')} of positions {made.spec.first:,} to {made.last:,}"
+        f" in {counted(files, 'file')} in {folder}",
         file=sys.stderr,
     )
     if unreadable:

@@ -15,6 +15,7 @@ from infra.media.store import MediaStore
 from infra.postgres import open_pool
 from infra.process.progress import Progress
 from infra.settings import Settings
+from infra.wording import counted
 
 SHOWN: Final = 20  # of each kind, on a terminal
 
@@ -40,7 +41,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> None:
     left = len(report.orphans) - report.deleted
     if report.missing or report.differing or left:
         raise MediaDiffers(
-            f"the media store differs from the log: {len(report.missing)} files missing,"
+            f"the media store differs from the log: {counted(len(report.missing), 'file')} missing,"
             f" {len(report.differing)} of another size, {left} without an event"
         )
 

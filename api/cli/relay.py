@@ -17,6 +17,7 @@ from infra.relay.check import KINDS, Difference, Report, missing_from
 from infra.relay.filling import DivergentHistory
 from infra.relay.maintenance import TopicMaintenance, open_maintenance
 from infra.settings import Settings
+from infra.wording import counted
 
 SHOWN_MOST: Final = 20
 
@@ -54,11 +55,11 @@ def heal(settings: Settings, arguments: argparse.Namespace) -> None:
             _confirm(
                 arguments.yes,
                 f"This deletes the topic {EVENTS_TOPIC} and fills it again with the"
-                f" {maintenance.head():,} events of the log. Its readers must start again from the"
-                " beginning.",
+                f" {counted(maintenance.head(), 'event')} of the log. Its readers must start again"
+                " from the beginning.",
             )
-            with _counted("filling the topic") as counted:
-                maintenance.recreate(counted.reach)
+            with _bar("filling the topic") as bar:
+                maintenance.recreate(bar.reach)
             print(
                 f"The topic was recreated; it holds the log up to position {maintenance.head():,}."
             )
@@ -76,8 +77,8 @@ def new_epoch(settings: Settings, arguments: argparse.Namespace) -> None:
             f" {maintenance.head():,} events of the log. Its readers must start again from the"
             " beginning: see docs/restored-backup.md.",
         )
-        with _counted("filling the topic") as counted:
-            maintenance.new_epoch(counted.reach)
+        with _bar("filling the topic") as bar:
+            maintenance.new_epoch(bar.reach)
         print(f"A new epoch has begun: ce_source is {maintenance.source()}.")
 
 
@@ -87,8 +88,8 @@ def _append(maintenance: TopicMaintenance) -> None:
         _show(report)
         raise DivergentHistory(f"nothing was appended: {_advice(report)}")
     if missing := missing_from(report.partitions):
-        with _counted("appending") as counted:
-            maintenance.heal(missing, counted.reach)
+        with _bar("appending") as bar:
+            maintenance.heal(missing, bar.reach)
         print(f"{report.count('missing'):,} events were missing and have been appended.")
     else:
         print("No event is missing at a partition's end.")
@@ -101,11 +102,11 @@ def _append(maintenance: TopicMaintenance) -> None:
 
 
 def _compared(maintenance: TopicMaintenance) -> Report:
-    with _counted("reading the topic") as counted:
-        return maintenance.check(counted.reach)
+    with _bar("reading the topic") as bar:
+        return maintenance.check(bar.reach)
 
 
-def _counted(text: str) -> Bar:
+def _bar(text: str) -> Bar:
     return Bar(text, 0, "records")
 
 
@@ -142,11 +143,11 @@ def _summary(report: Report) -> Iterator[str]:
         if report.count(kind):
             yield f"{report.count(kind):,} {WORDS[kind]}"
     if report.waiting:
-        yield f"{report.waiting:,} newer events wait for the relay."
+        yield f"Waiting for the relay: {counted(report.waiting, 'newer event')}."
     if report.cut:
-        yield f"{report.cut:,} of the oldest events have been deleted by retention."
+        yield f"Deleted by retention: the oldest {counted(report.cut, 'event')}."
     if report.others:
-        yield f"{report.others:,} records are not from this log."
+        yield f"Not from this log: {counted(report.others, 'record')}."
 
 
 def _list(console: Console, differences: list[Difference], count: int) -> None:

@@ -19,6 +19,7 @@ from api.figures import CLEANER, PROCESSES, Disk, Figures, Reader, Server
 from domain.errors import AtelierError
 from infra.log.migrate import Schema
 from infra.settings import Settings
+from infra.wording import counted
 
 LAG_S: Final = 10.0  # a reader that works is behind by far less
 CLEANING_S: Final = 60.0  # files may be many
@@ -157,7 +158,7 @@ def _log(found: Figures) -> Check:
         newest = f"the newest {_ago(age)} old"
     return Check(
         name="log",
-        told=f"{found.position:,} events, {newest}",
+        told=f"{counted(found.position, 'event')}, {newest}",
         verdict="ok",
         figures={
             "log_id": found.log_id,
@@ -170,7 +171,7 @@ def _log(found: Figures) -> Check:
 def _reader(reader: Reader, processes: dict[str, int]) -> Check:
     patience = CLEANING_S if reader.name == CLEANER else LAG_S
     late = reader.waiting_seconds > patience
-    told = f"{reader.lag:,} events behind" if reader.lag else "up to date"
+    told = f"{counted(reader.lag, 'event')} behind" if reader.lag else "up to date"
     if reader.lag:
         told += f" ({_ago(reader.waiting_seconds)})"
     if reader.parked:

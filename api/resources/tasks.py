@@ -93,8 +93,8 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Where a task stands.
 
     ``position`` is 0 while it is processed and after its end, else its place in the queue.
-    ``progress`` goes from 0 to 1. ``eta_seconds`` is an estimate from the tasks of its kind that
-    finished last: 0 after the end, null while nothing is known. ``ignored`` names the options that
+    ``progress`` goes from 0 to 1. ``eta_seconds`` is an estimate from the tasks that finished
+    last, of its kind if there are any, and 0 after the end. ``ignored`` names the options that
     could not be drawn as asked.
     """
 
@@ -102,7 +102,7 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     type: Lane
     position: int
     progress: float
-    eta_seconds: float | None
+    eta_seconds: float
     error: TaskError | None
     files: list[TaskFile]
     ignored: list[str]
@@ -257,7 +257,7 @@ class Watch:
 
     async def status(self, row: TaskRow) -> TaskStatus:
         """A row as the contract shows it."""
-        eta: float | None = 0.0
+        eta = 0.0
         if not ended(row):
             asked = self._services.pace.eta(self._account, row.task, row.position, row.progress)
             eta = await self._services.in_time(asked)
@@ -286,7 +286,7 @@ def _cancel(task: UUID, account: UUID, services: Services, by: Origin) -> Outcom
     return execute(CancelRender(aggregate_id=task, account=account), services.store, by)
 
 
-def _status(row: TaskRow, media: MediaStore, eta: float | None) -> TaskStatus:
+def _status(row: TaskRow, media: MediaStore, eta: float) -> TaskStatus:
     error = None
     if row.error_code is not None:
         error = TaskError(code=row.error_code, message=row.error_message or "")

@@ -16,6 +16,7 @@ from infra.analysis.reading import stored
 from infra.analysis.selection import Selection
 from infra.log.event_store import EventLog
 from infra.log.recorder import EventMapper, StoredRecord
+from infra.wording import counted
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +74,7 @@ def print_text(shown: Shown, events: Sequence[StoredRecord], *, sealed: bool) ->
     for name, value in members:
         dim = "dim" if value == lines.SEALED else ""
         lines.show_line(Text.assemble(f"  {name:<{width}}  ", (value, dim)))
-    lines.show_line(Text(f"{len(events)} event{'s' * (len(events) != 1)}", "bold"))
+    lines.show_line(Text(counted(len(events), "event"), "bold"))
     for event in events:
         lines.print_text(event)
 

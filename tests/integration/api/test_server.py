@@ -89,7 +89,7 @@ def test_a_taken_port_is_told(lifeline: Lifeline, port: int):
 def test_it_is_not_opened_to_others_without_the_safe_settings(lifeline: Lifeline, port: int):
     process = start(lifeline, port, ATELIER_HOST="0.0.0.0")  # noqa: S104 - it refuses to
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 2
     assert b"ATELIER_LOGIN" in output
     assert b"ATELIER_CATALOG_KEY" in output
 

@@ -110,13 +110,13 @@ def test_old_keys_and_proxies_are_lists():
     assert [str(each) for each in loaded.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
 
 
-def test_require_names_everything_that_is_missing():
+def test_require_names_everything_that_is_missing_and_where_no_atelier_runs(tmp_path):
     with pytest.raises(SettingsError) as refusal:
-        Settings.load({}).require("postgres_url", "jwt_key", "host")
-    assert [each.split()[0] for each in refusal.value.problems] == [
-        "ATELIER_POSTGRES_URL",
-        "ATELIER_JWT_KEY",
-    ]
+        Settings.load({"ATELIER_DATA": str(tmp_path)}).require("postgres_url", "jwt_key", "host")
+    postgres, jwt, hint = refusal.value.problems
+    assert postgres.startswith("ATELIER_POSTGRES_URL is not set")
+    assert jwt.startswith("ATELIER_JWT_KEY is not set")
+    assert f"none runs in {tmp_path} here" in hint
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "localhost"])
