@@ -48,6 +48,7 @@ PRIVATE: Final = [
     *events.PRIVATE,
     *gallery.PRIVATE,
 ]
+STREAMED: Final = events.STREAMED
 
 
 def create_app(settings: Settings) -> Litestar:
@@ -56,8 +57,14 @@ def create_app(settings: Settings) -> Litestar:
     private = Router(
         "/", route_handlers=PRIVATE, middleware=[auth.signed_in], security=[{auth.SCHEME: []}]
     )
+    streamed = Router(
+        "/",
+        route_handlers=STREAMED,
+        middleware=[auth.signed_in_to_stream],
+        security=[{auth.SCHEME: []}, {auth.STREAM_TOKEN: []}],
+    )
     app = Litestar(
-        [*OPEN, private, docs.home, docs.assets()],
+        [*OPEN, private, streamed, docs.home, docs.assets()],
         lifespan=[partial(services.opened, settings=settings)],
         dependencies={
             "services": Provide(services.provide, sync_to_thread=False),
@@ -73,7 +80,7 @@ def create_app(settings: Settings) -> Litestar:
         logging_config=None,  # errors.answer logs what is unexpected, without bodies
     )
     app.asgi_handler = methods.with_head(app.asgi_handler)
-    description.complete(app, [*OPEN, *PRIVATE])
+    description.complete(app, [*OPEN, *PRIVATE, *STREAMED])
     return app
 
 

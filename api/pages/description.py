@@ -74,6 +74,12 @@ COUNTED: Final = {  # where `too_many_requests` may be answered
 def config() -> OpenAPIConfig:
     """How the description is served; `complete` adds to it."""
     token = SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")
+    of_stream = SecurityScheme(
+        type="apiKey",
+        security_scheme_in="query",
+        name=auth.STREAM_TOKEN,
+        description="What `POST /generate/{task_id}/stream_token` gave, for that stream alone",
+    )
     return OpenAPIConfig(
         title="Atelier",
         version="1",
@@ -82,7 +88,7 @@ def config() -> OpenAPIConfig:
         description=ABOUT,
         tags=[Tag(name=name, description=about) for name, about in TAGS.items()],
         render_plugins=[JsonRenderPlugin(), docs.SwaggerPlugin()],
-        components=Components(security_schemes={auth.SCHEME: token}),
+        components=Components(security_schemes={auth.SCHEME: token, auth.STREAM_TOKEN: of_stream}),
         operation_id_creator=lambda handler, *_: handler.handler_name,
     )
 

@@ -6,14 +6,14 @@ from typing import Annotated, Final
 from uuid import UUID
 
 import msgspec
-from litestar import Response, get
+from litestar import Response, get, post
 from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from api.edge.auth import SignedIn
 from api.edge.errors import OF_READ, OF_TOKEN, Refused, Violation, documented
-from api.edge.positions import LARGEST, Seen
+from api.edge.positions import LARGEST, Seen, shown
 from api.resources.tasks import (
     Lane,
     TaskError,
@@ -66,6 +66,33 @@ class TaskChange(msgspec.Struct, frozen=True, kw_only=True):
     engine: str | None
 
 
+class StreamToken(msgspec.Struct, frozen=True, kw_only=True):
+    """What opens the stream of one task, and nothing else, until ``expires_at`` in Unix seconds."""
+
+    stream_token: str
+    expires_at: int
+
+
+@post(
+    "/generate/{task_id:str}/stream_token",
+    status_code=200,
+    tags=["Generate"],
+    responses=documented(*OF_TOKEN, *OF_READ, "not_found"),
+)
+async def give_stream_token(
+    task_id: TaskId, request: SignedIn, services: Provided, seen: Seen
+) -> Response[StreamToken]:
+    """Get a token for the address of a task's stream, where no header can be sent.
+
+    It opens `/generate/{task_id}/events?stream_token=…` for five minutes, as often as need be, and
+    nothing else. A stream that is open by then goes on.
+    """
+    task = as_task(task_id)
+    answer = await Watch(task, request.user, services).look(seen)
+    token, expires = services.tokens.issue_for_stream(request.user, task)
+    return shown(StreamToken(stream_token=token, expires_at=expires), answer)
+
+
 @get(
     "/generate/{task_id:str}/events",
     tags=["Generate"],
@@ -106,6 +133,8 @@ async def task_events(
         data: {"status": "STARTED", "type": "vip", "position": 0, …}
 
     A stream that breaks off is resumed with `Last-Event-ID`, the id of the last event that came.
+    Where no header can be sent, as by EventSource, the token of
+    `POST /generate/{task_id}/stream_token` comes in the address as `stream_token`.
     """
     after = _position(resume)
     stream = _Stream(as_task(task_id), request.user, services)
@@ -231,4 +260,5 @@ def _position(text: str | None) -> int | None:
     raise Refused(f"the header {RESUME} cannot be read", [violation])
 
 
-PRIVATE: Final = [task_events]
+PRIVATE: Final = [give_stream_token]
+STREAMED: Final = [task_events]

@@ -1,4 +1,4 @@
-"""The tokens that a login gives and every other request shows."""
+"""The tokens that a login gives and every other request shows, and those for one stream alone."""
 
 import functools
 import hashlib
@@ -15,7 +15,9 @@ from domain.errors import AtelierError
 ALGORITHM: Final = "HS256"
 ISSUER: Final = "atelier"
 AUDIENCE: Final = "atelier.api"
+STREAM: Final = "atelier.stream"  # the audience of tokens that open one task's stream alone
 LIFETIME: Final = timedelta(days=30)
+STREAM_LIFETIME: Final = timedelta(minutes=5)  # it stands in an address, which proxies log
 CLOCKS_DIFFER: Final = timedelta(seconds=10)  # between two machines that serve the API
 BY_CODE: Final = "otp"  # RFC 8176
 REMEMBER_MOST: Final = 10_000  # tokens that were found valid
@@ -44,18 +46,7 @@ class Tokens:
 
     def issue(self, account: UUID) -> str:
         """A new token for the account."""
-        now = datetime.now(UTC)
-        claims: dict[str, Any] = {
-            "sub": str(account),
-            "iat": now,
-            "exp": now + LIFETIME,
-            "jti": str(uuid4()),
-            "iss": ISSUER,
-            "aud": AUDIENCE,
-        }
-        if self._codes:
-            claims["amr"] = [BY_CODE]
-        return jwt.encode(claims, self._key, ALGORITHM, headers={"kid": self.key_id})
+        return self._signed(account, AUDIENCE, datetime.now(UTC) + LIFETIME)
 
     def account(self, token: str) -> UUID:
         """Whose token it is; raises `Unauthorized` unless it holds in every respect."""
@@ -64,24 +55,55 @@ class Tokens:
             raise Unauthorized("the token has expired; log in again")
         return account
 
+    def issue_for_stream(self, account: UUID, task: UUID) -> tuple[str, int]:
+        """A new token for the stream of one task, and when it expires, in Unix seconds."""
+        expires = datetime.now(UTC) + STREAM_LIFETIME
+        return self._signed(account, STREAM, expires, task=str(task)), int(expires.timestamp())
+
+    def account_of_stream(self, token: str, task: str) -> UUID:
+        """Who may see the stream of a task by this token; raises `Unauthorized` as `account`."""
+        claims = self._claims(token, STREAM, (*CLAIMS, "task"))
+        if claims["task"] != task:
+            raise Unauthorized("the stream token is for another task")
+        return UUID(claims["sub"])
+
+    def _signed(self, account: UUID, audience: str, expires: datetime, **more: str) -> str:
+        claims: dict[str, Any] = {
+            "sub": str(account),
+            "iat": datetime.now(UTC),
+            "exp": expires,
+            "jti": str(uuid4()),
+            "iss": ISSUER,
+            "aud": audience,
+            **more,
+        }
+        if self._codes:
+            claims["amr"] = [BY_CODE]
+        return jwt.encode(claims, self._key, ALGORITHM, headers={"kid": self.key_id})
+
     def _check(self, token: str) -> tuple[UUID, float]:
         """Whose token it is and when it expires; nothing else of a valid token can change."""
+        claims = self._claims(token, AUDIENCE, CLAIMS)
+        return UUID(claims["sub"]), float(claims["exp"])
+
+    def _claims(self, token: str, audience: str, required: Iterable[str]) -> dict[str, Any]:
+        """What a token says that holds for the audience; its ``sub`` is an account's id."""
         try:
             key = self._keys.get(str(jwt.get_unverified_header(token).get("kid")))
             if key is None:
                 raise Unauthorized("the token is not valid; log in again")
-            claims = jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
                 algorithms=[ALGORITHM],
                 issuer=ISSUER,
-                audience=AUDIENCE,
+                audience=audience,
                 leeway=CLOCKS_DIFFER,
-                options={"require": list(CLAIMS)},
+                options={"require": list(required)},
             )
             if self._codes and claims.get("amr") != [BY_CODE]:
                 raise Unauthorized("the token was given without a code; log in again")
-            return UUID(claims["sub"]), float(claims["exp"])
+            return claims | {"sub": str(UUID(claims["sub"]))}
         except jwt.ExpiredSignatureError as error:
             raise Unauthorized("the token has expired; log in again") from error
         except (jwt.PyJWTError, ValueError) as error:

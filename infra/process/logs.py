@@ -16,7 +16,7 @@ QUIET: Final = ("urllib3", "httpx", "httpcore", "asyncio", "multipart", "anny")
 # once in an outage (see `infra.outage`).
 SILENT: Final = ("kafka", "psycopg.pool")
 SECRET: Final = re.compile(
-    r"(?P<kept>X-Amz-[A-Za-z-]+=|[Bb]earer |://[^/@\s:]+:)(?P<hidden>[^\s&\"'@]+)"
+    r"(?P<kept>X-Amz-[A-Za-z-]+=|stream_token=|[Bb]earer |://[^/@\s:]+:)(?P<hidden>[^\s&\"'@]+)"
 )
 
 
@@ -82,7 +82,7 @@ def _name_process(process: str) -> Processor:
 
 
 def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Blank out passwords in URLs, signatures of presigned URLs and bearer tokens."""
+    """Blank out passwords in URLs, signatures of presigned URLs, and tokens."""
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = SECRET.sub(r"\g<kept>…", value)

@@ -2,14 +2,20 @@
 
 import json
 import os
+import re
 import shutil
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import httpx
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, Response, sync_playwright
+
+from tests.support.atelier import Atelier, Person
 
 CHROMIUM: Final = shutil.which("chromium")
 QUIET: Final = (  # else it looks for Google's hosts
@@ -17,6 +23,7 @@ QUIET: Final = (  # else it looks for Google's hosts
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 CASES: Final = Path(__file__).parents[1] / "cases"
+API_BY_EXAMPLE: Final = Path(__file__).parents[2] / "docs" / "api.md"
 
 pytestmark = [
     pytest.mark.anywhere,
@@ -77,8 +84,8 @@ class SwaggerUI:
 
     def authorize(self, token: str) -> None:
         self._page.click(".auth-wrapper .authorize")
-        self._page.fill(".dialog-ux input", token)
-        self._page.click(".dialog-ux .authorize")
+        self._page.fill("#auth-bearer-value", token)
+        self._page.locator("form:has(#auth-bearer-value) .authorize").click()
         self._page.click(".dialog-ux .btn-done")
 
     def send(self, name: str, *, file: Path | None = None, **parameters: str) -> Answer:
@@ -105,7 +112,7 @@ def test_every_request_can_be_tried_with_its_example(opened: Opened, client: htt
     sent["upload_clothes"] = ui.send("upload_clothes", file=CASES / "strict.xlsx")
     sent["generate"] = ui.send("generate")
     task = json.loads(sent["generate"].body)["task_id"]
-    for name in ("cancel_task", "get_task", "task_events"):
+    for name in ("give_stream_token", "cancel_task", "get_task", "task_events"):
         sent[name] = ui.send(name, task_id=task)
     sent["remove_gallery_file"] = ui.send("remove_gallery_file", file_name="none.jpg")
     for name in operations(client) - sent.keys() - {"erase_account"}:
@@ -124,3 +131,48 @@ def test_every_request_can_be_tried_with_its_example(opened: Opened, client: htt
 def operations(client: httpx.Client) -> set[str]:
     paths = client.get("/schema/openapi.json").json()["paths"]
     return {operation["operationId"] for item in paths.values() for operation in item.values()}
+
+
+@contextmanager
+def served(page: str, port: int) -> Iterator[str]:
+    """The page, at the address that is given."""
+
+    class Pages(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(page.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    with HTTPServer(("127.0.0.1", port), Pages) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{port}/"
+        server.shutdown()
+
+
+def test_the_documented_page_follows_a_task_from_another_origin(
+    opened: Opened, atelier: Atelier, client: httpx.Client
+) -> None:
+    [example] = re.findall(r"```html\n(.*?)```", API_BY_EXAMPLE.read_text(), re.S)
+    ada = Person(client)
+    here = str(client.base_url).rstrip("/")
+    example = example.replace("http://127.0.0.1:8000", here).replace("ada@example.com", ada.email)
+    answers: list[Response] = []
+    opened.page.on("response", lambda answer: answers.append(answer))
+
+    with (
+        served(example, atelier.shop_port) as address,
+        # The browser comes again by itself, and is told that the task has ended.
+        opened.page.expect_response(lambda answer: answer.status == 204, timeout=90_000),
+    ):
+        opened.page.goto(address)
+
+    told = opened.page.locator("li").all_inner_texts()
+    assert told == ["PENDING", "STARTED", "SUCCESS"][-len(told) :]  # the first: where it stands
+    streams = [answer for answer in answers if "/events?stream_token=" in answer.url]
+    assert [answer.status for answer in streams] == [200, 204]
+    assert ["last-event-id" in answer.request.all_headers() for answer in streams] == [False, True]
+    assert opened.console == []

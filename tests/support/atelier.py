@@ -47,6 +47,7 @@ class Atelier:
         self.data = data
         self.outside = outside
         self.port = free_port()
+        self.shop_port = free_port()  # for a web page of another origin, which may use the API
         self.metrics_port = _free_run()
         self.output: list[str] = []
         self._environ = {
@@ -56,6 +57,7 @@ class Atelier:
             "ATELIER_PORT": str(self.port),
             "ATELIER_METRICS_PORT": str(self.metrics_port),
             "ATELIER_LEASE_SECONDS": "5",
+            "ATELIER_CORS_ORIGINS": f"http://localhost:{self.shop_port}",
             # All of a test's people come from one address.
             "ATELIER_LOGIN_LIMIT": "1000000",
             "ATELIER_REGISTER_LIMIT": "1000000",

@@ -90,6 +90,10 @@ WALK = {
         Step("/generate/{waiting}/events", names=True),
         Step("/generate/{done}/events", names=True),
     ],
+    "POST /generate/{task_id}/stream_token": [
+        Step("/generate/{waiting}/stream_token", names=True),
+        Step("/generate/{done}/stream_token", names=True),
+    ],
     "GET /get_tasks": [Step("/get_tasks"), Step("/get_tasks?cursor=9000000000000000")],
     "GET /get_gallery": [Step("/get_gallery"), Step("/get_gallery?cursor=9000000000000000")],
     "DELETE /remove_gallery_file/{file_name}": [

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -99,6 +100,7 @@ def test_its_log_tells_no_query_and_no_token(lifeline: Lifeline, port: int):
     eventually(lambda: lives(port), seconds=60)
     headers = {"Authorization": "Bearer hidden-token"}
     httpx.get(f"http://127.0.0.1:{port}/get_gallery?limit=77", headers=headers)
+    httpx.get(f"http://127.0.0.1:{port}/generate/{uuid4()}/events?stream_token=hidden-token")
     process.terminate()
     output, _ = process.communicate(timeout=60)
     assert b"listening" in output

@@ -1,8 +1,10 @@
 import base64
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -12,6 +14,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from api.resources import events
+from infra.access import tokens
 from infra.embedded.server import free_port
 from infra.log.event_store import EventStore
 from infra.process.processes import Lifeline
@@ -176,6 +179,61 @@ def test_an_id_that_no_event_can_have_is_refused(ada: Client, last: str, code: s
     headers = {"Last-Event-ID": last}
     answer = ada.get(f"/generate/{generate(ada)}/events", **headers)
     assert (answer.status_code, answer.json()["code"]) == (400, code)
+
+
+def stream_token(client: Client, task: str) -> str:
+    answer = client.post(f"/generate/{task}/stream_token", None)
+    assert answer.status_code == 200, answer.text
+    assert 0 < answer.json()["expires_at"] - time.time() <= 300
+    return answer.json()["stream_token"]
+
+
+def test_a_stream_token_opens_the_stream_of_its_task_and_a_client_that_comes_again_goes_on(
+    client: Client, ada: Client, store: EventStore
+):
+    task = generate(ada)
+    address = f"/generate/{task}/events?stream_token={stream_token(ada, task)}"
+    complete(store, task)
+    requested, started, completed = (each.position for each in store.load(UUID(task)))
+    [sent] = parsed(client.get(address).text)
+    assert (sent.id, sent.data["status"]) == (completed, "SUCCESS")
+    again = parsed(client.get(address, **{"Last-Event-ID": str(requested)}).text)
+    assert [each.id for each in again] == [started, completed]
+    assert client.get(address, **{"Last-Event-ID": str(completed)}).status_code == 204
+
+
+def test_a_stream_token_opens_nothing_else(client: Client, ada: Client):
+    task, other = generate(ada), generate(ada)
+    token = stream_token(ada, task)
+    query = f"?stream_token={token}"
+    for path in (f"/generate/{other}/events", f"/generate/{task}", "/get_tasks", "/get_user_info"):
+        answer = client.get(path + query)
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized"), path
+        assert client.get(path, Authorization=f"Bearer {token}").status_code == 401, path
+    assert client.get(f"/generate/{task}/events", Authorization=token).status_code == 401
+    assert client.post(f"/generate/{task}/stream_token{query}", None).status_code == 401
+    assert client.delete(f"/generate/{task}{query}").status_code == 401
+    own = ada.headers["Authorization"].removeprefix("Bearer ")
+    assert client.get(f"/generate/{task}/events?stream_token={own}").status_code == 401
+    assert client.get(f"/generate/{task}/events?stream_token=").status_code == 401
+
+
+def test_a_stream_token_that_has_expired_opens_nothing(
+    client: Client, ada: Client, monkeypatch: pytest.MonkeyPatch
+):
+    task = generate(ada)
+    monkeypatch.setattr(tokens, "STREAM_LIFETIME", -timedelta(minutes=1))
+    token = ada.post(f"/generate/{task}/stream_token", None).json()["stream_token"]
+    answer = client.get(f"/generate/{task}/events?stream_token={token}")
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+
+
+def test_the_stream_token_of_an_erased_account_opens_nothing(client: Client, ada: Client):
+    task = generate(ada)
+    token = stream_token(ada, task)
+    assert ada.delete("/account").status_code == 200
+    answer = client.get(f"/generate/{task}/events?stream_token={token}")
+    assert (answer.status_code, answer.json()["code"]) == (401, "account_erased")
 
 
 class Process(NamedTuple):

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.access.tokens import AUDIENCE, CLAIMS, ISSUER, Tokens, Unauthorized
+from infra.access import tokens
+from infra.access.tokens import AUDIENCE, CLAIMS, ISSUER, STREAM, Tokens, Unauthorized
 
 KEY = b"k" * 32
 TOKENS = Tokens(KEY)
@@ -136,3 +137,43 @@ def test_a_token_whose_claims_were_exchanged_is_refused():
 def test_no_text_does_worse_than_being_refused(text: str):
     with pytest.raises(Unauthorized):
         TOKENS.account(text)
+
+
+def test_a_stream_token_opens_the_stream_that_it_was_given_for_and_nothing_else():
+    account, task = uuid4(), uuid4()
+    token, expires = TOKENS.issue_for_stream(account, task)
+    assert TOKENS.account_of_stream(token, str(task)) == account
+    assert 0 < expires - datetime.now(UTC).timestamp() <= 300
+    with pytest.raises(Unauthorized):
+        TOKENS.account_of_stream(token, str(uuid4()))
+    with pytest.raises(Unauthorized):
+        TOKENS.account(token)
+
+
+def test_a_token_of_a_login_is_no_stream_token():
+    with pytest.raises(Unauthorized):
+        TOKENS.account_of_stream(TOKENS.issue(uuid4()), str(uuid4()))
+
+
+def test_a_stream_token_expires(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tokens, "STREAM_LIFETIME", -timedelta(minutes=1))
+    task = uuid4()
+    token, _ = TOKENS.issue_for_stream(uuid4(), task)
+    with pytest.raises(Unauthorized):
+        TOKENS.account_of_stream(token, str(task))
+
+
+@pytest.mark.parametrize("claim", [*CLAIMS, "task"])
+def test_a_stream_token_that_lacks_a_claim_is_refused(claim: str):
+    task = str(uuid4())
+    assert TOKENS.account_of_stream(forged(aud=STREAM, task=task), task)
+    with pytest.raises(Unauthorized):
+        TOKENS.account_of_stream(forged(aud=STREAM, task=task, without=claim), task)
+
+
+def test_where_codes_are_asked_for_a_stream_token_is_of_a_code_too():
+    account, task, by_code = uuid4(), uuid4(), Tokens(KEY, codes=True)
+    token, _ = by_code.issue_for_stream(account, task)
+    assert by_code.account_of_stream(token, str(task)) == account
+    with pytest.raises(Unauthorized):
+        by_code.account_of_stream(TOKENS.issue_for_stream(account, task)[0], str(task))

@@ -87,6 +87,7 @@ def test_secrets_in_texts_are_blanked_out(capsys, form):
         "failed",
         url="http://host/p.jpg?X-Amz-Credential=who&X-Amz-Signature=5ecret1",
         header="Bearer 5ecret2",
+        stream="http://host/generate/1/events?stream_token=5ecret6",
         database="postgresql://atelier:5ecret3@host/atelier",
     )
     try:
