@@ -13,6 +13,7 @@ from api.pages import description, docs
 from api.resources import (
     account,
     avatar,
+    capabilities,
     clothes,
     details,
     events,
@@ -37,7 +38,7 @@ ANSWER_HEADERS: Final = (
     "RateLimit-Reset",
 )
 
-OPEN: Final = [*account.OPEN, *clothes.OPEN, *health.OPEN]
+OPEN: Final = [*account.OPEN, *capabilities.OPEN, *clothes.OPEN, *health.OPEN]
 PRIVATE: Final = [
     *account.PRIVATE,
     *avatar.PRIVATE,

@@ -6,10 +6,10 @@ import msgspec
 import torch
 from torch import Tensor
 
+from domain.vocabulary import Arms, Direction
 from render_consumers.painting.assets import Assets
 from render_consumers.painting.vectors import unit
 
-Direction = tuple[float, float, float]
 Pose = dict[str, Direction | None]  # by bone of the left side; None: as it stood at rest
 PHENOTYPES = ("gender", "muscle", "weight", "height", "proportions", "cupsize", "firmness")
 SIDES = ("l-", "r-")
@@ -22,17 +22,13 @@ class Skin(msgspec.Struct, frozen=True):
     joints: Tensor
 
 
-def standing(upper: Direction, lower: Direction) -> Pose:
-    """Upper and lower arm point there, x to the left, y to the back, z up; the feet stay flat."""
+def standing(arms: Arms) -> Pose:
+    """Upright, with the arms so; the feet stay flat."""
+    upper, lower = arms
     legs: Pose = {"upperleg01.L": (0.050, 0.0, -1.0), "lowerleg01.L": (0.040, 0.07, -1.0)}
     return {"upperarm01.L": upper, "lowerarm01.L": lower, "wrist.L": lower, "foot.L": None} | legs
 
 
-POSES: dict[str, Pose] = {
-    "i-pose": standing((0.21, 0.03, -1.0), (0.12, -0.12, -1.0)),
-    "a-pose": standing((0.8, 0.02, -1.0), (0.75, -0.06, -1.0)),
-    "t-pose": standing((1.0, 0.02, -0.02), (1.0, -0.02, -0.02)),
-}
 TIPS = {
     "upperleg01": "lowerleg01",
     "lowerleg01": "foot",

@@ -6,20 +6,9 @@ import msgspec
 import torch
 from torch import Tensor
 
+from domain.vocabulary import FULL, VIEW_MODES
+
 DISTANCE = 5.2  # frame heights away: a long lens, so that nothing bulges
-VIEWS = {  # degrees that the person is turned by, anticlockwise from above
-    "front": 0.0,
-    "back": 180.0,
-    "left": -90.0,
-    "right": 90.0,
-    "side": 90.0,
-    "three_quarter": 32.0,
-    "three_quarter_left": -32.0,
-    "three_quarter_right": 32.0,
-}
-FULL, UPPER, PORTRAIT = 0, 1, 2
-# From where to where of the body's height a mode shows, in shares of that height.
-FRAMES = {FULL: (-0.065, 1.055), UPPER: (0.44, 1.045), PORTRAIT: (0.76, 1.035)}
 
 
 class Camera(msgspec.Struct, frozen=True):
@@ -59,7 +48,7 @@ class Camera(msgspec.Struct, frozen=True):
 def frame(mode: int, size: tuple[int, int], low: Tensor, high: Tensor) -> Camera:
     """A camera for a body between two corners (3,): the whole of it fits in mode 0."""
     tall = float(high[2])
-    bottom, top = FRAMES[mode]
+    bottom, top = VIEW_MODES[mode]
     span = (top - bottom) * tall
     if mode == FULL:
         reach = 2 * max(abs(float(low[0])), abs(float(high[0]))) * 1.08

@@ -4,11 +4,8 @@ import torch
 from PIL import ImageColor
 from torch import Tensor
 
-# Skin from lightest to darkest, after the Monk scale, as seen in soft daylight (sRGB).
-SKIN = (
-    "#FBE3D3", "#F6D6C0", "#F0C9AE", "#E8BA98", "#DCA782", "#C98F69",
-    "#AE7850", "#8E5D3D", "#6F462D", "#52321F", "#3B2318",
-)  # fmt: skip
+from domain.vocabulary import SKIN_TONES
+
 DEFAULT_SKIN = 2
 Colour = tuple[float, float, float]
 
@@ -43,6 +40,6 @@ def from_hex(code: str) -> Colour:
 
 
 def skin(tone: int) -> Colour:
-    colour = named(SKIN[tone])
+    colour = named(SKIN_TONES[tone])
     assert colour is not None
     return colour

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from render_consumers.painting.mesh import Mesh
 
-EASE = {"XS": 0.003, "S": 0.006, "M": 0.010, "L": 0.014, "XL": 0.020, "XXL": 0.027}  # metres
 HEM, WAISTBAND, ANKLE, SHOE_TOP = 0.025, 0.13, -0.752, -0.728  # heights on the template
 ELBOW, WRIST = (0.3129, -0.0132, 0.3493), (0.4312, -0.1757, 0.2452)  # of the template
 CUFF = 0.93  # share of the way from elbow to wrist

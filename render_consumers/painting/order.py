@@ -5,20 +5,15 @@ from typing import TypeVar
 
 import msgspec
 
+from domain import vocabulary
 from domain.picture import UserDetails
-from render_consumers.painting import camera, colours
-from render_consumers.painting.body import POSES, Pose
+from render_consumers.painting import colours
+from render_consumers.painting.body import Pose, standing
 from render_consumers.painting.colours import Colour
-from render_consumers.painting.garment import EASE, GarmentLook
+from render_consumers.painting.garment import GarmentLook
 
-GENDERS = {"male": 0.0, "man": 0.0, "female": 1.0, "woman": 1.0}
-NEUTRAL_GENDERS = {"", "neutral", "other", "non-binary", "nonbinary", "unspecified"}
-HAIRSTYLES = {"short": "short", "bob": "bob", "bald": "bald"}
-FACE_SHAPES: dict[str, dict[str, float]] = {"oval": {}, "": {}}
-EXPRESSIONS: dict[str, dict[str, float]] = {
-    "neutral": {"mouthSmile": 0.10},
-    "smile": {"mouthSmile": 0.85, "cheekSquint": 0.5, "eyeSquint": 0.15, "mouthDimple": 0.2},
-}
+HAIRSTYLES = {name: name for name in vocabulary.HAIRSTYLES}
+EASE = {size.lower(): metres for size, metres in vocabulary.SIZES.items()}
 GARMENT: Colour = (0.28, 0.29, 0.31)  # linear light, when none or an unknown one is asked for
 
 T = TypeVar("T")
@@ -43,44 +38,48 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def understand(details: UserDetails, look: GarmentLook, *, flat: bool = False) -> Order:
-    """Every label looked up; an unknown one becomes the default and its field is ignored."""
+    """Every label looked up in the vocabulary.
+
+    An unknown one becomes the default, and its field is ignored; an empty one asks for nothing.
+    """
     ignored: list[str] = []
 
     def known(field: str, label: str, table: Mapping[str, T], default: str) -> T:
         key = label.strip().lower().replace(" ", "_")
-        if key not in table:
+        if key and key not in table:
             ignored.append(field)
         return table.get(key, table[default])
 
-    gender = known(
-        "user_details.gender", details.gender, GENDERS | dict.fromkeys(NEUTRAL_GENDERS, 0.5), ""
-    )
+    gender = known("user_details.gender", details.gender, vocabulary.GENDERS, "neutral")
     usual = "bob" if gender > 0.5 else "short"
-    known("user_details.face_shape", details.face_shape, FACE_SHAPES, "oval")
+    known("user_details.face_shape", details.face_shape, vocabulary.FACE_SHAPES, "oval")
     tone, mode = details.skin_tone, details.view_mode
-    if tone >= len(colours.SKIN):
+    if tone >= len(vocabulary.SKIN_TONES):
         tone = colours.DEFAULT_SKIN
         ignored.append("user_details.skin_tone")
-    if mode not in camera.FRAMES:
-        mode = camera.FULL
+    if mode not in vocabulary.VIEW_MODES:
+        mode = vocabulary.FULL
         ignored.append("user_details.view_mode")
     garment = colours.named(look.colour) if look.colour.strip() else GARMENT
     if garment is None:
         ignored.append("apparel_details.color")
+    arms = known("user_details.pose", details.pose, vocabulary.POSES, "i-pose")
     return Order(
         gender=gender,
-        pose=known("user_details.pose", details.pose, POSES, "i-pose"),
+        pose=standing(arms),
         skin=colours.skin(tone),
         hair=colours.from_hex(details.hair_color),
-        hairstyle=known("user_details.hairstyle", details.hairstyle or usual, HAIRSTYLES, usual),
-        actions=known("user_details.expression", details.expression, EXPRESSIONS, "neutral"),
-        degrees=known("user_details.camera_view", details.camera_view, camera.VIEWS, "front"),
+        hairstyle=known("user_details.hairstyle", details.hairstyle, HAIRSTYLES, usual),
+        actions=known(
+            "user_details.expression", details.expression, vocabulary.EXPRESSIONS, "neutral"
+        ),
+        degrees=known(
+            "user_details.camera_view", details.camera_view, vocabulary.CAMERA_VIEWS, "front"
+        ),
         mode=mode,
         backdrop=colours.from_hex(details.background_color_hex),
         garment=garment or GARMENT,
-        ease=known(
-            "apparel_details.size", look.size or "m", {k.lower(): v for k, v in EASE.items()}, "m"
-        ),
+        ease=known("apparel_details.size", look.size, EASE, "m"),
         flat=flat,
         ignored=tuple(ignored),
     )
