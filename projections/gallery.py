@@ -43,8 +43,13 @@ DELETE FROM {table} WHERE account = %(account)s"""
 
 
 class GalleryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of the gallery; ``last_modified`` is when it was recorded, in Unix seconds."""
+    """A file of the gallery; ``last_modified`` is when it was recorded, in Unix seconds.
 
+    ``garment`` is the name of what its task shows, if that is known.
+    """
+
+    task: UUID
+    garment: str | None
     source_key: str
     thumbnail_key: str
     last_modified: int
@@ -96,12 +101,12 @@ PROJECTION = Projection(
 
 # recorded_at never goes back, so (position, file_index) orders as (last_modified, …) does.
 PAGE = Question(
-    models=("gallery",),
+    models=("gallery", "tasks"),
     row=GalleryRow,
-    sql="""-- Which files come after the cursor, newest first?
-SELECT source_key, thumbnail_key, last_modified, position, file_index
-  FROM atelier_gallery
- WHERE account = %(account)s
+    sql="""-- Which files come after the cursor, newest first, and what do they show?
+SELECT g.task, t.garment, source_key, thumbnail_key, last_modified, position, file_index
+  FROM atelier_gallery g LEFT JOIN atelier_tasks t ON t.task = g.task
+ WHERE g.account = %(account)s
    AND last_modified < coalesce(%(second)s, 9223372036854775807)
    AND (position, file_index) < (coalesce(%(position)s, 9223372036854775807),
                                  coalesce(%(file_index)s, 0))

@@ -36,9 +36,16 @@ ADVANCE: LiteralString = """-- Advance, unless another projector has: then this 
 UPDATE atelier_projections SET position = %s
  WHERE projection = %s AND generation = %s AND position = %s RETURNING position"""
 
-REGISTER: LiteralString = """-- The first generation of a read model.
+MADE: LiteralString = """-- Which generation is live, and what code makes its rows?
+SELECT generation, fingerprint FROM atelier_projections WHERE projection = %s AND live"""
+
+REGISTER: LiteralString = """-- A new generation of a read model.
 INSERT INTO atelier_projections (projection, generation, live, fingerprint)
-VALUES (%s, 1, true, %s)"""
+VALUES (%s, %s, true, %s)"""
+
+UNREGISTER: LiteralString = """-- A generation is no more, and neither is what was set aside of it.
+WITH gone AS (DELETE FROM atelier_projections WHERE projection = %(model)s AND generation = %(n)s)
+DELETE FROM atelier_parked WHERE projection = %(model)s AND generation = %(n)s"""
 
 PARKED: LiteralString = """-- Which of these aggregates are parked?
 SELECT DISTINCT aggregate_id FROM atelier_parked
@@ -112,14 +119,24 @@ class Checkpoint(NamedTuple):
 
 
 def make(connection: Connection, projection: Projection) -> None:
-    """Make a read model's first generation unless there is one."""
+    """Make a read model's first generation, or the next one where other code makes its rows now.
+
+    The next one is filled from the beginning of the log; what is asked meanwhile waits for it.
+    """
+    fingerprint = projection.fingerprint()
     with connection.transaction():
-        if connection.execute(LIVE, {"model": projection.name, "seen": 0}).fetchone():
+        made = connection.execute(MADE, [projection.name]).fetchone()
+        generation, of_code = made or (0, None)
+        if of_code == fingerprint:
             return
-        table = projection.table(1)
+        if made:
+            connection.execute(f"DROP VIEW {projection.view}")
+            connection.execute(f"DROP TABLE {projection.table(generation)}")
+            connection.execute(UNREGISTER, {"model": projection.name, "n": generation})
+        table = projection.table(generation + 1)
         connection.execute(_sql(projection.tables, table))
         connection.execute(f"CREATE VIEW {projection.view} AS TABLE {table}")
-        connection.execute(REGISTER, [projection.name, projection.fingerprint()])
+        connection.execute(REGISTER, [projection.name, generation + 1, fingerprint])
 
 
 class Runner:

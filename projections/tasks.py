@@ -1,5 +1,6 @@
 """What has become of my tasks?"""
 
+import re
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -9,13 +10,17 @@ from psycopg.types.json import Jsonb
 from domain.account import AccountErased
 from domain.events import Recorded
 from domain.render import (
+    ImageToVideoRequested,
     RenderCancelled,
     RenderCompleted,
     RenderFailed,
     RenderFileRemoved,
+    RenderRequested,
     RenderRequeued,
     RenderStarted,
     Requested,
+    UpscaleRequested,
+    VideoRequested,
 )
 from projections.gallery import FILES_PER_EVENT, ITEM
 from projections.model import KNOWN, Projection, Statement
@@ -23,6 +28,7 @@ from projections.reading import Answer, Question, Reader
 
 NEWEST_ENDED = 100
 ENDED = ("SUCCESS", "FAILED")
+OF_GALLERY = re.compile(r"\d+/gallery/(?P<task>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})[._]")
 REST = 1  # in a cursor's place of a file: the unfinished tasks have been listed already
 
 TABLES: LiteralString = """
@@ -37,16 +43,17 @@ CREATE TABLE {table} (
     error_code    text,
     error_message text,
     files         jsonb NOT NULL DEFAULT '[]',
-    ignored       jsonb NOT NULL DEFAULT '[]'
+    ignored       jsonb NOT NULL DEFAULT '[]',
+    garment       text
 );
 CREATE INDEX ON {table} (account, place DESC)"""
 
-INSERT: LiteralString = (
-    """-- A task enters; its place is the position of its request, for ever.
-INSERT INTO {table} (task, account, place, vip, status)
-SELECT %(task)s, %(account)s, %(place)s, %(vip)s, 'PENDING' WHERE """
-    + KNOWN
-)
+INSERT: LiteralString = """-- A task enters; its place is the position of its request, for ever.
+-- What is made of another task's file shows the garment of that task.
+INSERT INTO {table} (task, account, place, vip, status, garment)
+SELECT %(task)s, %(account)s, %(place)s, %(vip)s, 'PENDING',
+       coalesce(%(garment)s, (SELECT s.garment FROM {table} s WHERE s.task = %(source)s::uuid))
+ WHERE {known}""".replace("{known}", KNOWN)
 
 STATUS: LiteralString = """-- A task is claimed or given back.
 UPDATE {table} SET status = %(status)s, attempt = %(attempt)s WHERE task = %(task)s"""
@@ -98,7 +105,7 @@ def apply(recorded: Recorded) -> list[Statement]:
     match event:
         case Requested():
             entry = {"account": recorded.account, "place": recorded.position, "vip": event.vip}
-            return [Statement(INSERT, task | entry)]
+            return [Statement(INSERT, task | entry | _shown(event))]
         case RenderStarted():
             return [Statement(STATUS, task | {"status": "STARTED", "attempt": event.attempt})]
         case RenderRequeued():
@@ -118,6 +125,19 @@ def apply(recorded: Recorded) -> list[Statement]:
             return [Statement(ERASED, {"account": recorded.account})]
         case _:
             return []
+
+
+def _shown(request: Requested) -> dict[str, str | None]:
+    """The garment that a task shows: as the catalogue has it, else as it was asked for."""
+    match request:
+        case RenderRequested() | VideoRequested():
+            asked, found = request.apparel_details.item_id.strip(), request.garment
+            return {"garment": found.name if found else asked or None, "source": None}
+        case UpscaleRequested() | ImageToVideoRequested():
+            source = OF_GALLERY.match(request.source_key)
+            return {"garment": None, "source": source["task"] if source else None}
+        case _:
+            return {"garment": None, "source": None}
 
 
 PROJECTION = Projection(

@@ -1,7 +1,7 @@
 """The gallery: finished pictures, and taking them out again."""
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -35,11 +35,18 @@ Cursor = Annotated[
 
 
 class GalleryFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture or video; ``last_modified`` in Unix seconds."""
+    """A picture or video; ``last_modified`` in Unix seconds.
+
+    ``name`` is that of the garment: the catalogue's where it has it, else as it was asked for, null
+    where there is none. A video of a person comes with a picture of the same ``task_id``.
+    """
 
     source_url: str
     thumbnail_url: str
     last_modified: int
+    name: str | None
+    task_id: UUID
+    kind: Literal["image", "video"]
 
 
 class Pagination(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +118,9 @@ def _file(row: GalleryRow, media: MediaStore) -> GalleryFile:
         source_url=media.url(row.source_key),
         thumbnail_url=media.url(row.thumbnail_key),
         last_modified=row.last_modified,
+        name=row.garment,
+        task_id=row.task,
+        kind="video" if row.source_key.endswith(".mp4") else "image",
     )
 
 

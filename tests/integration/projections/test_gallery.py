@@ -78,7 +78,7 @@ def crowd(models):
         # One save, hence one moment.
         models.story.store.append([enveloped(finished(n), uuid4()) for n in files_per_task])
         models.story.store.append([enveloped(finished(1), uuid4(), account=other)])
-    models.catch_up(PROJECTION)
+    models.catch_up()
     rows = [row for row in models.rows(PROJECTION) if row["account"] == ACCOUNT]
     assert len({row["last_modified"] for row in rows}) == 4
     rows.sort(key=lambda row: (row["position"], row["file_index"]), reverse=True)
@@ -141,7 +141,7 @@ def test_files_removed_meanwhile_neither_hide_nor_repeat_others(models, crowd, l
 def test_files_that_come_meanwhile_are_not_shown_twice(models, crowd):
     def another_is_finished(_):
         models.story.store.append([enveloped(finished(1), uuid4())])
-        models.catch_up(PROJECTION)
+        models.catch_up()
 
     pages = walk(models, 3, after_page=another_is_finished)
     assert [key for found in pages for key in found] == keys(crowd)
@@ -161,3 +161,10 @@ def test_a_client_that_goes_on_before_the_last_second_it_saw_sees_no_file_twice(
         expected.append(keys(left[:4]))
         left = [row for row in left if row["last_modified"] < left[:4][-1]["last_modified"]]
     assert pages == [*expected, []]
+
+
+def test_a_file_tells_its_task_and_the_garment_that_this_shows(models):
+    models.story.tell(TASK, requested(), started(), completed(files=(source(), thumbnail(), VIDEO)))
+    models.catch_up()
+    rows = models.ask(page, ACCOUNT, limit=10, cursor=None).rows
+    assert [(row.task, row.garment) for row in rows] == [(TASK, "Hoodie")] * 2

@@ -2,6 +2,8 @@ from uuid import uuid4
 
 import pytest
 
+from domain.garment import WornGarment
+from domain.picture import ApparelDetails
 from projections.tasks import (
     NEWEST_ENDED,
     PROJECTION,
@@ -18,12 +20,15 @@ from tests.support.scenario import (
     cancelled,
     completed,
     failed,
+    image_to_video_requested,
     removed,
     requested,
     requeued,
     source,
     started,
     thumbnail,
+    upscale_requested,
+    video_requested,
 )
 
 PENDING = {"task": TASK, "account": ACCOUNT, "place": 2, "vip": False, "status": "PENDING"}
@@ -55,6 +60,39 @@ def test_a_request_is_pending_in_its_place(given):
 
 def test_a_vip_request_is_marked(given):
     given(requested(vip=True)).then(PROJECTION, PENDING | {"vip": True})
+
+
+KNOWN = WornGarment(name="HOODIE", color_hex="#000000", color_known=True, size_known=True)
+NAMELESS = ApparelDetails(color="Red")
+
+
+@pytest.mark.parametrize("make", [requested, video_requested])
+@pytest.mark.parametrize(
+    ("changes", "garment"),
+    [({"garment": KNOWN}, "HOODIE"), ({}, "Hoodie"), ({"apparel_details": NAMELESS}, None)],
+)
+def test_a_task_shows_the_catalogues_garment_or_the_one_asked_for(given, make, changes, garment):
+    given(make(**changes)).then(PROJECTION, {"garment": garment})
+
+
+@pytest.mark.parametrize("make", [upscale_requested, image_to_video_requested])
+@pytest.mark.parametrize(
+    ("key", "garment"),
+    [
+        (f"33/gallery/{TASK}.jpg", "Hoodie"),
+        (f"33/gallery/{TASK}_upscale.mp4", "Hoodie"),
+        (f"33/gallery/{uuid4()}.mp4", None),
+        ("33/avatar/avatar_1738860389536.png", None),
+        (f"33/uploads/{TASK}_9f.png", None),
+    ],
+)
+def test_what_is_made_of_a_file_shows_the_garment_of_that_file(given, models, make, key, garment):
+    models.story.tell(TASK, requested())
+    made = uuid4()
+    models.story.tell(made, make(source_key=key))
+    models.catch_up(PROJECTION)
+    (row,) = [row for row in models.rows(PROJECTION) if row["task"] == made]
+    assert row["garment"] == garment
 
 
 def test_a_claimed_task_is_started(given):

@@ -1,10 +1,13 @@
 import pytest
 
 from projections.gallery import FILES_PER_EVENT, ITEM, GalleryRow, next_cursor
+from tests.support.scenario import TASK
 
 
 def row(second, position, file_index=0):
     return GalleryRow(
+        task=TASK,
+        garment=None,
         source_key="s",
         thumbnail_key="t",
         last_modified=second,

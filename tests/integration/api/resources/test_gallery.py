@@ -1,8 +1,13 @@
+from uuid import UUID
+
+import msgspec
 import pytest
 
+from commands import execute
+from commands.render import CompleteRender
 from infra.log.event_store import EventStore
 from tests.integration.api.conftest import Client, new_email
-from tests.integration.api.resources.test_render import complete, generate
+from tests.integration.api.resources.test_render import BY, complete, files, generate, start
 
 
 def picture(store: EventStore, client: Client) -> str:
@@ -22,10 +27,36 @@ def test_a_finished_picture_is_in_the_gallery(ada: Client, store: EventStore):
     page = ada.get("/get_gallery").json()
     assert page["pagination"] == {"limit": 10, "next_cursor": None, "has_next": False}
     [item] = page["gallery_urls"]
-    assert set(item) == {"source_url", "thumbnail_url", "last_modified"}
+    assert item.keys() == {
+        *("source_url", "thumbnail_url", "last_modified"),  # the contract's
+        *("name", "task_id", "kind"),
+    }
+    assert (item["name"], item["task_id"], item["kind"]) == (None, task, "image")
     assert f"/gallery/{task}.jpg?" in item["source_url"]
     assert f"/gallery/{task}_thumbnail.jpg?" in item["thumbnail_url"]
     assert isinstance(item["last_modified"], int)
+
+
+def test_a_file_tells_what_it_is_and_which_garment_it_shows(ada: Client, store: EventStore):
+    worn = {"apparel_details": {"brand": "gymshark", "item_id": "Hoodie"}}
+    task = ada.post("/generate_video", worn).json()["task_id"]
+    still, thumbnail = files(task)
+    video = msgspec.structs.replace(
+        still, name=f"{task}.mp4", key=f"1/gallery/{task}.mp4", content_type="video/mp4"
+    )
+    completion = CompleteRender(
+        aggregate_id=UUID(task),
+        account=store.load(UUID(task))[0].account,
+        attempt=start(store, task),
+        engine="test",
+        files=(still, video, thumbnail),
+        ignored=(),
+        measured={},
+    )
+    execute(completion, store, BY)
+    items = ada.get("/get_gallery").json()["gallery_urls"]
+    told = [(item["name"], item["task_id"], item["kind"]) for item in items]
+    assert told == [("Hoodie", task, "video"), ("Hoodie", task, "image")]
 
 
 def test_the_pages_show_every_picture_once_and_newest_first(ada: Client, store: EventStore):
