@@ -104,9 +104,10 @@ PAGE = Question(
     models=("gallery", "tasks"),
     row=GalleryRow,
     sql="""-- Which files come after the cursor, newest first, and what do they show?
-SELECT g.task, t.garment, source_key, thumbnail_key, last_modified, position, file_index
-  FROM atelier_gallery g LEFT JOIN atelier_tasks t ON t.task = g.task
- WHERE g.account = %(account)s
+SELECT task, (SELECT t.garment FROM atelier_tasks t WHERE t.task = g.task) AS garment,
+       source_key, thumbnail_key, last_modified, position, file_index
+  FROM atelier_gallery g
+ WHERE account = %(account)s
    AND last_modified < coalesce(%(second)s, 9223372036854775807)
    AND (position, file_index) < (coalesce(%(position)s, 9223372036854775807),
                                  coalesce(%(file_index)s, 0))

@@ -1,6 +1,7 @@
-"""Which garment is this?"""
+"""Which garment is this, and which are there?"""
 
-from typing import Any, LiteralString
+import re
+from typing import Any, Final, LiteralString
 
 import msgspec
 
@@ -9,7 +10,10 @@ from domain.garment import GarmentDetails, GarmentListed, GarmentRevised, spelli
 from projections.model import Projection, Statement
 from projections.reading import Answer, Question, Reader
 
-# Hash indexes, as a URL may be longer than a B-tree takes.
+WORD: Final = re.compile(r"\w{1,64}")  # what is longer is found by parts
+
+# Hash indexes, as a URL may be longer than a B-tree takes. A garment keeps its place, the position
+# at which it was listed, whatever it becomes: so a page neither misses nor repeats it.
 TABLES: LiteralString = """
 CREATE TABLE {table} (
     garment     uuid PRIMARY KEY,
@@ -24,22 +28,29 @@ CREATE TABLE {table} (
     url_key     text NOT NULL,
     brand_key   text NOT NULL,
     name_key    text NOT NULL,
-    position    bigint NOT NULL
+    position    bigint NOT NULL,
+    place       bigint NOT NULL,
+    words       tsvector NOT NULL
 );
 CREATE INDEX ON {table} USING hash (url_key);
 CREATE INDEX ON {table} USING hash (brand_key);
-CREATE INDEX ON {table} USING hash (name_key)"""
+CREATE INDEX ON {table} USING hash (name_key);
+CREATE INDEX ON {table} (place DESC);
+CREATE INDEX ON {table} (left(brand_key, 200), place DESC);
+CREATE INDEX ON {table} USING gin (words)"""
 
 INSERT: LiteralString = """-- A garment enters the wardrobe.
 INSERT INTO {table} VALUES (%(garment)s, %(url)s, %(brand)s, %(gender)s, %(name)s,
                             %(render_mode)s, %(colors)s, %(colors_hex)s, %(sizes)s,
-                            %(url_key)s, %(brand_key)s, %(name_key)s, %(position)s)"""
+                            %(url_key)s, %(brand_key)s, %(name_key)s, %(position)s,
+                            %(position)s, array_to_tsvector(%(words)s::text[]))"""
 
 UPDATE: LiteralString = """-- A garment is something else now.
 UPDATE {table} SET url = %(url)s, brand = %(brand)s, gender = %(gender)s, name = %(name)s,
                    render_mode = %(render_mode)s, colors = %(colors)s,
                    colors_hex = %(colors_hex)s, sizes = %(sizes)s, url_key = %(url_key)s,
-                   brand_key = %(brand_key)s, name_key = %(name_key)s, position = %(position)s
+                   brand_key = %(brand_key)s, name_key = %(name_key)s, position = %(position)s,
+                   words = array_to_tsvector(%(words)s::text[])
  WHERE garment = %(garment)s"""
 
 
@@ -53,6 +64,12 @@ class GarmentRow(msgspec.Struct, frozen=True, kw_only=True):
     render_mode: str
     brand: str
     colors_hex: list[str]
+
+
+class PlacedGarment(GarmentRow, frozen=True, kw_only=True):
+    """A garment of a page, and its place in the catalogue."""
+
+    place: int
 
 
 def apply(recorded: Recorded) -> list[Statement]:
@@ -70,8 +87,13 @@ def apply(recorded: Recorded) -> list[Statement]:
 def _columns(recorded: Recorded, details: GarmentDetails) -> dict[str, Any]:
     lists = {name: list(getattr(details, name)) for name in ("colors", "colors_hex", "sizes")}
     keys = {f"{name}_key": spelling(getattr(details, name)) for name in ("url", "brand", "name")}
+    words = {"words": _words(f"{details.brand} {details.name}")}
     place = {"garment": recorded.aggregate_id, "position": recorded.position}
-    return msgspec.structs.asdict(details) | lists | keys | place
+    return msgspec.structs.asdict(details) | lists | keys | words | place
+
+
+def _words(text: str) -> list[str]:
+    return WORD.findall(spelling(text))
 
 
 PROJECTION = Projection(
@@ -101,3 +123,58 @@ async def garment(
     wanted = {"url": url, "brand": brand, "name": name}
     keys = {field: spelling(text) or None for field, text in wanted.items()}
     return await reader.ask(GARMENT, None, seen=seen, **keys)
+
+
+PAGE: LiteralString = """-- Which garments come after the cursor, the newest in the catalogue first?
+SELECT gender, colors, sizes, name, render_mode, brand, colors_hex, place
+  FROM atelier_wardrobe
+ WHERE place < coalesce(%(cursor)s, 9223372036854775807){wanted}
+ ORDER BY place DESC LIMIT %(limit)s"""
+
+# What may be wanted besides, each with an index that an `OR` would keep Postgres from using. Only
+# so much of a brand fits into one that gives a page in its order.
+WANTED: Final[dict[str, LiteralString]] = {
+    "brand": "\n   AND left(brand_key, 200) = left(%(brand)s, 200)",
+    "words": "\n   AND words @@ %(words)s",
+}
+TYPES: Final[dict[str, LiteralString]] = {"brand": "text", "words": "tsquery"}
+
+
+def _page_of(*names: str) -> Question[PlacedGarment]:
+    wanted = [condition for name, condition in WANTED.items() if name in names]
+    return Question(
+        models=("wardrobe",),
+        row=PlacedGarment,
+        sql=PAGE.replace("{wanted}", "".join(wanted)),
+        types={"cursor": "bigint", "limit": "integer"} | {name: TYPES[name] for name in names},
+    )
+
+
+PAGES: Final = {
+    frozenset(names): _page_of(*names) for names in ((), ("brand",), ("words",), ("brand", "words"))
+}
+
+
+async def page(
+    reader: Reader,
+    *,
+    brand: str = "",
+    text: str = "",
+    limit: int,
+    cursor: int | None = None,
+    seen: int = 0,
+) -> Answer[PlacedGarment]:
+    """Up to `limit` garments after the cursor, and one more when there are more.
+
+    Of the brand, if one is given; each word of the text begins a word of the brand or the name.
+    """
+    words = " & ".join(f"'{word}':*" for word in _words(text))
+    given = {"brand": spelling(brand), "words": words}
+    wanted = {name: value for name, value in given.items() if value}
+    question = PAGES[frozenset(wanted)]
+    return await reader.ask(question, None, seen=seen, cursor=cursor, limit=limit + 1, **wanted)
+
+
+def next_cursor(rows: list[PlacedGarment], limit: int) -> int | None:
+    """Where the next page starts, if there is one."""
+    return rows[limit - 1].place if len(rows) > limit else None

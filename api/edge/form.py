@@ -12,14 +12,16 @@ from api.edge.errors import Invalid, Violation
 
 NOT_PACKED: Final = ("", "identity")
 WHOLE_NUMBERS: Final = ("limit", "cursor")  # msgspec takes 1e9 and 10.0 for them as well
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+TEXTS: Final = ("brand", "q")  # Postgres takes no NUL
 DIGITS: Final = re.compile(r"-?[0-9]+")
 
 
 async def check(request: Request[Any, Any, Any]) -> None:
     """Refuse what a handler would take for something else.
 
-    A body that is compressed, a parameter that is given twice, of which it would take the last, and
-    a whole number that is not written as one.
+    A body that is compressed, a parameter that is given twice, of which it would take the last, a
+    whole number that is not written as one, and text with control characters.
     """
     encoding = request.headers.get("Content-Encoding", "")
     if encoding.strip().lower() not in NOT_PACKED:
@@ -44,6 +46,11 @@ def _check_parameters(query: str) -> None:
         Violation(field=name, message="must be a whole number, in digits")
         for name, value in given
         if name in WHOLE_NUMBERS and not DIGITS.fullmatch(value)
+    ]
+    violations += [
+        Violation(field=name, message="must be text without control characters")
+        for name, value in given
+        if name in TEXTS and CONTROL.search(value)
     ]
     if violations:
         raise Invalid("some parameters are not allowed", violations)

@@ -1,4 +1,4 @@
-"""The catalogue: uploading its spreadsheet, and looking a garment up."""
+"""The catalogue: uploading its spreadsheet, looking a garment up, and leafing through all."""
 
 import asyncio
 import hmac
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import msgspec
-from litestar import Request, Response, post
+from litestar import Request, Response, get, post
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.spec import OpenAPIType, Operation, Parameter, Schema
@@ -18,6 +18,7 @@ from api.edge.errors import OF_COMMAND, OF_JSON, OF_READ, Invalid, documented
 from api.edge.positions import WRITTEN, Seen, shown
 from api.edge.wire import StrictRequest
 from api.resources.account import Message
+from api.resources.gallery import LARGEST_CURSOR, Pagination
 from api.resources.garment_rows import LONGEST_URL, read_catalogue
 from api.services import Provided, Services
 from commands import Origin, execute_all, preview
@@ -25,7 +26,7 @@ from commands.garment import ListGarment
 from domain.errors import NotFound
 from domain.events import Event
 from domain.garment import GarmentListed, GarmentRevised, garment_id
-from domain.picture import GarmentName, RenderMode
+from domain.picture import LONGEST_GARMENT_NAME, GarmentName, RenderMode
 from infra.access.tokens import Unauthorized
 from projections import wardrobe
 
@@ -39,6 +40,25 @@ WORKBOOKS: Final = (
 KEY: Final = "X-Catalog-Key"
 
 DryRun = Annotated[bool, QueryParameter(description="Store nothing, only report")]
+Brand = Annotated[
+    str,
+    QueryParameter(
+        max_length=LONGEST_GARMENT_NAME,
+        description="Only garments of this brand, whatever the case",
+    ),
+]
+Text = Annotated[
+    str,
+    QueryParameter(
+        max_length=LONGEST_GARMENT_NAME,
+        description="Only garments whose brand or name has words that begin with these",
+    ),
+]
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="How many garments at most")]
+Cursor = Annotated[
+    int | None,
+    QueryParameter(ge=0, le=LARGEST_CURSOR, description="The next_cursor of the page before"),
+]
 Url = Annotated[str, msgspec.Meta(max_length=LONGEST_URL)]
 
 
@@ -69,6 +89,13 @@ class GarmentShown(msgspec.Struct, frozen=True, kw_only=True):
     render_mode: RenderMode
     brand: str
     colors_hex: list[str]
+
+
+class Clothes(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of the catalogue, the garment that was listed last first."""
+
+    clothes: list[GarmentShown]
+    pagination: Pagination
 
 
 @dataclass
@@ -157,6 +184,32 @@ async def get_clothes(
     return shown(msgspec.convert(answer.rows[0], GarmentShown, from_attributes=True), answer)
 
 
+@get(
+    "/clothes",
+    tags=["Clothes"],
+    responses=documented(*OF_READ, "invalid"),
+)
+async def browse_clothes(
+    services: Provided,
+    seen: Seen,
+    brand: Brand = "",
+    q: Text = "",
+    limit: Limit = 10,
+    cursor: Cursor = None,
+) -> Response[Clothes]:
+    """List the garments of the catalogue, the newest first, or those after the cursor."""
+    question = wardrobe.page(
+        services.reader, brand=brand, text=q, limit=limit, cursor=cursor, seen=seen
+    )
+    answer = await services.in_time(question)
+    following = wardrobe.next_cursor(answer.rows, limit)
+    page = Clothes(
+        clothes=msgspec.convert(answer.rows[:limit], list[GarmentShown], from_attributes=True),
+        pagination=Pagination(limit=limit, next_cursor=following, has_next=following is not None),
+    )
+    return shown(page, answer)
+
+
 def _upload(data: bytes, dry_run: bool, services: Services, by: Origin) -> Response[Upload]:
     details = {garment_id(each.brand, each.name): each for each in read_catalogue(data)}
     commands = [
@@ -189,4 +242,4 @@ def _reported(kinds: Counter[type[Event] | None], dry_run: bool, position: int) 
     return Response(upload, headers={} if dry_run else {WRITTEN: str(position)})
 
 
-OPEN: Final = [upload_clothes, get_clothes]
+OPEN: Final = [upload_clothes, get_clothes, browse_clothes]

@@ -28,6 +28,7 @@ OPEN = {
     "POST /login",
     "POST /upload_clothes",
     "POST /get_clothes",
+    "GET /clothes",
     "GET /capabilities",
     "GET /health/live",
     "GET /health/ready",

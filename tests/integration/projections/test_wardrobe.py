@@ -4,8 +4,9 @@ from uuid import UUID
 import pytest
 
 from domain.garment import GarmentListed, GarmentRevised, garment_id
-from projections.reading import Behind
-from projections.wardrobe import PROJECTION, garment
+from infra.postgres import connect
+from projections.reading import Behind, _statement
+from projections.wardrobe import PAGES, PROJECTION, garment, next_cursor, page
 from tests.support.scenario import TASK, garment_details, requested
 
 CLOTH = garment_id("BrandA", "Cloth1")
@@ -34,6 +35,8 @@ def test_a_listed_garment_is_in_the_wardrobe(given, models, story):
             "brand_key": "branda",
             "name_key": "cloth1",
             "position": position,
+            "place": position,
+            "words": "'branda' 'cloth1'",
         },
     )
 
@@ -49,7 +52,7 @@ def test_a_revised_garment_is_as_it_is_now(given, story):
         colors_hex=("#FFC0CB",),
         sizes=(),
     )
-    tell(story, LISTED)
+    place = tell(story, LISTED)
     position = tell(story, GarmentRevised(details=other))
     given().then(
         PROJECTION,
@@ -65,6 +68,7 @@ def test_a_revised_garment_is_as_it_is_now(given, story):
             "sizes": [],
             "url_key": "https://example.com/9",
             "position": position,
+            "place": place,
         },
     )
 
@@ -132,3 +136,99 @@ def test_the_newest_garment_is_found_by_its_index(models, story):
         "EXPLAIN SELECT max(position) FROM atelier_events e WHERE e.account IS NULL"
     )
     assert any("atelier_events_of_nobody" in row["QUERY PLAN"] for row in plan)
+
+
+# Pages.
+
+NAMES = ("Blue Hoodie", "Hoodie", "Hood", "Rain-coat", "Ærmløs Trøje")
+
+
+@pytest.fixture
+def shelf(models, story):
+    """Ten garments of two brands, the first one listed first."""
+    for name in NAMES:
+        for brand in ("BrandA", "Brand B"):
+            listed = GarmentListed(details=garment_details(brand=brand, name=name))
+            tell(story, listed, aggregate=garment_id(brand, name))
+    models.catch_up(PROJECTION)
+    return [(brand, name) for name in NAMES for brand in ("BrandA", "Brand B")][::-1]
+
+
+def walk(models, limit, *, after_page=lambda found: None, **wanted):
+    """All pages, one after the other."""
+
+    async def walked(reader):
+        pages, cursor = [], None
+        while True:
+            rows = (await page(reader, limit=limit, cursor=cursor, **wanted)).rows
+            pages.append([(row.brand, row.name) for row in rows[:limit]])
+            after_page(pages[-1])
+            if (cursor := next_cursor(rows, limit)) is None:
+                return pages
+
+    return models.ask(walked)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 10, 11])
+def test_pages_of_any_size_give_every_garment_once_newest_first(models, shelf, limit):
+    pages = walk(models, limit)
+    assert [each for found in pages for each in found] == shelf
+    assert all(len(found) == limit for found in pages[:-1])
+
+
+def test_garments_listed_or_revised_meanwhile_neither_hide_nor_repeat_others(models, story, shelf):
+    def something_changes(_):
+        details = garment_details(brand="BrandA", name=NAMES[0], sizes=())
+        tell(story, GarmentRevised(details=details), aggregate=garment_id("BrandA", NAMES[0]))
+        name = f"New {story.store.read(0, 500)[-1].position}"
+        listed = GarmentListed(details=garment_details(name=name))
+        tell(story, listed, aggregate=garment_id("BrandA", name))
+        models.catch_up(PROJECTION)
+
+    pages = walk(models, 3, after_page=something_changes)
+    assert [each for found in pages for each in found] == shelf
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"brand": " branda"}, list(NAMES[::-1])),
+        ({"brand": "brand"}, []),
+        ({"text": "HOOD", "brand": "BrandA"}, ["Hood", "Hoodie", "Blue Hoodie"]),
+        ({"text": "hoodie blu", "brand": "BrandA"}, ["Blue Hoodie"]),
+        ({"text": "coat"}, ["Rain-coat", "Rain-coat"]),
+        ({"text": "branda coat"}, ["Rain-coat"]),
+        ({"text": "ærmløs", "brand": "BRAND B"}, ["Ærmløs Trøje"]),
+        ({"text": "oodie"}, []),
+        ({"text": "' | \\ hood:* & !"}, ["Hood", "Hood", "Hoodie", "Hoodie"] + ["Blue Hoodie"] * 2),
+    ],
+)
+def test_a_brand_and_the_beginnings_of_words_are_found(models, shelf, wanted, found):
+    assert [name for _, name in walk(models, 100, **wanted)[0]] == found
+
+
+def test_no_page_is_found_by_looking_at_every_garment(models, shelf):
+    with connect(models.url) as connection:
+        connection.execute(FILL)
+        connection.execute("ANALYZE atelier_wardrobe_g1")
+        for names, question in PAGES.items():
+            statement = _statement(question, True, frozenset(question.types))
+            rows = connection.execute("EXPLAIN " + statement.sql, ASKED).fetchall()
+            plan = "\n".join(line for (line,) in rows)
+            assert "Seq Scan on atelier_wardrobe" not in plan, plan
+            assert "words" in names or "Sort" not in plan, plan
+
+
+ASKED = {
+    "models": ["wardrobe"],
+    "account": [None],
+    "brand": ["brand 7"],
+    "words": ["'cloth77':*"],
+    "cursor": [10_000],
+    "limit": [11],
+}
+FILL = """
+INSERT INTO atelier_wardrobe_g1
+SELECT gen_random_uuid(), url, brand, gender, 'Cloth ' || n, render_mode, colors, colors_hex, sizes,
+       url_key, 'brand ' || n % 100, 'cloth ' || n, n, n, array_to_tsvector(ARRAY['cloth' || n])
+  FROM atelier_wardrobe_g1, generate_series(1, 2000) n"""

@@ -57,6 +57,16 @@ def test_a_parameter_is_given_once_and_as_what_it_is(ada, path, query, refused):
     assert refused.items() <= violations.items()
 
 
+def test_text_without_what_nobody_can_see_is_asked_for(client):
+    answer = client.get("/clothes?brand=a%00b&q=c%0Ad")
+
+    assert answer.status_code == 422
+    violations = [(each["field"], each["message"]) for each in answer.json()["details"]]
+    assert violations == [
+        (name, "must be text without control characters") for name in ("brand", "q")
+    ]
+
+
 def test_a_wait_may_have_a_fraction(ada):
     assert ada.get("/generate/nothing?wait=1.5").status_code == 404
 

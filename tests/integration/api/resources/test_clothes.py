@@ -2,6 +2,7 @@ import io
 import random
 import secrets
 from collections.abc import Iterator
+from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
@@ -314,3 +315,35 @@ def test_a_render_of_a_garment_that_nobody_listed_is_ordered_without(
     assert worn_by(ada, store, brand=brand, item_id="Hat", color="Red") is None
     assert worn_by(ada, store, brand=brand) is None
     assert worn_by(ada, store) is None
+
+
+def leaf(client: Client, query: str):
+    answer = client.http.get(f"/clothes?{query}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_whoever_asks_leafs_through_the_catalogue_as_it_is_looked_up(client: Client, brand: str):
+    names = ["Hat", "Coat", "Red Hat"]
+    upload(client, xlsx([row(brand=brand, name=name) for name in names]))
+    whole = leaf(client, urlencode({"brand": brand}))
+    assert [each["name"] for each in whole["clothes"]] == names[::-1]
+    assert whole["clothes"][0] == find(client, brand=brand, name="Red Hat").json()
+    assert whole["pagination"] == {"limit": 10, "next_cursor": None, "has_next": False}
+    first = leaf(client, urlencode({"brand": brand, "limit": 2}))
+    assert first["pagination"]["has_next"]
+    second = leaf(
+        client,
+        urlencode({"brand": brand, "limit": 2, "cursor": first["pagination"]["next_cursor"]}),
+    )
+    assert first["clothes"] + second["clothes"] == whole["clothes"]
+    found = leaf(client, urlencode({"q": f"{brand} ha"}))
+    assert [each["name"] for each in found["clothes"]] == ["Red Hat", "Hat"]
+    assert leaf(client, "limit=1")["clothes"] == whole["clothes"][:1]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "cursor=-1", "brand=" + 201 * "x"])
+def test_a_page_of_the_catalogue_that_cannot_be_is_refused(client: Client, query: str):
+    answer = client.http.get(f"/clothes?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert [each["field"] for each in answer.json()["details"]] == [query.partition("=")[0]]
