@@ -38,12 +38,19 @@ BAD_VALUES: dict[str, Any] = {
 BAD_QUERIES = {
     "GET /get_gallery": "limit=1000",
     "GET /get_tasks": "status=DONE",
+    "GET /clothes": "limit=0",
     "GET /generate/{task_id}": "wait=soon",
+}
+ALIKE_FOR_ALL = ("GET /health/live", "GET /health/ready", "GET /capabilities")
+READ_BY_POST: dict[str, Any] = {
+    "POST /get_clothes": {"json": {"name": "Cloth1"}},
+    "POST /generate/{task_id}/stream_token": {},
 }
 NOTHING_THERE: dict[str, Any] = {
     "GET /get_avatar": {},
     "GET /generate/{task_id}": {},
     "GET /generate/{task_id}/events": {},
+    "POST /generate/{task_id}/stream_token": {},
     "DELETE /generate/{task_id}": {},
     "DELETE /remove_gallery_file/{file_name}": {},
     "POST /upscale": {"json": {"video_url": f"{GALLERY}/{NO_TASK}.mp4"}},
@@ -73,8 +80,10 @@ def wrong() -> Iterator[Wrong]:
     for endpoint, sent in NOTHING_THERE.items():
         yield Wrong(endpoint, "not_found", sent)
     for endpoint in OPERATIONS:
-        if (endpoint.startswith("GET") and "health" not in endpoint) or "get_clothes" in endpoint:
-            sent = {} if endpoint.startswith("GET") else {"json": {"name": "Cloth1"}}
+        if endpoint in ALIKE_FOR_ALL:
+            continue
+        if endpoint.startswith("GET") or endpoint in READ_BY_POST:
+            sent = READ_BY_POST.get(endpoint, {})
             yield Wrong(endpoint, "malformed", sent | {"headers": {POSITION: "x"}})
             yield Wrong(endpoint, "position_beyond_log", sent | {"headers": {POSITION: "1000000"}})
     for endpoint in TASKS:
