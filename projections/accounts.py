@@ -1,9 +1,10 @@
 """Who is this account?"""
 
-from typing import LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import asdict, replace
 
 from domain.account import (
     AccountDetailsUpdated,
@@ -12,11 +13,12 @@ from domain.account import (
     AccountRegistered,
     AvatarUploaded,
 )
-from domain.events import Recorded
-from projections.model import Projection, Statement
+from domain.events import Event, Recorded
+from projections.model import Projection
 from projections.reading import Answer, Question, Reader
+from projections.rows import Rows, Table
 
-TABLES: LiteralString = """
+TABLE: LiteralString = """
 CREATE TABLE {table} (
     account       uuid PRIMARY KEY,
     number        integer NOT NULL,
@@ -35,36 +37,25 @@ CREATE TABLE {table} (
     avatar_thumbnail_key text
 )"""
 
-INSERT: LiteralString = """-- A new account.
-INSERT INTO {table} (account, number, email, full_name, date_of_birth, ethnicity, gender)
-VALUES (%(account)s, %(number)s, %(email)s, %(full_name)s,
-        %(date_of_birth)s, %(ethnicity)s, %(gender)s)"""
 
-UPDATE: LiteralString = """-- What an account tells about itself; null leaves a column as it is.
-UPDATE {table} SET full_name = coalesce(%(full_name)s, full_name),
-                   date_of_birth = coalesce(%(date_of_birth)s, date_of_birth),
-                   ethnicity = coalesce(%(ethnicity)s, ethnicity),
-                   gender = coalesce(%(gender)s, gender)
- WHERE account = %(account)s"""
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table."""
 
-
-UPDATE_DETAILS: LiteralString = """-- How an account looks; null leaves a column as it is.
-UPDATE {table} SET face_shape = coalesce(%(face_shape)s, face_shape),
-                   skin_tone = coalesce(%(skin_tone)s, skin_tone),
-                   body_dimensions = coalesce(%(body_dimensions)s, body_dimensions),
-                   real_world_measurements =
-                       coalesce(%(real_world_measurements)s, real_world_measurements),
-                   hair_style = coalesce(%(hair_style)s, hair_style),
-                   hair_color = coalesce(%(hair_color)s, hair_color)
- WHERE account = %(account)s"""
-
-SHOW: LiteralString = """-- The avatar of an account.
-UPDATE {table} SET avatar_key = %(picture)s, avatar_thumbnail_key = %(thumbnail)s
- WHERE account = %(account)s"""
-
-
-DELETE: LiteralString = """-- An account is forgotten.
-DELETE FROM {table} WHERE account = %(account)s"""
+    account: UUID
+    number: int
+    email: str | None
+    full_name: str | None
+    date_of_birth: int | None
+    ethnicity: str | None
+    gender: str | None
+    face_shape: str | None = None
+    skin_tone: int | None = None
+    body_dimensions: str | None = None
+    real_world_measurements: str | None = None
+    hair_style: str | None = None
+    hair_color: str | None = None
+    avatar_key: str | None = None
+    avatar_thumbnail_key: str | None = None
 
 
 class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,36 +88,45 @@ class AvatarRow(msgspec.Struct, frozen=True, kw_only=True):
     avatar_thumbnail_key: str
 
 
-def apply(recorded: Recorded) -> list[Statement]:
+def fold(rows: Rows[Account], recorded: Recorded) -> None:
     """How an event changes the accounts."""
-    event, account = recorded.event, recorded.aggregate_id
+    event = recorded.event
+    if isinstance(event, AccountRegistered):
+        rows.put(Account(account=recorded.aggregate_id, **asdict(event)))
+    elif isinstance(event, AccountErased):
+        rows.remove(recorded.aggregate_id)
+    elif row := rows.get(recorded.aggregate_id):
+        rows.put(replace(row, **_changes(event)))
+
+
+def _changes(event: Event) -> dict[str, Any]:
+    """The columns that an event sets; what it does not tell stays as it is."""
     match event:
-        case AccountRegistered():
-            return [Statement(INSERT, {"account": account, **msgspec.structs.asdict(event)})]
         case AccountInfoUpdated():
-            return [Statement(UPDATE, {"account": account, **msgspec.structs.asdict(event)})]
+            return _told(asdict(event))
         case AccountDetailsUpdated():
-            details = msgspec.structs.asdict(event)
-            opaque = {name: _utf8(details[name]) for name in OPAQUE}
-            return [Statement(UPDATE_DETAILS, {"account": account, **details, **opaque})]
+            details = asdict(event)
+            return _told(details | {name: _hexadecimal(details[name]) for name in OPAQUE})
         case AvatarUploaded():
-            keys = {"picture": event.picture.key, "thumbnail": event.thumbnail.key}
-            return [Statement(SHOW, {"account": account, **keys})]
-        case AccountErased():
-            return [Statement(DELETE, {"account": account})]
+            picture, thumbnail = event.picture.key, event.thumbnail.key
+            return {"avatar_key": picture, "avatar_thumbnail_key": thumbnail}
         case _:
-            return []
+            return {}
 
 
-def _utf8(text: str | None) -> bytes | None:
-    return None if text is None else text.encode()
+def _told(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _hexadecimal(text: str | None) -> str | None:
+    return None if text is None else "\\x" + text.encode().hex()
 
 
 OPAQUE = ("body_dimensions", "real_world_measurements")
 
 PROJECTION = Projection(
     name="accounts",
-    tables=TABLES,
+    table=Table(row=Account, key=("account",), sql=TABLE),
     uses=(
         AccountRegistered,
         AccountInfoUpdated,
@@ -135,7 +135,7 @@ PROJECTION = Projection(
         AccountErased,
     ),
     personal=True,
-    apply=apply,
+    fold=fold,
 )
 
 ACCOUNT = Question(

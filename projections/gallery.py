@@ -1,5 +1,6 @@
 """Which pictures and videos have I?"""
 
+from collections.abc import Iterator
 from typing import LiteralString
 from uuid import UUID
 
@@ -8,13 +9,14 @@ import msgspec
 from domain.account import AccountErased
 from domain.events import Recorded
 from domain.render import RenderCompleted, RenderFileRemoved
-from projections.model import KNOWN, Projection, Statement, seconds
+from projections.model import Projection, seconds
 from projections.reading import Answer, Question, Reader
+from projections.rows import Key, Rows, Table
 
 ITEM = 10**12  # cursors from here on name an item, smaller ones a second
 FILES_PER_EVENT = 4
 
-TABLES: LiteralString = """
+TABLE: LiteralString = """
 CREATE TABLE {table} (
     task          uuid NOT NULL,
     account       uuid NOT NULL,
@@ -28,18 +30,18 @@ CREATE TABLE {table} (
 );
 CREATE INDEX ON {table} (account, last_modified DESC, position DESC, file_index DESC)"""
 
-INSERT: LiteralString = (
-    """-- A finished file enters the gallery.
-INSERT INTO {table} SELECT %(task)s, %(account)s, %(name)s, %(source_key)s, %(thumbnail_key)s,
-                           %(last_modified)s, %(position)s, %(file_index)s WHERE """
-    + KNOWN
-)
 
-DELETE: LiteralString = """-- A removed file leaves it.
-DELETE FROM {table} WHERE task = %(task)s AND name = %(name)s"""
+class GalleryFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table."""
 
-ERASED: LiteralString = """-- Whoever is erased leaves no files behind.
-DELETE FROM {table} WHERE account = %(account)s"""
+    task: UUID
+    account: UUID
+    name: str
+    source_key: str
+    thumbnail_key: str
+    last_modified: int
+    position: int
+    file_index: int
 
 
 class GalleryRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,46 +59,47 @@ class GalleryRow(msgspec.Struct, frozen=True, kw_only=True):
     file_index: int
 
 
-def apply(recorded: Recorded) -> list[Statement]:
+def fold(rows: Rows[GalleryFile], recorded: Recorded) -> None:
     """How an event changes the gallery."""
     event = recorded.event
     match event:
-        case RenderCompleted():
-            return _entries(recorded, event)
+        case RenderCompleted() if rows.knows(recorded.account):
+            for file in _files(recorded, event):
+                rows.put(file)
         case RenderFileRemoved():
-            return [Statement(DELETE, {"task": recorded.aggregate_id, "name": event.name})]
+            rows.remove(recorded.aggregate_id, event.name)
         case AccountErased():
-            return [Statement(ERASED, {"account": recorded.account})]
-        case _:
-            return []
+            rows.forget(recorded.account)
 
 
-def _entries(recorded: Recorded, event: RenderCompleted) -> list[Statement]:
+def needs(_recorded: Recorded) -> tuple[Key, ...]:
+    """Nothing: files come and go without regard to what is there."""
+    return ()
+
+
+def _files(recorded: Recorded, event: RenderCompleted) -> Iterator[GalleryFile]:
+    assert recorded.account is not None
     thumbnail = next(f.key for f in event.files if f.role == "thumbnail")
     sources = [f for f in event.files if f.role == "source"]
-    return [
-        Statement(
-            INSERT,
-            {
-                "task": recorded.aggregate_id,
-                "account": recorded.account,
-                "name": source.name,
-                "source_key": source.key,
-                "thumbnail_key": thumbnail,
-                "last_modified": seconds(recorded.recorded_at),
-                "position": recorded.position,
-                "file_index": index,
-            },
+    for index, source in enumerate(sources):
+        yield GalleryFile(
+            task=recorded.aggregate_id,
+            account=recorded.account,
+            name=source.name,
+            source_key=source.key,
+            thumbnail_key=thumbnail,
+            last_modified=seconds(recorded.recorded_at),
+            position=recorded.position,
+            file_index=index,
         )
-        for index, source in enumerate(sources)
-    ]
 
 
 PROJECTION = Projection(
     name="gallery",
-    tables=TABLES,
+    table=Table(row=GalleryFile, key=("task", "name"), sql=TABLE),
     uses=(RenderCompleted, RenderFileRemoved, AccountErased),
-    apply=apply,
+    fold=fold,
+    needs=needs,
 )
 
 # recorded_at never goes back, so (position, file_index) orders as (last_modified, …) does.

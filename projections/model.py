@@ -1,49 +1,47 @@
-"""What a read model is: a table that its own file makes, and how each event changes it."""
+"""What a read model is: the rows of a table, and how each event folds into them."""
 
+import ast
 import hashlib
 import inspect
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from types import ModuleType
 from typing import Any, LiteralString
 
 import msgspec
 
 from domain.catalogue import CATALOGUE
 from domain.events import Event, Recorded
-
-# What comes late for an account that has been erased leaves no row.
-KNOWN: LiteralString = "EXISTS (SELECT FROM atelier_keys WHERE account = %(account)s)"
+from projections.rows import Key, Rows, Table
 
 
-class Statement(msgspec.Struct, frozen=True):
-    """One change of rows: SQL that names its table ``{table}``, and its parameters."""
-
-    sql: LiteralString
-    parameters: dict[str, Any]
+def of_aggregate(recorded: Recorded) -> Iterable[Key]:
+    """The usual need of a fold: the row of the event's aggregate."""
+    return ((recorded.aggregate_id,),)
 
 
 class Projection(msgspec.Struct, frozen=True, kw_only=True):
     """A read model; ``name`` is stored in the registry for ever.
 
-    ``tables`` is the SQL that makes a generation's table and indexes. ``apply`` gives the changes
-    that an event leads to. The model has no use for other types than ``uses``: it passes over them,
-    and for personal fields only if it says so: otherwise it gets None for them.
+    ``fold`` changes rows as an event wants it; ``needs`` names the keys of those that it reads.
+    The model has no use for other types than ``uses``: it passes over them, and for personal fields
+    only if it says so: otherwise it gets None for them.
     """
 
     name: LiteralString
-    tables: LiteralString
+    table: Table[Any]
     uses: tuple[type[Event], ...]
     personal: bool = False
-    apply: Callable[[Recorded], list[Statement]]
+    fold: Callable[[Rows[Any], Recorded], None]
+    needs: Callable[[Recorded], Iterable[Key]] = of_aggregate
 
     @property
     def view(self) -> str:
         """What queries read."""
         return f"atelier_{self.name}"
 
-    def table(self, generation: int) -> str:
-        """The table of one generation."""
+    def table_of(self, generation: int) -> str:
+        """The name of one generation's table."""
         return f"atelier_{self.name}_g{generation}"
 
     @property
@@ -52,12 +50,45 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(name for name, kind in CATALOGUE.items() if issubclass(kind, self.uses))
 
     def fingerprint(self) -> str:
-        """Changes with the code that makes the rows, so that stale rows can be told."""
-        module = inspect.getmodule(self.apply)
-        assert isinstance(module, ModuleType)
-        return hashlib.sha256(inspect.getsource(module).encode()).hexdigest()[:16]
+        """Changes with the code that makes the rows, so that stale rows can be told.
+
+        That is whatever ``fold``, ``needs`` and the table are made of in their own file; not its
+        comments and queries, nor what is imported.
+        """
+        module = sys.modules[self.fold.__module__]
+        parts = definitions(ast.parse(inspect.getsource(module)))
+        roots = {self.fold.__name__, self.needs.__name__, self.table.row.__name__}
+        made = reached(parts, roots)
+        text = "\n".join([self.table.sql, *(ast.dump(parts[name]) for name in sorted(made))])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def seconds(moment: datetime) -> int:
     """Whole Unix seconds."""
     return int(moment.timestamp())
+
+
+def definitions(module: ast.Module) -> dict[str, ast.stmt]:
+    """The functions, classes and constants of a module by their names, without docstrings."""
+    found: dict[str, ast.stmt] = {}
+    for statement in module.body:
+        match statement:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                if ast.get_docstring(statement) is not None:
+                    statement.body = statement.body[1:]
+                found[name] = statement
+            case ast.Assign(targets=[ast.Name(id=name)]):
+                found[name] = statement
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                found[name] = statement
+    return found
+
+
+def reached(parts: dict[str, ast.stmt], names: set[str]) -> set[str]:
+    """These names and whatever their definitions use, as far as it is defined beside them."""
+    reached: set[str] = set()
+    while names := {name for name in names if name in parts} - reached:
+        reached |= names
+        used = (node for name in names for node in ast.walk(parts[name]))
+        names = {node.id for node in used if isinstance(node, ast.Name)}
+    return reached

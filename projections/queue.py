@@ -1,11 +1,12 @@
 """Which task is next?"""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
 import psycopg
+from msgspec.structs import replace
 
 from domain.account import AccountErased
 from domain.events import Recorded
@@ -17,35 +18,33 @@ from domain.render import (
     RenderStarted,
     Requested,
 )
-from projections.model import KNOWN, Projection, Statement
+from projections.model import Projection
+from projections.rows import Rows, Table
 
-TABLES: LiteralString = """
+TABLE: LiteralString = """
 CREATE TABLE {table} (
     task     uuid PRIMARY KEY,
     account  uuid NOT NULL,
     vip      boolean NOT NULL,
     place    bigint NOT NULL,
-    started  boolean NOT NULL DEFAULT false,
-    attempt  integer NOT NULL DEFAULT 0,
+    started  boolean NOT NULL,
+    attempt  integer NOT NULL,
     retry_at timestamptz
 );
 CREATE INDEX ON {table} (vip DESC, place)"""
 
-INSERT: LiteralString = (
-    """-- A task takes its place in its lane.
-INSERT INTO {table} (task, account, vip, place)
-SELECT %(task)s, %(account)s, %(vip)s, %(place)s WHERE """
-    + KNOWN
-)
 
-STARTED: LiteralString = """-- A consumer has claimed the task.
-UPDATE {table} SET started = true, attempt = %(attempt)s WHERE task = %(task)s"""
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table: a task that has not ended, to be claimed from ``retry_at`` on."""
 
-REQUEUED: LiteralString = """-- The task is back in its place, to be claimed from `retry_at` on.
-UPDATE {table} SET started = false, retry_at = %(retry_at)s WHERE task = %(task)s"""
+    task: UUID
+    account: UUID
+    vip: bool
+    place: int
+    started: bool = False
+    attempt: int = 0
+    retry_at: datetime | None = None
 
-ENDED: LiteralString = """-- The task leaves the queue.
-DELETE FROM {table} WHERE task = %(task)s"""
 
 NEXT: LiteralString = """-- Which tasks may be claimed now, first in the queue first?
 SELECT q.task, q.account
@@ -57,10 +56,6 @@ SELECT q.task, q.account
 
 STANDING: LiteralString = """-- How far has the queue followed the log?
 SELECT position FROM atelier_projections WHERE projection = 'queue' AND live"""
-
-ERASED: LiteralString = """-- Whoever is erased leaves no tasks behind.
-DELETE FROM {table} WHERE account = %(account)s"""
-
 
 DEPTH: LiteralString = """-- How many tasks wait, how many are rendered, how long waits the first?
 SELECT count(*) FILTER (WHERE waiting AND vip), count(*) FILTER (WHERE waiting AND NOT vip),
@@ -90,29 +85,30 @@ class Claimable(msgspec.Struct, frozen=True):
     account: UUID
 
 
-def apply(recorded: Recorded) -> list[Statement]:
+def fold(rows: Rows[Place], recorded: Recorded) -> None:
     """How an event changes the queue."""
-    event, task = recorded.event, {"task": recorded.aggregate_id}
+    event, task = recorded.event, recorded.aggregate_id
     match event:
-        case Requested():
-            entry = {"account": recorded.account, "place": recorded.position, "vip": event.vip}
-            return [Statement(INSERT, task | entry)]
-        case RenderStarted():
-            return [Statement(STARTED, task | {"attempt": event.attempt})]
-        case RenderRequeued():
+        case Requested() if rows.knows(recorded.account):
+            assert recorded.account is not None
+            entry = Place(
+                task=task, account=recorded.account, vip=event.vip, place=recorded.position
+            )
+            rows.put(entry)
+        case RenderStarted() if row := rows.get(task):
+            rows.put(replace(row, started=True, attempt=event.attempt))
+        case RenderRequeued() if row := rows.get(task):
             retry_at = recorded.recorded_at + timedelta(seconds=event.retry_after_seconds)
-            return [Statement(REQUEUED, task | {"retry_at": retry_at})]
+            rows.put(replace(row, started=False, retry_at=retry_at))
         case RenderCompleted() | RenderFailed() | RenderCancelled():
-            return [Statement(ENDED, task)]
+            rows.remove(task)
         case AccountErased():
-            return [Statement(ERASED, {"account": recorded.account})]
-        case _:
-            return []
+            rows.forget(recorded.account)
 
 
 PROJECTION = Projection(
     name="queue",
-    tables=TABLES,
+    table=Table(row=Place, key=("task",), sql=TABLE),
     uses=(
         Requested,
         RenderStarted,
@@ -122,7 +118,7 @@ PROJECTION = Projection(
         RenderCancelled,
         AccountErased,
     ),
-    apply=apply,
+    fold=fold,
 )
 
 

@@ -1,9 +1,8 @@
 """Follows the log and keeps one read model: rows and position in one transaction."""
 
-import functools
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, LiteralString, NamedTuple, Protocol
 from uuid import UUID
 
@@ -14,10 +13,11 @@ from domain.account import AccountErased
 from domain.errors import AtelierError, HistoryReplaced, Unavailable, UnknownEvent
 from domain.events import Recorded, Unreadable
 from projections.model import Projection
+from projections.rows import Rows
 
 log = structlog.get_logger("atelier.projector")
 
-BATCH = 500
+BATCH = 2_000
 RETRY_S = 1.0
 GATHER_S = 0.02  # between two batches while the log grows; the first after a pause comes at once
 
@@ -131,10 +131,10 @@ def make(connection: Connection, projection: Projection) -> None:
             return
         if made:
             connection.execute(f"DROP VIEW {projection.view}")
-            connection.execute(f"DROP TABLE {projection.table(generation)}")
+            connection.execute(f"DROP TABLE {projection.table_of(generation)}")
             connection.execute(UNREGISTER, {"model": projection.name, "n": generation})
-        table = projection.table(generation + 1)
-        connection.execute(_sql(projection.tables, table))
+        table = projection.table_of(generation + 1)
+        connection.execute(projection.table.statement(projection.table.sql, table))
         connection.execute(f"CREATE VIEW {projection.view} AS TABLE {table}")
         connection.execute(REGISTER, [projection.name, generation + 1, fingerprint])
 
@@ -229,37 +229,80 @@ class Runner:
                 stop.wait(max(0.0, begun + GATHER_S - time.monotonic()))
 
     def _apply_batch(self, connection: Connection, at: Checkpoint, passage: EventBatch) -> None:
-        if not passage.events:
-            return self._advance(connection, at, passage.position)
         try:
-            with connection.pipeline():
-                self._transact(connection, at, passage, self._apply_plainly)
-        except Exception as error:
+            self._transact(connection, at, passage, self._fold)
+        except psycopg.Error as error:
             if not is_events_fault(error):
                 raise
-            # One bad event must not stop the rest: find it, event by event.
-            self._transact(connection, at, passage, self._apply_or_park)
+            self._transact(connection, at, passage, self._fold_by_halves)
 
     def _transact(
         self,
         connection: Connection,
         at: Checkpoint,
         passage: EventBatch,
-        apply: Callable[[Connection, int, Recorded], None],
+        fold: Callable[[Connection, Checkpoint, Sequence[Recorded]], None],
     ) -> None:
         with connection.transaction():
-            generation, parked = at.generation, at.parked
-            aside = self._parked_among(connection, generation, passage.events) if parked else set()
-            for recorded in passage.events:
-                if parked and isinstance(recorded.event, AccountErased):
-                    model = self._projection.name
-                    connection.execute(FORGET, [model, generation, recorded.account])
-                    aside = self._parked_among(connection, generation, passage.events)
-                if recorded.aggregate_id in aside:
-                    self._park(connection, generation, recorded, None)
-                else:
-                    apply(connection, generation, recorded)
+            if passage.events:
+                fold(connection, at, passage.events)
             self._advance(connection, at, passage.position)
+
+    def _fold_by_halves(
+        self, connection: Connection, at: Checkpoint, events: Sequence[Recorded]
+    ) -> None:
+        """Find the event whose rows Postgres refuses, and park it, so that the rest goes on."""
+        try:
+            with connection.transaction():
+                self._fold(connection, at, events)
+        except psycopg.Error as error:
+            if not is_events_fault(error):
+                raise
+            if len(events) == 1:
+                return self._park(connection, at.generation, events[0], error)
+            middle = len(events) // 2
+            self._fold_by_halves(connection, at, events[:middle])
+            self._fold_by_halves(connection, at, events[middle:])
+
+    def _fold(self, connection: Connection, at: Checkpoint, events: Sequence[Recorded]) -> None:
+        rows = self._loaded(connection, at.generation, events)
+        aside = self._parked_among(connection, at.generation, events)
+        for recorded in events:
+            if isinstance(recorded.event, AccountErased):
+                model = self._projection.name
+                connection.execute(FORGET, [model, at.generation, recorded.account])
+                aside = self._parked_among(connection, at.generation, events)
+            if recorded.aggregate_id in aside:
+                self._park(connection, at.generation, recorded, None)
+                continue
+            try:
+                self._fold_one(rows, recorded)
+            except Exception as error:
+                if not is_events_fault(error):
+                    raise
+                rows.undo()
+                self._park(connection, at.generation, recorded, error)
+                aside.add(recorded.aggregate_id)
+            else:
+                rows.keep()
+        rows.write(connection, self._projection.table_of(at.generation))
+
+    def _fold_one(self, rows: Rows[Any], recorded: Recorded) -> None:
+        if isinstance(recorded.event, Unreadable):
+            raise ValueError(recorded.event.error)
+        self._projection.fold(rows, recorded)
+
+    def _loaded(
+        self, connection: Connection, generation: int, events: Sequence[Recorded]
+    ) -> Rows[Any]:
+        """The rows that the events need."""
+        rows = Rows(self._projection.table)
+        needed = {key for recorded in events for key in self._projection.needs(recorded)}
+        new = {(recorded.aggregate_id,) for recorded in events if recorded.version == 1}
+        accounts = {recorded.account for recorded in events if recorded.account}
+        name = self._projection.table_of(generation)
+        rows.load(connection, name, needed - new, needed & new, accounts)
+        return rows
 
     def _advance(self, connection: Connection, at: Checkpoint, position: int) -> None:
         name = self._projection.name
@@ -267,28 +310,9 @@ class Runner:
         if moved.fetchone() is None:
             raise LostLock(f"another projector keeps {name}")
 
-    def _apply_plainly(self, connection: Connection, generation: int, recorded: Recorded) -> None:
-        if isinstance(recorded.event, Unreadable):
-            raise ValueError(recorded.event.error)
-        table = self._projection.table(generation)
-        for statement in self._projection.apply(recorded):
-            connection.execute(_sql(statement.sql, table), statement.parameters)
-
-    def _apply_or_park(self, connection: Connection, generation: int, recorded: Recorded) -> None:
-        if self._parked_among(connection, generation, [recorded]):
-            self._park(connection, generation, recorded, None)
-            return
-        try:
-            with connection.transaction():
-                self._apply_plainly(connection, generation, recorded)
-        except Exception as error:
-            if not is_events_fault(error):
-                raise
-            self._park(connection, generation, recorded, error)
-
     def _parked_among(
-        self, connection: Connection, generation: int, batch: list[Recorded]
-    ) -> set[Any]:
+        self, connection: Connection, generation: int, batch: Sequence[Recorded]
+    ) -> set[UUID]:
         aggregates = list({recorded.aggregate_id for recorded in batch})
         rows = connection.execute(PARKED, [self._projection.name, generation, aggregates])
         return {aggregate for (aggregate,) in rows}
@@ -312,8 +336,3 @@ class Runner:
                 why,
             ],
         )
-
-
-@functools.cache
-def _sql(text: LiteralString, table: str) -> LiteralString:
-    return text.replace("{table}", table)

@@ -1,16 +1,18 @@
 """What has become of my tasks?"""
 
 import re
+from collections.abc import Iterable
 from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
-from psycopg.types.json import Jsonb
+from msgspec.structs import replace
 
 from domain.account import AccountErased
-from domain.events import Recorded
+from domain.events import Event, Recorded
 from domain.render import (
     ImageToVideoRequested,
+    MediaFile,
     RenderCancelled,
     RenderCompleted,
     RenderFailed,
@@ -23,55 +25,48 @@ from domain.render import (
     VideoRequested,
 )
 from projections.gallery import FILES_PER_EVENT, ITEM
-from projections.model import KNOWN, Projection, Statement
+from projections.model import Projection, of_aggregate
 from projections.reading import Answer, Question, Reader
+from projections.rows import Key, Rows, Table
 
 NEWEST_ENDED = 100
 ENDED = ("SUCCESS", "FAILED")
 OF_GALLERY = re.compile(r"\d+/gallery/(?P<task>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})[._]")
 REST = 1  # in a cursor's place of a file: the unfinished tasks have been listed already
 
-TABLES: LiteralString = """
+TABLE: LiteralString = """
 CREATE TABLE {table} (
     task          uuid PRIMARY KEY,
     account       uuid NOT NULL,
     place         bigint NOT NULL,
     vip           boolean NOT NULL,
     status        text NOT NULL,
-    attempt       integer NOT NULL DEFAULT 0,
+    attempt       integer NOT NULL,
     engine        text,
     error_code    text,
     error_message text,
-    files         jsonb NOT NULL DEFAULT '[]',
-    ignored       jsonb NOT NULL DEFAULT '[]',
+    files         jsonb NOT NULL,
+    ignored       jsonb NOT NULL,
     garment       text
 );
 CREATE INDEX ON {table} (account, place DESC)"""
 
-INSERT: LiteralString = """-- A task enters; its place is the position of its request, for ever.
--- What is made of another task's file shows the garment of that task.
-INSERT INTO {table} (task, account, place, vip, status, garment)
-SELECT %(task)s, %(account)s, %(place)s, %(vip)s, 'PENDING',
-       coalesce(%(garment)s, (SELECT s.garment FROM {table} s WHERE s.task = %(source)s::uuid))
- WHERE {known}""".replace("{known}", KNOWN)
 
-STATUS: LiteralString = """-- A task is claimed or given back.
-UPDATE {table} SET status = %(status)s, attempt = %(attempt)s WHERE task = %(task)s"""
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table; ``place`` is the position of its request, for ever."""
 
-COMPLETED: LiteralString = """-- A task has its files.
-UPDATE {table} SET status = 'SUCCESS', engine = %(engine)s, files = %(files)s,
-                   ignored = %(ignored)s WHERE task = %(task)s"""
-
-FAILED: LiteralString = """-- A task has ended without a result.
-UPDATE {table} SET status = 'FAILED', error_code = %(code)s, error_message = %(message)s
- WHERE task = %(task)s"""
-
-REMOVED: LiteralString = """-- Some of a task's files are gone.
-UPDATE {table} SET files = (SELECT coalesce(jsonb_agg(f), '[]') FROM jsonb_array_elements(files) f
-                             WHERE f ->> 'key' <> ALL(%(keys)s)) WHERE task = %(task)s"""
-
-ERASED: LiteralString = """-- Whoever is erased leaves no tasks behind.
-DELETE FROM {table} WHERE account = %(account)s"""
+    task: UUID
+    account: UUID
+    place: int
+    vip: bool
+    status: str = "PENDING"
+    attempt: int = 0
+    engine: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    files: list[MediaFile] = []
+    ignored: list[str] = []
+    garment: str | None = None
 
 
 class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,50 +94,81 @@ class ListedTask(msgspec.Struct, frozen=True, kw_only=True):
     requested_at: int
 
 
-def apply(recorded: Recorded) -> list[Statement]:
+def fold(rows: Rows[Task], recorded: Recorded) -> None:
     """How an event changes the tasks."""
-    event, task = recorded.event, {"task": recorded.aggregate_id}
+    event, task = recorded.event, recorded.aggregate_id
     match event:
         case Requested():
-            entry = {"account": recorded.account, "place": recorded.position, "vip": event.vip}
-            return [Statement(INSERT, task | entry | _shown(event))]
-        case RenderStarted():
-            return [Statement(STATUS, task | {"status": "STARTED", "attempt": event.attempt})]
-        case RenderRequeued():
-            return [Statement(STATUS, task | {"status": "PENDING", "attempt": event.attempt})]
-        case RenderCompleted():
-            files, ignored = msgspec.to_builtins(event.files), list(event.ignored)
-            result = {"engine": event.engine, "files": Jsonb(files), "ignored": Jsonb(ignored)}
-            return [Statement(COMPLETED, task | result)]
-        case RenderFailed():
-            return [Statement(FAILED, task | {"code": event.code, "message": event.message})]
-        case RenderCancelled():
-            end = {"code": "cancelled", "message": "the task was cancelled"}
-            return [Statement(FAILED, task | end)]
-        case RenderFileRemoved():
-            return [Statement(REMOVED, task | {"keys": list(event.keys)})]
+            if rows.knows(recorded.account):
+                rows.put(_requested(rows, recorded, event))
         case AccountErased():
-            return [Statement(ERASED, {"account": recorded.account})]
+            rows.forget(recorded.account)
         case _:
-            return []
+            if row := rows.get(task):
+                rows.put(replace(row, **_changes(row, event)))
 
 
-def _shown(request: Requested) -> dict[str, str | None]:
-    """The garment that a task shows: as the catalogue has it, else as it was asked for."""
-    match request:
-        case RenderRequested() | VideoRequested():
-            asked, found = request.apparel_details.item_id.strip(), request.garment
-            return {"garment": found.name if found else asked or None, "source": None}
-        case UpscaleRequested() | ImageToVideoRequested():
-            source = OF_GALLERY.match(request.source_key)
-            return {"garment": None, "source": source["task"] if source else None}
+def needs(recorded: Recorded) -> Iterable[Key]:
+    """The task, and the one whose file it is made of."""
+    source = _source(recorded.event)
+    return ((recorded.aggregate_id,), (source,)) if source else of_aggregate(recorded)
+
+
+def _requested(rows: Rows[Task], recorded: Recorded, request: Requested) -> Task:
+    assert recorded.account is not None
+    return Task(
+        task=recorded.aggregate_id,
+        account=recorded.account,
+        place=recorded.position,
+        vip=request.vip,
+        garment=_garment(rows, request),
+    )
+
+
+def _garment(rows: Rows[Task], request: Requested) -> str | None:
+    """What a task shows: the catalogue's name of a garment, else the one that was asked for.
+
+    What is made of another task's file shows the garment of that task.
+    """
+    if isinstance(request, RenderRequested | VideoRequested):
+        asked, found = request.apparel_details.item_id.strip(), request.garment
+        return found.name if found else asked or None
+    source = _source(request)
+    origin = rows.get(source) if source else None
+    return origin.garment if origin else None
+
+
+def _source(event: Event) -> UUID | None:
+    if isinstance(event, UpscaleRequested | ImageToVideoRequested):
+        found = OF_GALLERY.match(event.source_key)
+        return UUID(found["task"]) if found else None
+    return None
+
+
+def _changes(row: Task, event: Event) -> dict[str, Any]:
+    match event:
+        case RenderStarted():
+            return {"status": "STARTED", "attempt": event.attempt}
+        case RenderRequeued():
+            return {"status": "PENDING", "attempt": event.attempt}
+        case RenderCompleted():
+            result = {"engine": event.engine, "files": list(event.files)}
+            return {"status": "SUCCESS", "ignored": list(event.ignored), **result}
+        case RenderFailed():
+            error = {"error_code": event.code, "error_message": event.message}
+            return {"status": "FAILED", **error}
+        case RenderCancelled():
+            error = {"error_code": "cancelled", "error_message": "the task was cancelled"}
+            return {"status": "FAILED", **error}
+        case RenderFileRemoved():
+            return {"files": [file for file in row.files if file.key not in event.keys]}
         case _:
-            return {"garment": None, "source": None}
+            return {}
 
 
 PROJECTION = Projection(
     name="tasks",
-    tables=TABLES,
+    table=Table(row=Task, key=("task",), sql=TABLE),
     uses=(
         Requested,
         RenderStarted,
@@ -153,7 +179,8 @@ PROJECTION = Projection(
         RenderFileRemoved,
         AccountErased,
     ),
-    apply=apply,
+    fold=fold,
+    needs=needs,
 )
 
 # A started task whose lease has run out is pending again: somebody will claim it anew.

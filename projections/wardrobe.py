@@ -1,20 +1,22 @@
 """Which garment is this, and which are there?"""
 
 import re
-from typing import Any, Final, LiteralString
+from typing import Final, LiteralString
+from uuid import UUID
 
 import msgspec
 
 from domain.events import Recorded
 from domain.garment import GarmentDetails, GarmentListed, GarmentRevised, spelling
-from projections.model import Projection, Statement
+from projections.model import Projection
 from projections.reading import Answer, Question, Reader
+from projections.rows import Rows, Table
 
 WORD: Final = re.compile(r"\w{1,64}")  # what is longer is found by parts
 
 # Hash indexes, as a URL may be longer than a B-tree takes. A garment keeps its place, the position
 # at which it was listed, whatever it becomes: so a page neither misses nor repeats it.
-TABLES: LiteralString = """
+TABLE: LiteralString = """
 CREATE TABLE {table} (
     garment     uuid PRIMARY KEY,
     url         text NOT NULL,
@@ -30,28 +32,34 @@ CREATE TABLE {table} (
     name_key    text NOT NULL,
     position    bigint NOT NULL,
     place       bigint NOT NULL,
-    words       tsvector NOT NULL
+    words       text[] NOT NULL
 );
 CREATE INDEX ON {table} USING hash (url_key);
 CREATE INDEX ON {table} USING hash (brand_key);
 CREATE INDEX ON {table} USING hash (name_key);
 CREATE INDEX ON {table} (place DESC);
 CREATE INDEX ON {table} (left(brand_key, 200), place DESC);
-CREATE INDEX ON {table} USING gin (words)"""
+CREATE INDEX ON {table} USING gin (array_to_tsvector(words))"""
 
-INSERT: LiteralString = """-- A garment enters the wardrobe.
-INSERT INTO {table} VALUES (%(garment)s, %(url)s, %(brand)s, %(gender)s, %(name)s,
-                            %(render_mode)s, %(colors)s, %(colors_hex)s, %(sizes)s,
-                            %(url_key)s, %(brand_key)s, %(name_key)s, %(position)s,
-                            %(position)s, array_to_tsvector(%(words)s::text[]))"""
 
-UPDATE: LiteralString = """-- A garment is something else now.
-UPDATE {table} SET url = %(url)s, brand = %(brand)s, gender = %(gender)s, name = %(name)s,
-                   render_mode = %(render_mode)s, colors = %(colors)s,
-                   colors_hex = %(colors_hex)s, sizes = %(sizes)s, url_key = %(url_key)s,
-                   brand_key = %(brand_key)s, name_key = %(name_key)s, position = %(position)s,
-                   words = array_to_tsvector(%(words)s::text[])
- WHERE garment = %(garment)s"""
+class Garment(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table."""
+
+    garment: UUID
+    url: str
+    brand: str
+    gender: str
+    name: str
+    render_mode: str
+    colors: list[str]
+    colors_hex: list[str]
+    sizes: list[str]
+    url_key: str
+    brand_key: str
+    name_key: str
+    position: int
+    place: int
+    words: list[str]
 
 
 class GarmentRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,24 +80,26 @@ class PlacedGarment(GarmentRow, frozen=True, kw_only=True):
     place: int
 
 
-def apply(recorded: Recorded) -> list[Statement]:
+def fold(rows: Rows[Garment], recorded: Recorded) -> None:
     """How an event changes the wardrobe."""
     event = recorded.event
     match event:
         case GarmentListed():
-            return [Statement(INSERT, _columns(recorded, event.details))]
-        case GarmentRevised():
-            return [Statement(UPDATE, _columns(recorded, event.details))]
-        case _:
-            return []
+            rows.put(_garment(recorded, event.details, recorded.position))
+        case GarmentRevised() if row := rows.get(recorded.aggregate_id):
+            rows.put(_garment(recorded, event.details, row.place))
 
 
-def _columns(recorded: Recorded, details: GarmentDetails) -> dict[str, Any]:
+def _garment(recorded: Recorded, details: GarmentDetails, place: int) -> Garment:
     lists = {name: list(getattr(details, name)) for name in ("colors", "colors_hex", "sizes")}
     keys = {f"{name}_key": spelling(getattr(details, name)) for name in ("url", "brand", "name")}
-    words = {"words": _words(f"{details.brand} {details.name}")}
-    place = {"garment": recorded.aggregate_id, "position": recorded.position}
-    return msgspec.structs.asdict(details) | lists | keys | words | place
+    return Garment(
+        garment=recorded.aggregate_id,
+        position=recorded.position,
+        place=place,
+        words=sorted(set(_words(f"{details.brand} {details.name}"))),
+        **msgspec.structs.asdict(details) | lists | keys,
+    )
 
 
 def _words(text: str) -> list[str]:
@@ -98,9 +108,9 @@ def _words(text: str) -> list[str]:
 
 PROJECTION = Projection(
     name="wardrobe",
-    tables=TABLES,
+    table=Table(row=Garment, key=("garment",), sql=TABLE),
     uses=(GarmentListed, GarmentRevised),
-    apply=apply,
+    fold=fold,
 )
 
 GARMENT = Question(
@@ -135,7 +145,7 @@ SELECT gender, colors, sizes, name, render_mode, brand, colors_hex, place
 # so much of a brand fits into one that gives a page in its order.
 WANTED: Final[dict[str, LiteralString]] = {
     "brand": "\n   AND left(brand_key, 200) = left(%(brand)s, 200)",
-    "words": "\n   AND words @@ %(words)s",
+    "words": "\n   AND array_to_tsvector(words) @@ %(words)s",
 }
 TYPES: Final[dict[str, LiteralString]] = {"brand": "text", "words": "tsquery"}
 

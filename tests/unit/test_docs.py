@@ -20,6 +20,7 @@ from domain.render import MAX_ATTEMPTS, FailureCode, Render, RenderFailed
 from infra.process import metrics
 from infra.settings import VARIABLES
 from projections import tasks
+from projections.rows import Rows
 from tests.support.scenario import ACCOUNT, TASK, cancelled, enveloped
 from tests.unit.api.cli.test_status import worst
 
@@ -57,10 +58,14 @@ def test_a_task_fails_for_no_reason_but_those_of_the_page() -> None:
     claim = StartRender(aggregate_id=TASK, account=ACCOUNT, consumer="consumer-1")
     [failed] = start(claim, Render(status="pending", spent=MAX_ATTEMPTS))
     assert isinstance(failed, RenderFailed)
-    members = msgspec.structs.asdict(enveloped(cancelled(), ACCOUNT, 1))
-    [shown] = tasks.apply(Recorded(**members, position=1, recorded_at=datetime.now(UTC)))
+    rows = Rows(tasks.PROJECTION.table)
+    rows.put(tasks.Task(task=TASK, account=ACCOUNT, place=1, vip=False))
+    members = msgspec.structs.asdict(enveloped(cancelled(), TASK, 2))
+    tasks.fold(rows, Recorded(**members, position=2, recorded_at=datetime.now(UTC)))
+    shown = rows.get(TASK)
+    assert shown
     reported = typing.get_type_hints(FailAttempt)["code"]
-    codes = {failed.code, shown.parameters["code"], *typing.get_args(reported)}
+    codes = {failed.code, shown.error_code, *typing.get_args(reported)}
     assert codes == set(typing.get_args(FailureCode))
 
 

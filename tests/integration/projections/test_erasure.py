@@ -79,7 +79,7 @@ def test_read_models_made_again_from_the_log_have_the_same_rows(models, story, l
     with connect(models.url) as connection:
         for each in PROJECTIONS:
             connection.execute(f"DROP VIEW {each.view}")
-            connection.execute(f"DROP TABLE {each.table(1)}")
+            connection.execute(f"DROP TABLE {each.table_of(1)}")
         connection.execute("DELETE FROM atelier_projections")
         for each in PROJECTIONS:
             make(connection, each)

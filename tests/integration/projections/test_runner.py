@@ -3,6 +3,7 @@ import functools
 import threading
 from uuid import uuid4
 
+import msgspec
 import psycopg
 import pytest
 from structlog.testing import capture_logs
@@ -13,7 +14,8 @@ from infra.log.appender import APPEND
 from infra.postgres import Listener, connect
 from infra.process.leader import Leadership
 from projections import accounts, tasks
-from projections.model import Projection, Statement
+from projections.model import Projection
+from projections.rows import Table
 from projections.runner import BATCH, LostLock, Runner, make
 from tests.support.scenario import (
     ACCOUNT,
@@ -25,34 +27,47 @@ from tests.support.scenario import (
     started,
 )
 
-END_SESSION = "SELECT pg_terminate_backend(pg_backend_pid())"
-DAMAGED = "DO $$ BEGIN RAISE 'invalid page' USING ERRCODE = 'data_corrupted'; END $$"
-READ_ONLY = "SET transaction_read_only = on"
+# What Postgres does with a row that asks for it.
+TABLE = """
+CREATE TABLE {table} (n bigint, half integer, fault text, PRIMARY KEY (n, half));
+CREATE FUNCTION {table}_fault() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.fault = 'session' THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;
+    IF NEW.fault = 'damage' THEN RAISE 'invalid page' USING ERRCODE = 'data_corrupted'; END IF;
+    IF NEW.fault = 'read-only' THEN RAISE 'read-only' USING ERRCODE = '25006'; END IF;
+    IF NEW.fault = 'sql' THEN NEW.n := 1 / 0; END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER fault BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION {table}_fault()"""
 broken: set[str] = set()
 
 
-def apply(recorded):
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    n: int
+    half: int
+    fault: str | None = None
+
+
+def fold(rows, recorded):
     """Notes each event twice, with whatever fault the test wants in the middle."""
-    note = Statement("INSERT INTO {table} VALUES (%(n)s)", {"n": recorded.position})
-    faults = {
-        "python": lambda: 1 / 0,
-        "sql": lambda: [note, Statement("SELECT 1 / 0", {}), note],
-        "session": lambda: [note, Statement(END_SESSION, {}), note],
-        "damage": lambda: [note, Statement(DAMAGED, {}), note],
-        "read-only": lambda: [note, Statement(READ_ONLY, {}), note],
-    }
-    for fault in broken:
-        if str(recorded.aggregate_id) in fault:
-            return faults[fault.partition(" ")[0]]()
-    return [note, note]
+    rows.put(Note(n=recorded.position, half=1))
+    faults = [fault.split()[0] for fault in broken if str(recorded.aggregate_id) in fault]
+    if "python" in faults:
+        raise ZeroDivisionError
+    rows.put(Note(n=recorded.position, half=2, fault="".join(faults) or None))
+
+
+def needs(_recorded):
+    return ()
 
 
 NOTES = Projection(
     name="notes",
-    tables="CREATE TABLE {table} (n bigint)",
+    table=Table(row=Note, key=("n", "half"), sql=TABLE),
     uses=(Event,),
     personal=True,
-    apply=apply,
+    fold=fold,
+    needs=needs,
 )
 
 

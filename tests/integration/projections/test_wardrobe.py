@@ -36,7 +36,7 @@ def test_a_listed_garment_is_in_the_wardrobe(given, models, story):
             "name_key": "cloth1",
             "position": position,
             "place": position,
-            "words": "'branda' 'cloth1'",
+            "words": ["branda", "cloth1"],
         },
     )
 
@@ -110,7 +110,7 @@ def test_events_of_accounts_are_not_waited_for(models, story):
 
 def test_a_parked_garment_is_told_to_those_who_ask_for_garments(models, story):
     tell(story, LISTED)
-    tell(story, LISTED)  # its row is there already, so the second violates the primary key
+    tell(story, GarmentRevised(details=garment_details(name="a\x00")))  # no text of Postgres
     models.catch_up()
     assert models.ask(garment, name="Cloth1").parked
     assert models.parked(PROJECTION) == [3]
@@ -230,5 +230,5 @@ ASKED = {
 FILL = """
 INSERT INTO atelier_wardrobe_g1
 SELECT gen_random_uuid(), url, brand, gender, 'Cloth ' || n, render_mode, colors, colors_hex, sizes,
-       url_key, 'brand ' || n % 100, 'cloth ' || n, n, n, array_to_tsvector(ARRAY['cloth' || n])
+       url_key, 'brand ' || n % 100, 'cloth ' || n, n, n, ARRAY['cloth' || n]
   FROM atelier_wardrobe_g1, generate_series(1, 2000) n"""

@@ -82,8 +82,8 @@ def test_the_queue_is_counted_by_what_could_be_claimed(migrated: Settings, story
             task = uuid4()
             story.tell(task, upscale_requested(vip=vip), *[started()] * is_started)
             connection.execute(
-                "INSERT INTO atelier_queue (task, account, vip, place, started)"
-                " VALUES (%s, %s, %s, %s, %s)",
+                "INSERT INTO atelier_queue (task, account, vip, place, started, attempt)"
+                " VALUES (%s, %s, %s, %s, %s, 0)",
                 [task, uuid4(), vip, n + 2, is_started],
             )
         connection.execute(
