@@ -27,6 +27,7 @@ class Unreadable(Event, frozen=True, kw_only=True):
 
     stored_name = "unreadable"
 
+    kind: str  # the stored name of what it stands for
     error: str
 
 

@@ -11,7 +11,7 @@ from domain.events import Recorded
 from domain.render import RenderCompleted, RenderFileRemoved
 from projections.model import Projection, seconds
 from projections.reading import Answer, Question, Reader
-from projections.rows import Key, Rows, Table
+from projections.rows import Rows, Table
 
 ITEM = 10**12  # cursors from here on name an item, smaller ones a second
 FILES_PER_EVENT = 4
@@ -67,14 +67,9 @@ def fold(rows: Rows[GalleryFile], recorded: Recorded) -> None:
             for file in _files(recorded, event):
                 rows.put(file)
         case RenderFileRemoved():
-            rows.remove(recorded.aggregate_id, event.name)
+            rows.remove((recorded.aggregate_id, event.name))
         case AccountErased():
             rows.forget(recorded.account)
-
-
-def needs(_recorded: Recorded) -> tuple[Key, ...]:
-    """Nothing: files come and go without regard to what is there."""
-    return ()
 
 
 def _files(recorded: Recorded, event: RenderCompleted) -> Iterator[GalleryFile]:
@@ -99,7 +94,7 @@ PROJECTION = Projection(
     table=Table(row=GalleryFile, key=("task", "name"), sql=TABLE),
     uses=(RenderCompleted, RenderFileRemoved, AccountErased),
     fold=fold,
-    needs=needs,
+    reads=False,  # files come and go without regard to what is there
 )
 
 # recorded_at never goes back, so (position, file_index) orders as (last_modified, …) does.

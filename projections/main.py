@@ -1,9 +1,8 @@
-"""The projector process: a thread for each read model. And the migration before it starts."""
+"""The projector process: one thread for its read models. And the migration before it starts."""
 
 import functools
 import signal
 import threading
-from collections.abc import Callable
 
 import structlog
 
@@ -11,11 +10,10 @@ from infra.log import fingerprints
 from infra.log.event_store import EventStore, open_store
 from infra.log.migrate import migrate as migrate_schema
 from infra.postgres import Listener, answered, connect
-from infra.process.leader import Leadership
 from infra.process.metrics import PROJECTED, PROJECTION
+from infra.process.shares import Shares
 from infra.settings import Settings
 from projections import PROJECTIONS
-from projections.model import Projection
 from projections.runner import Runner, make
 
 log = structlog.get_logger("atelier.projector")
@@ -51,53 +49,28 @@ def run(settings: Settings) -> None:
 
 
 def start(settings: Settings, stop: threading.Event) -> list[threading.Thread]:
-    """Start a thread for each read model; they end soon after `stop` is set."""
+    """Start keeping the read models in a thread; it and a helper end soon after `stop` is set."""
     settings.require("postgres_url", "master_key", "hash_key")
-    store = open_store(
-        settings.postgres_url,
-        settings.master_key,
-        settings.hash_key,
-        connections=len(PROJECTIONS),
-    )
+    store = open_store(settings.postgres_url, settings.master_key, settings.hash_key, connections=2)
     threads = [
         threading.Thread(target=store.keys.watch, args=(stop,), name="keys", daemon=True),
-        *(_keeper(projection, settings.postgres_url, store, stop) for projection in PROJECTIONS),
+        threading.Thread(target=_keep, args=(settings, store, stop), name="runner", daemon=True),
     ]
     for thread in threads:
         thread.start()
     return threads
 
 
-def _keeper(
-    projection: Projection,
-    url: str,
-    store: EventStore,
-    stop: threading.Event,
-) -> threading.Thread:
-    arguments = (projection, url, store, stop)
-    return threading.Thread(target=_keep, args=arguments, name=projection.name, daemon=True)
-
-
-def _keep(
-    projection: Projection,
-    url: str,
-    store: EventStore,
-    stop: threading.Event,
-) -> None:
+def _keep(settings: Settings, store: EventStore, stop: threading.Event) -> None:
+    url = settings.postgres_url
+    runner = Runner(PROJECTIONS, store.read_some, _note)
     listener = Listener(url)
-    runner = Runner(
-        projection, functools.partial(connect, url), store.read_some, _noted(projection.name)
-    )
-    with Leadership(url, f"atelier.projection.{projection.name}") as leader:
-        runner.run(leader, listener.wait, stop)
+    names = [projection.name for projection in PROJECTIONS]
+    with Shares(url, "projector", names, lock="atelier.projection.{}") as shares:
+        runner.run(functools.partial(connect, url), shares.held, listener.wait, stop)
     listener.close()
 
 
-def _noted(model: str) -> Callable[[int, float], None]:
-    batches, events = PROJECTION.labels(model), PROJECTED.labels(model)
-
-    def note(count: int, seconds: float) -> None:
-        batches.observe(seconds)
-        events.inc(count)
-
-    return note
+def _note(model: str, count: int, seconds: float) -> None:
+    PROJECTION.labels(model).observe(seconds)
+    PROJECTED.labels(model).inc(count)

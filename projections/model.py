@@ -1,6 +1,7 @@
 """What a read model is: the rows of a table, and how each event folds into them."""
 
 import ast
+import functools
 import hashlib
 import inspect
 import sys
@@ -11,21 +12,17 @@ from typing import Any, LiteralString
 import msgspec
 
 from domain.catalogue import CATALOGUE
-from domain.events import Event, Recorded
+from domain.events import Event, Recorded, Unreadable
 from projections.rows import Key, Rows, Table
-
-
-def of_aggregate(recorded: Recorded) -> Iterable[Key]:
-    """The usual need of a fold: the row of the event's aggregate."""
-    return ((recorded.aggregate_id,),)
 
 
 class Projection(msgspec.Struct, frozen=True, kw_only=True):
     """A read model; ``name`` is stored in the registry for ever.
 
-    ``fold`` changes rows as an event wants it; ``needs`` names the keys of those that it reads.
-    The model has no use for other types than ``uses``: it passes over them, and for personal fields
-    only if it says so: otherwise it gets None for them.
+    ``fold`` changes rows as an event wants it. It may read the row whose key is the event's
+    aggregate, unless ``reads`` says that it reads none, and those that ``needs`` names. The model
+    has no use for other types than ``uses``: it passes over them, and for personal fields only if
+    it says so: otherwise it gets None for them.
     """
 
     name: LiteralString
@@ -33,7 +30,8 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     uses: tuple[type[Event], ...]
     personal: bool = False
     fold: Callable[[Rows[Any], Recorded], None]
-    needs: Callable[[Recorded], Iterable[Key]] = of_aggregate
+    reads: bool = True
+    needs: Callable[[Event], Iterable[Key]] | None = None
 
     @property
     def view(self) -> str:
@@ -47,7 +45,13 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def types(self) -> frozenset[str]:
         """The stored names of the events that it uses, those of subclasses too."""
-        return frozenset(name for name, kind in CATALOGUE.items() if issubclass(kind, self.uses))
+        return _types(self.uses)
+
+    def folds(self, event: Event) -> bool:
+        """Whether it has a use for the event."""
+        return type(event) in _kinds(self.uses) or (
+            isinstance(event, Unreadable) and event.kind in self.types
+        )
 
     def fingerprint(self) -> str:
         """Changes with the code that makes the rows, so that stale rows can be told.
@@ -57,10 +61,20 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
         """
         module = sys.modules[self.fold.__module__]
         parts = definitions(ast.parse(inspect.getsource(module)))
-        roots = {self.fold.__name__, self.needs.__name__, self.table.row.__name__}
+        roots = {each.__name__ for each in (self.fold, self.needs, self.table.row) if each}
         made = reached(parts, roots)
         text = "\n".join([self.table.sql, *(ast.dump(parts[name]) for name in sorted(made))])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _kinds(uses: tuple[type[Event], ...]) -> frozenset[type[Event]]:
+    return frozenset(kind for kind in CATALOGUE.values() if issubclass(kind, uses))
+
+
+@functools.cache
+def _types(uses: tuple[type[Event], ...]) -> frozenset[str]:
+    return frozenset(name for name, kind in CATALOGUE.items() if issubclass(kind, uses))
 
 
 def seconds(moment: datetime) -> int:

@@ -3,15 +3,16 @@
 import functools
 from collections.abc import Callable, Collection, Iterable
 from operator import attrgetter
-from typing import Any, Generic, LiteralString, TypeVar
+from typing import Any, Final, Generic, LiteralString, TypeVar
 from uuid import UUID
 
 import msgspec
 import psycopg
 
 Row = TypeVar("Row", bound=msgspec.Struct)
-Key = tuple[Any, ...]
+Key = Any  # the value of the key's column; of several columns, a tuple of theirs
 Connection = psycopg.Connection[tuple[Any, ...]]
+Cursor = psycopg.Cursor[tuple[Any, ...]]
 
 # Rows travel as JSON: one parameter for any number of them, whatever the types of the columns.
 LOAD: LiteralString = """-- Which of these rows are there?
@@ -59,37 +60,47 @@ class Table(msgspec.Struct, Generic[Row], frozen=True, kw_only=True):
 class Rows(Generic[Row]):
     """The rows that a batch may change: a fold reads and changes them here, and nowhere else.
 
-    What a fold reads must have been loaded, hence be named by the projection's ``needs``.
+    What a fold reads must have been loaded: the row of the event's aggregate is, unless the
+    projection's ``needs`` says otherwise.
     """
 
     def __init__(self, table: Table[Row]) -> None:
         self._table = table
-        self._key_of: Callable[[Row], Any] = attrgetter(*table.key)
-        self._rows: dict[Any, Row | None] = {}
-        self._changed: dict[Any, None] = {}
+        self._key_of: Callable[[Row], Key] = attrgetter(*table.key)
+        self._loaded: dict[Key, Row] = {}
+        self._absent: set[Key] = set()
+        self._changed: dict[Key, Row | None] = {}
+        self._undo: list[tuple[Key, Row | _Nothing | None]] = []
         self._forgotten: list[UUID] = []
         self._known: set[UUID] = set()
-        self._before: list[tuple[Any, Row | None, bool, bool]] = []
+        self._found: Cursor | None = None
+        self._of_known: Cursor | None = None
 
     # What folds use.
 
-    def get(self, *key: Any) -> Row | None:
+    def get(self, key: Key) -> Row | None:
         """The row of a key, or None."""
-        return self._rows[_bare(key)]
+        row = self._changed.get(key, NOTHING)
+        if row is not NOTHING:
+            return row  # type: ignore[return-value]
+        found = self._loaded.get(key)
+        if found is None and key not in self._absent:
+            raise LookupError("a fold reads a row that the projection's `needs` does not name")
+        return found
 
     def put(self, row: Row) -> None:
         """Store a row in place of the one with its key, if there is one."""
         self._set(self._key_of(row), row)
 
-    def remove(self, *key: Any) -> None:
+    def remove(self, key: Key) -> None:
         """Have no row of this key."""
-        self._set(_bare(key), None)
+        self._set(key, None)
 
     def forget(self, account: UUID | None) -> None:
         """Have no row of this account: it has been erased."""
         assert account is not None, "who is erased has an account"
         self._forgotten.append(account)
-        for key, row in list(self._rows.items()):
+        for key, row in (self._loaded | self._changed).items():
             if row is not None and row.account == account:  # type: ignore[attr-defined]
                 self._set(key, None)
 
@@ -99,73 +110,78 @@ class Rows(Generic[Row]):
 
     # What the runner uses.
 
-    def load(
+    def ask(
         self,
         connection: Connection,
         name: str,
         keys: Collection[Key],
-        new: Collection[Key],
         accounts: Collection[UUID],
     ) -> None:
-        """Read the rows of these keys, and which of these accounts are known, in one exchange.
+        """Ask for the rows of these keys, and which of these accounts are known; then `take`."""
+        self._absent.update(keys)
+        if keys:
+            load = self._table.statement(LOAD, name)
+            self._found = connection.execute(load, [self._as_json(keys)], prepare=True)
+        if accounts:
+            self._of_known = connection.execute(KNOWN, [list(accounts)], prepare=True)
 
-        Of `new` keys there can be no rows yet.
-        """
-        wanted = [dict(zip(self._table.key, key, strict=True)) for key in keys]
-        load = self._table.statement(LOAD, name)
-        with connection.pipeline():
-            found = connection.execute(load, [_json(wanted)]) if wanted else None
-            known = connection.execute(KNOWN, [list(accounts)]) if accounts else ()
-        self._rows = dict.fromkeys(_bare(key) for key in (*keys, *new))
-        self._known = {account for (account,) in known}
-        if found is not None:
-            ((text,),) = found
-            for row in msgspec.json.decode(text, type=list[self._table.row]):  # type: ignore[name-defined]
-                self._rows[self._key_of(row)] = row
+    def take(self, new: Collection[Key]) -> None:
+        """Have what was asked for. Of `new` keys there can be no rows yet."""
+        self._absent.update(new)
+        if self._of_known is not None:
+            self._known = {account for (account,) in self._of_known}
+        if self._found is not None:
+            ((text,),) = self._found
+            for row in _decoder(self._table.row).decode(text):
+                self._loaded[self._key_of(row)] = row
 
     def keep(self) -> None:
         """Whatever was changed so far stays."""
-        self._before.clear()
+        self._undo.clear()
 
     def undo(self) -> None:
         """Take back what was changed since the last `keep`."""
-        while self._before:
-            key, row, was_there, was_changed = self._before.pop()
-            if was_there:
-                self._rows[key] = row
-            else:
-                del self._rows[key]
-            if not was_changed:
+        while self._undo:
+            key, row = self._undo.pop()
+            if isinstance(row, _Nothing):
                 del self._changed[key]
+            else:
+                self._changed[key] = row
 
     def write(self, connection: Connection, name: str) -> None:
         """Store what has changed, in the connection's transaction."""
         table = self._table
+        put = [row for row in self._changed.values() if row is not None]
+        removed = [key for key, row in self._changed.items() if row is None]
         if self._forgotten:
             connection.execute(table.statement(FORGET, name), [self._forgotten])
-        put, removed = [], []
-        for key in self._changed:
-            row = self._rows[key]
-            if row is not None:
-                put.append(row)
-            else:
-                parts = key if len(table.key) > 1 else (key,)
-                removed.append(dict(zip(table.key, parts, strict=True)))
         if removed:
-            connection.execute(table.statement(REMOVE, name), [_json(removed)])
+            remove = table.statement(REMOVE, name)
+            connection.execute(remove, [self._as_json(removed)], prepare=True)
         if put:
-            connection.execute(table.statement(PUT, name), [_json(put)])
+            rows = msgspec.json.encode(put).decode()
+            connection.execute(table.statement(PUT, name), [rows], prepare=True)
 
-    def _set(self, key: Any, row: Row | None) -> None:
-        self._before.append((key, self._rows.get(key), key in self._rows, key in self._changed))
-        self._rows[key] = row
-        self._changed[key] = None
+    def _set(self, key: Key, row: Row | None) -> None:
+        self._undo.append((key, self._changed.get(key, NOTHING)))
+        self._changed[key] = row
+
+    def _as_json(self, keys: Iterable[Key]) -> str:
+        names = self._table.key
+        if len(names) == 1:
+            objects = [{names[0]: key} for key in keys]
+        else:
+            objects = [dict(zip(names, key, strict=True)) for key in keys]
+        return msgspec.json.encode(objects).decode()
 
 
-def _bare(key: Key) -> Any:
-    """What `attrgetter` gives for the key's columns."""
-    return key if len(key) > 1 else key[0]
+class _Nothing:
+    """What is told of a key that has not been changed."""
 
 
-def _json(rows: Iterable[Any]) -> str:
-    return msgspec.json.encode(rows).decode()
+NOTHING: Final = _Nothing()
+
+
+@functools.cache
+def _decoder(row: type[Row]) -> "msgspec.json.Decoder[list[Row]]":
+    return msgspec.json.Decoder(list[row])  # type: ignore[valid-type]

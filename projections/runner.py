@@ -13,28 +13,30 @@ from domain.account import AccountErased
 from domain.errors import AtelierError, HistoryReplaced, Unavailable, UnknownEvent
 from domain.events import Recorded, Unreadable
 from projections.model import Projection
-from projections.rows import Rows
+from projections.rows import Key, Rows
 
 log = structlog.get_logger("atelier.projector")
 
 BATCH = 2_000
 RETRY_S = 1.0
-GATHER_S = 0.02  # between two batches while the log grows; the first after a pause comes at once
+GATHER_S = 0.005  # between two batches while the log grows; the first after a pause comes at once
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-LIVE: LiteralString = """-- Which generation is live, where does it stand, and is anything parked?
--- And which events are there, and where it stood the last time?
-SELECT p.generation, p.position,
+TRACKS: LiteralString = """-- Which generations are kept, where do they stand, is anything parked?
+-- And which events are there, and where the newest of them stood the last time?
+SELECT p.projection, p.generation, p.position,
        EXISTS (SELECT FROM atelier_parked k
                 WHERE k.projection = p.projection AND k.generation = p.generation),
        (SELECT e.event_id FROM atelier_events e WHERE e.position = p.position),
        (SELECT e.event_id FROM atelier_events e WHERE e.position = %(seen)s)
-  FROM atelier_projections p WHERE p.projection = %(model)s AND p.live"""
+  FROM atelier_projections p WHERE p.projection = ANY(%(models)s) AND p.live"""
 
 ADVANCE: LiteralString = """-- Advance, unless another projector has: then this one lost its lock.
-UPDATE atelier_projections SET position = %s
- WHERE projection = %s AND generation = %s AND position = %s RETURNING position"""
+UPDATE atelier_projections p SET position = %s
+  FROM unnest(%s::text[], %s::integer[], %s::bigint[]) AS at (projection, generation, position)
+ WHERE (p.projection, p.generation, p.position) = (at.projection, at.generation, at.position)
+RETURNING 1"""
 
 MADE: LiteralString = """-- Which generation is live, and what code makes its rows?
 SELECT generation, fingerprint FROM atelier_projections WHERE projection = %s AND live"""
@@ -78,16 +80,6 @@ def is_events_fault(error: Exception) -> bool:
     return not isinstance(error, AtelierError | OSError | MemoryError)
 
 
-class Leader(Protocol):
-    """The lock that lets one projector at a time keep a read model."""
-
-    def acquire(self, stop: threading.Event) -> bool:
-        """Wait until the lock is ours; False when `stop` is set first."""
-
-    def held_lately(self) -> bool:
-        """Whether it still was, a moment ago."""
-
-
 class EventBatch(Protocol):
     """The events that a read model uses of a part of the log, and where that part ends."""
 
@@ -104,18 +96,29 @@ class EventReader(Protocol):
     """Reads some types of the events after a position, as `EventStore.read_some` does."""
 
     def __call__(
-        self, after: int, limit: int, types: Collection[str], *, personal: bool
+        self, after: int, limit: int, types: Collection[str], *, personal: Collection[str]
     ) -> EventBatch:
         """What follows."""
 
 
-class Checkpoint(NamedTuple):
-    """The live generation, its position, whether anything of it is parked, and its last event."""
+class Track(NamedTuple):
+    """One generation of a read model, and where it stands: at the event of this id."""
 
+    projection: Projection
     generation: int
     position: int
     parked: bool
     event_id: UUID | None
+
+    @property
+    def name(self) -> str:
+        """That of its read model."""
+        return self.projection.name
+
+    @property
+    def table(self) -> str:
+        """The name of its table."""
+        return self.projection.table_of(self.generation)
 
 
 def make(connection: Connection, projection: Projection) -> None:
@@ -140,199 +143,265 @@ def make(connection: Connection, projection: Projection) -> None:
 
 
 class Runner:
-    """Keeps one read model on one connection, one batch of events a transaction."""
+    """Keeps read models over one connection: one transaction for all that a batch changes."""
 
     def __init__(
         self,
-        projection: Projection,
-        connect: Callable[[], Connection],
+        projections: Sequence[Projection],
         read: EventReader,
-        applied: Callable[[int, float], object] = lambda events, seconds: None,
+        applied: Callable[[str, int, float], object] = lambda name, events, seconds: None,
     ) -> None:
-        """`applied` hears of each batch: how many events, and in how many seconds."""
-        self._projection = projection
-        self._connect = connect
+        """`applied` hears of each batch of a read model: how many events, in how many seconds."""
+        self._projections = {each.name: each for each in projections}
         self._read = read
         self._applied = applied
-        self._last: Checkpoint | None = None
+        self._last: dict[tuple[str, int], Track] = {}
         self._waits = False
 
-    def run(self, leader: Leader, wait: Callable[[], object], stop: threading.Event) -> None:
+    def run(
+        self,
+        connect: Callable[[], Connection],
+        ours: Callable[[], Collection[str]],
+        wait: Callable[[], object],
+        stop: threading.Event,
+    ) -> None:
         """Follow the log until `stop`, or until it is another one.
 
-        A fault of Postgres or of the log is waited out.
+        `ours` names the read models that nobody else keeps just now. A fault of Postgres or of the
+        log is waited out.
         """
-        while not stop.is_set() and leader.acquire(stop):
+        while not stop.is_set():
             try:
-                with self._connect() as connection:
-                    self._follow(connection, leader, wait, stop)
+                with connect() as connection:
+                    self._follow(connection, ours, wait, stop)
             except HistoryReplaced as error:
-                log.error("stopped", model=self._projection.name, why=str(error))
+                log.error("stopped", why=str(error))
                 return
             except UnknownEvent as error:
-                log.error(
-                    "stopped: upgrade this build", model=self._projection.name, why=str(error)
-                )
+                log.error("stopped: upgrade this build", why=str(error))
                 stop.wait(10 * RETRY_S)
             except (psycopg.Error, AtelierError) as error:
                 self._tell_once(error)
                 stop.wait(RETRY_S)
 
-    def _tell_once(self, error: Exception) -> None:
-        if not self._waits:
-            log.warning("waiting", model=self._projection.name, why=str(error).partition("\n")[0])
-        self._waits = True
-
-    def catch_up(self, connection: Connection) -> int:
-        """Apply one batch of what the read model lacks, and give how many events that was.
-
-        Raises `HistoryReplaced` when the log or the read model has gone back since the last batch.
-        """
-        projection = self._projection
-        at = self._checkpoint(connection)
-        passage = self._read(at.position, BATCH, projection.types, personal=projection.personal)
-        if passage.position > at.position:
-            began = time.perf_counter()
-            self._apply_batch(connection, at, passage)
-            self._applied(passage.position - at.position, time.perf_counter() - began)
-        return passage.position - at.position
-
-    def _checkpoint(self, connection: Connection) -> Checkpoint:
-        last = self._last
-        values = {"model": self._projection.name, "seen": last.position if last else 0}
-        row = connection.execute(LIVE, values).fetchone()
-        if row is None:
-            raise Unavailable("the read models are not there yet: run `atelier migrate`")
-        *standing, held = row
-        at = Checkpoint(*standing)
-        if last and last.event_id:
-            went_back = at.generation == last.generation and at.position < last.position
-            if went_back or held != last.event_id:
-                raise HistoryReplaced(last.position, last.event_id)
-        self._last = at
-        return at
-
     def _follow(
         self,
         connection: Connection,
-        leader: Leader,
+        ours: Callable[[], Collection[str]],
         wait: Callable[[], object],
         stop: threading.Event,
     ) -> None:
-        while not stop.is_set() and leader.held_lately():
+        while not stop.is_set():
             begun = time.monotonic()
-            applied = self.catch_up(connection)
-            self._waits = False
+            names = ours()
+            applied = self.catch_up(connection, names) if names else 0
             if not applied:
+                self._waits = False
                 wait()
             elif applied < BATCH:  # the log grows all the time: let something gather
                 stop.wait(max(0.0, begun + GATHER_S - time.monotonic()))
 
-    def _apply_batch(self, connection: Connection, at: Checkpoint, passage: EventBatch) -> None:
+    def _tell_once(self, error: Exception) -> None:
+        if not self._waits:
+            log.warning("waiting", why=str(error).partition("\n")[0])
+        self._waits = True
+
+    def catch_up(self, connection: Connection, names: Collection[str] | None = None) -> int:
+        """Apply one batch of what the read models of these names lack; gives how many events.
+
+        Those that stand at the same position share it. Where one cannot go on, the others do; its
+        error is raised when there is nothing else to do. Raises `HistoryReplaced` when the log or a
+        read model has gone back since the last batch.
+        """
+        together: dict[int, list[Track]] = {}
+        for track in self._tracks(connection, names):
+            together.setdefault(track.position, []).append(track)
+        applied, errors = 0, []
+        for position, tracks in sorted(together.items()):
+            try:
+                applied += self._catch_up_from(connection, position, tracks)
+            except (psycopg.Error, AtelierError) as error:
+                errors.append(error)
+        if errors and not applied:
+            raise errors[0]
+        for each in errors:
+            self._tell_once(each)
+        return applied
+
+    def _catch_up_from(self, connection: Connection, position: int, tracks: list[Track]) -> int:
+        types = frozenset[str]().union(*(track.projection.types for track in tracks))
+        personal = frozenset[str]().union(
+            *(track.projection.types for track in tracks if track.projection.personal)
+        )
+        batch = self._read(position, BATCH, types, personal=personal)
+        if batch.position == position:
+            return 0
+        began = time.perf_counter()
+        self._apply(connection, tracks, batch)
+        seconds = time.perf_counter() - began
+        for track in tracks:
+            self._applied(track.name, batch.position - position, seconds)
+        return batch.position - position
+
+    def _tracks(self, connection: Connection, names: Collection[str] | None) -> list[Track]:
+        wanted = list(self._projections if names is None else names)
+        newest = max(self._last.values(), key=lambda track: track.position, default=None)
+        values = {"models": wanted, "seen": newest.position if newest else 0}
+        rows = connection.execute(TRACKS, values).fetchall()
+        if len({name for name, *_ in rows}) < len(wanted):
+            raise Unavailable("the read models are not there yet: run `atelier migrate`")
+        tracks = []
+        for name, *standing, held in rows:
+            track = Track(self._projections[name], *standing)
+            last = self._last.get((name, track.generation))
+            gone = newest is not None and newest.event_id is not None and held != newest.event_id
+            if newest and (gone or (last and track.position < last.position)):
+                told = newest if gone or not last else last
+                assert told.event_id is not None
+                raise HistoryReplaced(told.position, told.event_id)
+            tracks.append(track)
+        self._last = {(track.name, track.generation): track for track in tracks}
+        return tracks
+
+    def _apply(self, connection: Connection, tracks: list[Track], batch: EventBatch) -> None:
         try:
-            self._transact(connection, at, passage, self._fold)
-        except psycopg.Error as error:
-            if not is_events_fault(error):
+            with connection.pipeline():
+                self._transact(connection, tracks, batch, self._fold)
+        except Exception as error:
+            if len(tracks) > 1 and not isinstance(error, LostLock):
+                self._apply_each(connection, tracks, batch)
+            elif isinstance(error, psycopg.Error) and is_events_fault(error):
+                self._transact(connection, tracks, batch, self._fold_by_halves)
+            else:
                 raise
-            self._transact(connection, at, passage, self._fold_by_halves)
+
+    def _apply_each(self, connection: Connection, tracks: list[Track], batch: EventBatch) -> None:
+        """What stops one read model must not stop the others."""
+        errors = []
+        for track in tracks:
+            try:
+                self._apply(connection, [track], batch)
+            except (psycopg.Error, AtelierError) as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def _transact(
         self,
         connection: Connection,
-        at: Checkpoint,
-        passage: EventBatch,
-        fold: Callable[[Connection, Checkpoint, Sequence[Recorded]], None],
+        tracks: list[Track],
+        batch: EventBatch,
+        fold: Callable[[Connection, list[Track], Sequence[Recorded]], None],
     ) -> None:
         with connection.transaction():
-            if passage.events:
-                fold(connection, at, passage.events)
-            self._advance(connection, at, passage.position)
+            if batch.events:
+                fold(connection, tracks, batch.events)
+            self._advance(connection, tracks, batch.position)
 
-    def _fold_by_halves(
-        self, connection: Connection, at: Checkpoint, events: Sequence[Recorded]
+    def _advance(self, connection: Connection, tracks: list[Track], position: int) -> None:
+        at = [(track.name, track.generation, track.position) for track in tracks]
+        columns = [list(column) for column in zip(*at, strict=True)]
+        moved = connection.execute(ADVANCE, [position, *columns], prepare=True)
+        if len(moved.fetchall()) < len(tracks):
+            raise LostLock("another projector keeps a read model now")
+
+    def _fold(
+        self, connection: Connection, tracks: list[Track], events: Sequence[Recorded]
     ) -> None:
-        """Find the event whose rows Postgres refuses, and park it, so that the rest goes on."""
-        try:
-            with connection.transaction():
-                self._fold(connection, at, events)
-        except psycopg.Error as error:
-            if not is_events_fault(error):
-                raise
-            if len(events) == 1:
-                return self._park(connection, at.generation, events[0], error)
-            middle = len(events) // 2
-            self._fold_by_halves(connection, at, events[:middle])
-            self._fold_by_halves(connection, at, events[middle:])
+        # All are asked before any answer is waited for.
+        asked = [_Asked(connection, track, events) for track in tracks]
+        for each in asked:
+            self._fold_track(connection, each)
 
-    def _fold(self, connection: Connection, at: Checkpoint, events: Sequence[Recorded]) -> None:
-        rows = self._loaded(connection, at.generation, events)
-        aside = self._parked_among(connection, at.generation, events)
-        for recorded in events:
-            if isinstance(recorded.event, AccountErased):
-                model = self._projection.name
-                connection.execute(FORGET, [model, at.generation, recorded.account])
-                aside = self._parked_among(connection, at.generation, events)
+    def _fold_track(self, connection: Connection, asked: "_Asked") -> None:
+        track, rows = asked.track, asked.rows()
+        aside = _parked_among(connection, track, asked.events) if track.parked else set()
+        for recorded in asked.events:
+            if track.parked and isinstance(recorded.event, AccountErased):
+                connection.execute(FORGET, [track.name, track.generation, recorded.account])
+                aside = _parked_among(connection, track, asked.events)
             if recorded.aggregate_id in aside:
-                self._park(connection, at.generation, recorded, None)
+                _park(connection, track, recorded, None)
                 continue
             try:
-                self._fold_one(rows, recorded)
+                if isinstance(recorded.event, Unreadable):
+                    raise ValueError(recorded.event.error)
+                track.projection.fold(rows, recorded)
             except Exception as error:
                 if not is_events_fault(error):
                     raise
                 rows.undo()
-                self._park(connection, at.generation, recorded, error)
+                _park(connection, track, recorded, error)
                 aside.add(recorded.aggregate_id)
             else:
                 rows.keep()
-        rows.write(connection, self._projection.table_of(at.generation))
+        rows.write(connection, track.table)
 
-    def _fold_one(self, rows: Rows[Any], recorded: Recorded) -> None:
-        if isinstance(recorded.event, Unreadable):
-            raise ValueError(recorded.event.error)
-        self._projection.fold(rows, recorded)
-
-    def _loaded(
-        self, connection: Connection, generation: int, events: Sequence[Recorded]
-    ) -> Rows[Any]:
-        """The rows that the events need."""
-        rows = Rows(self._projection.table)
-        needed = {key for recorded in events for key in self._projection.needs(recorded)}
-        new = {(recorded.aggregate_id,) for recorded in events if recorded.version == 1}
-        accounts = {recorded.account for recorded in events if recorded.account}
-        name = self._projection.table_of(generation)
-        rows.load(connection, name, needed - new, needed & new, accounts)
-        return rows
-
-    def _advance(self, connection: Connection, at: Checkpoint, position: int) -> None:
-        name = self._projection.name
-        moved = connection.execute(ADVANCE, [position, name, at.generation, at.position])
-        if moved.fetchone() is None:
-            raise LostLock(f"another projector keeps {name}")
-
-    def _parked_among(
-        self, connection: Connection, generation: int, batch: Sequence[Recorded]
-    ) -> set[UUID]:
-        aggregates = list({recorded.aggregate_id for recorded in batch})
-        rows = connection.execute(PARKED, [self._projection.name, generation, aggregates])
-        return {aggregate for (aggregate,) in rows}
-
-    def _park(
-        self, connection: Connection, generation: int, recorded: Recorded, error: Exception | None
+    def _fold_by_halves(
+        self, connection: Connection, tracks: list[Track], events: Sequence[Recorded]
     ) -> None:
-        # The error's type and place, not its text, which may quote personal data.
-        why = type(error).__name__ if error else None
-        name, position = self._projection.name, recorded.position
-        log.error("parked", model=name, position=position, why=why or "after a parked event")
-        connection.execute(
-            PARK,
-            [
-                name,
-                generation,
-                position,
-                recorded.aggregate_id,
-                recorded.account,
-                recorded.event_id,
-                why,
-            ],
-        )
+        """Find the event whose rows Postgres refuses, and park it, so that the rest goes on."""
+        [track] = tracks
+        # What was parked a moment ago counts for what comes after it.
+        track = track._replace(parked=True)
+        try:
+            with connection.transaction():
+                self._fold(connection, [track], events)
+        except psycopg.Error as error:
+            if not is_events_fault(error):
+                raise
+            if len(events) == 1:
+                return _park(connection, track, events[0], error)
+            middle = len(events) // 2
+            self._fold_by_halves(connection, [track], events[:middle])
+            self._fold_by_halves(connection, [track], events[middle:])
+
+
+class _Asked:
+    """The rows that a read model needs for a batch, which Postgres has been asked for."""
+
+    def __init__(self, connection: Connection, track: Track, events: Sequence[Recorded]) -> None:
+        self.track = track
+        self.events = [each for each in events if track.projection.folds(each.event)]
+        needed, self._new = _keys(track.projection, self.events)
+        accounts = {recorded.account for recorded in self.events if recorded.account}
+        self._rows: Rows[Any] = Rows(track.projection.table)
+        self._rows.ask(connection, track.table, needed, accounts)
+
+    def rows(self) -> Rows[Any]:
+        """Wait for them."""
+        self._rows.take(self._new)
+        return self._rows
+
+
+def _keys(projection: Projection, events: Sequence[Recorded]) -> tuple[set[Key], set[Key]]:
+    """The keys of the rows that the events need, and those of rows that cannot be there yet."""
+    needed: set[Key] = set()
+    new: set[Key] = set()
+    if projection.reads:
+        for recorded in events:
+            if recorded.version == 1:
+                new.add(recorded.aggregate_id)
+            elif recorded.aggregate_id not in new:
+                needed.add(recorded.aggregate_id)
+    if projection.needs:
+        for recorded in events:
+            needed.update(projection.needs(recorded.event))
+    return needed - new, new
+
+
+def _parked_among(connection: Connection, track: Track, events: Sequence[Recorded]) -> set[UUID]:
+    aggregates = list({recorded.aggregate_id for recorded in events})
+    rows = connection.execute(PARKED, [track.name, track.generation, aggregates])
+    return {aggregate for (aggregate,) in rows}
+
+
+def _park(
+    connection: Connection, track: Track, recorded: Recorded, error: Exception | None
+) -> None:
+    # The error's type and place, not its text, which may quote personal data.
+    why = type(error).__name__ if error else None
+    told = why or "after a parked event"
+    log.error("parked", model=track.name, position=recorded.position, why=told)
+    envelope = [recorded.position, recorded.aggregate_id, recorded.account, recorded.event_id]
+    connection.execute(PARK, [track.name, track.generation, *envelope, why])

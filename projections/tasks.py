@@ -25,7 +25,7 @@ from domain.render import (
     VideoRequested,
 )
 from projections.gallery import FILES_PER_EVENT, ITEM
-from projections.model import Projection, of_aggregate
+from projections.model import Projection
 from projections.reading import Answer, Question, Reader
 from projections.rows import Key, Rows, Table
 
@@ -108,10 +108,10 @@ def fold(rows: Rows[Task], recorded: Recorded) -> None:
                 rows.put(replace(row, **_changes(row, event)))
 
 
-def needs(recorded: Recorded) -> Iterable[Key]:
-    """The task, and the one whose file it is made of."""
-    source = _source(recorded.event)
-    return ((recorded.aggregate_id,), (source,)) if source else of_aggregate(recorded)
+def needs(event: Event) -> Iterable[Key]:
+    """The task whose file another one is made of."""
+    source = _source(event)
+    return (source,) if source else ()
 
 
 def _requested(rows: Rows[Task], recorded: Recorded, request: Requested) -> Task:

@@ -96,23 +96,25 @@ class EventStore:
         return [self._mapper.readable(row) for row in known or rows[:1]]
 
     def read_some(
-        self, after: int, limit: int, types: Collection[str], *, personal: bool
+        self, after: int, limit: int, types: Collection[str], *, personal: Collection[str]
     ) -> EventBatch:
         """Of the next up to `limit` events those of some types; the others are not decoded.
 
-        Without `personal`, what is sealed stays so: its fields are None. Otherwise as `read`.
+        What is sealed is opened in events of `personal` types, and None in the others. Otherwise as
+        `read`.
         """
-        following = self._recorder.select_types(after, limit)
-        known = list(itertools.takewhile(lambda row: row[1] in CATALOGUE, following))
-        if following and not known:
-            raise unknown(*following[0])
-        last = known[-1][0] if known else after
-        if not any(kind in types for _, kind in known):
-            return EventBatch([], last)
-        rows = self._recorder.select_notifications(
-            after, limit, last, list(types), inclusive_of_start=False
-        )
-        return EventBatch([self._mapper.readable(row, personal=personal) for row in rows], last)
+        events: list[Recorded] = []
+        last = after
+        for row in self._recorder.select_some(after, limit, types):
+            kind = row[3]
+            if kind not in CATALOGUE:
+                if last == after:
+                    raise unknown(row[0], kind)
+                break
+            last = row[0]
+            if kind in types:
+                events.append(self._mapper.recorded(row, personal=kind in personal))
+        return EventBatch(events, last)
 
     def append(self, events: Sequence[NewEvent]) -> int:
         """Append the events as one save and give the position of the last.

@@ -51,7 +51,7 @@ class Leadership:
     def acquire(self, stop: threading.Event) -> bool:
         """Wait until the lock is ours; False when `stop` is set first."""
         while not stop.is_set():
-            if self._try():
+            if self.try_acquire():
                 return True
             stop.wait(RETRY_S)
         return False
@@ -91,8 +91,11 @@ class Leadership:
         with self._guard:
             self._drop()
 
-    def _try(self) -> bool:
+    def try_acquire(self) -> bool:
+        """Take the lock if nobody has it, and tell whether it is ours."""
         with self._guard:
+            if self._ours:
+                return True
             try:
                 row = (
                     self._opened()

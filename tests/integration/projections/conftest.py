@@ -26,7 +26,7 @@ class Models:
         self.story = story
 
     def runner(self, projection: Projection) -> Runner:
-        return Runner(projection, functools.partial(connect, self.url), self.story.store.read_some)
+        return Runner([projection], self.story.store.read_some)
 
     def catch_up(self, *projections: Projection) -> None:
         with connect(self.url) as connection:

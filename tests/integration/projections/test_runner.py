@@ -12,8 +12,8 @@ from domain.errors import HistoryReplaced, Unavailable, UnknownEvent
 from domain.events import Event
 from infra.log.appender import APPEND
 from infra.postgres import Listener, connect
-from infra.process.leader import Leadership
-from projections import accounts, tasks
+from infra.process.shares import Shares
+from projections import PROJECTIONS, accounts, tasks
 from projections.model import Projection
 from projections.rows import Table
 from projections.runner import BATCH, LostLock, Runner, make
@@ -57,17 +57,13 @@ def fold(rows, recorded):
     rows.put(Note(n=recorded.position, half=2, fault="".join(faults) or None))
 
 
-def needs(_recorded):
-    return ()
-
-
 NOTES = Projection(
     name="notes",
     table=Table(row=Note, key=("n", "half"), sql=TABLE),
     uses=(Event,),
     personal=True,
     fold=fold,
-    needs=needs,
+    reads=False,
 )
 
 
@@ -79,6 +75,10 @@ def notes(models):
     query = "SELECT n FROM atelier_notes ORDER BY n"
     yield lambda: [row["n"] for row in models.ask_database(query)]
     broken.clear()
+
+
+def connecting(models):
+    return functools.partial(connect, models.url)
 
 
 def doubled(*positions):
@@ -101,8 +101,8 @@ def test_a_log_that_was_restored_under_a_running_one_stops_it(models, pool, stor
             models.catch_up(NOTES)  # by another projector, beyond what this one has seen
         with pytest.raises(HistoryReplaced, match="at position 4"):
             runner.catch_up(connection)
-    with Leadership(models.url, "notes") as leader, capture_logs() as told:
-        runner.run(leader, lambda: None, threading.Event())  # ends by itself
+    with capture_logs() as told:  # it ends by itself
+        runner.run(connecting(models), lambda: ["notes"], lambda: None, threading.Event())
     assert [entry["event"] for entry in told] == ["stopped"]
     assert "docs/restored-backup.md" in told[0]["why"]
     models.catch_up(NOTES)  # one that starts anew goes on
@@ -136,6 +136,43 @@ def test_a_fault_of_postgres_leaves_nothing_half_applied(models, story, notes, f
     broken.clear()
     models.catch_up(NOTES)
     assert notes() == doubled(1, 2, 3)
+
+
+def test_what_stops_one_read_model_does_not_stop_the_others(models, story, notes):
+    broken.add(f"damage {story.request()}")
+    runner = Runner([NOTES, accounts.PROJECTION, tasks.PROJECTION], story.store.read_some)
+    with connect(models.url) as connection:
+        for _ in range(2):  # the second time they stand at different positions
+            with contextlib.suppress(psycopg.InternalError):
+                runner.catch_up(connection)
+            story.register(uuid4())
+    assert [models.position(each) for each in (NOTES, accounts.PROJECTION)] == [1, 3]
+    broken.clear()
+    with connect(models.url) as connection:
+        while runner.catch_up(connection):
+            pass
+    assert notes() == doubled(1, 2, 3, 4)
+    assert models.position(tasks.PROJECTION) == 4
+
+
+def test_a_batch_is_read_once_for_all_read_models(models, story, notes):
+    story.tell(story.request(), started())
+    reads = []
+
+    def read(*what, **how):
+        reads.append(what[0])
+        return story.store.read_some(*what, **how)
+
+    models.catch_up()
+    with connect(models.url) as connection:
+        story.request()
+        models.catch_up(NOTES)
+        story.request()
+        runner = Runner([NOTES, *PROJECTIONS], read)
+        while runner.catch_up(connection):
+            pass
+    # They stood at two positions, and then all at the same one.
+    assert reads == [3, 4, 5]
 
 
 @pytest.mark.parametrize("fault", ["python", "sql"])
@@ -224,7 +261,7 @@ def test_of_two_runners_the_one_that_is_overtaken_changes_nothing(models, story,
         models.catch_up(NOTES)  # meanwhile the other one
         return batch
 
-    late = Runner(NOTES, functools.partial(connect, models.url), read)
+    late = Runner([NOTES], read)
     with connect(models.url) as connection, pytest.raises(LostLock):
         late.catch_up(connection)
     assert notes() == doubled(1, 2)
@@ -239,7 +276,7 @@ def test_the_one_that_is_overtaken_parks_nothing_either(models, story, notes):
         models.catch_up(NOTES)
         return batch
 
-    late = Runner(NOTES, functools.partial(connect, models.url), read)
+    late = Runner([NOTES], read)
     with connect(models.url) as connection, pytest.raises((LostLock, psycopg.Error)):
         late.catch_up(connection)
     assert models.parked(NOTES) == [2]
@@ -252,8 +289,9 @@ def running(models):
 
     def run():
         listener = Listener(models.url)
-        with Leadership(models.url, "atelier.projection.test") as leader:
-            models.runner(accounts.PROJECTION).run(leader, listener.wait, stop)
+        with Shares(models.url, "projector", ["accounts"], lock="atelier.test.{}") as shares:
+            runner = models.runner(accounts.PROJECTION)
+            runner.run(connecting(models), shares.held, listener.wait, stop)
         listener.close()
 
     thread = threading.Thread(target=run)

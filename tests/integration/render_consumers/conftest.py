@@ -1,6 +1,5 @@
 """A studio: a log, its queue, a media store, and consumers with an engine of the tests' own."""
 
-import functools
 import hashlib
 import io
 import threading
@@ -118,9 +117,7 @@ class Studio:
     def _next_tasks(self, limit: int) -> list[Claimable]:
         """The queue, followed up to now."""
         with answered(), self._projecting, self.pool.connection() as connection:
-            runner = Runner(
-                queue.PROJECTION, functools.partial(connect, self.url), self.story.store.read_some
-            )
+            runner = Runner([queue.PROJECTION], self.story.store.read_some)
             while runner.catch_up(connection):
                 pass
             return queue.claimable(connection, limit=limit)

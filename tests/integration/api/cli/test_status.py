@@ -64,7 +64,7 @@ def test_it_is_known_whether_somebody_does_the_work(migrated: Settings):
     assert led(migrated) == set()
     for reader, lock in locks.items():
         with Leadership(migrated.postgres_url, lock) as leader:
-            eventually(leader._try)
+            eventually(leader.try_acquire)
             assert led(migrated) == {reader}
 
 

@@ -153,7 +153,7 @@ def test_the_command_tells_and_ends_with_an_error_while_they_differ(
     run(of_story, words)
     assert "They agree." in capsys.readouterr().out
     media.delete(still)
-    with pytest.raises(MediaDiffers, match="1 files missing"):
+    with pytest.raises(MediaDiffers, match="1 file missing"):
         run(of_story, words)
     assert f"  {still}\n" in capsys.readouterr().out
     with pytest.raises(MediaDiffers):
