@@ -21,7 +21,7 @@ from infra.postgres import answered, connect
 from infra.process.leader import lock_key
 from infra.relay.ledger import LOCK as RELAY_LOCK
 from infra.settings import Settings
-from projections import queue
+from projections import PROJECTIONS, queue
 
 ANSWER_S: Final = 2.0
 CLEANER: Final = "media_cleaner"
@@ -39,8 +39,13 @@ WITH reader (name, at, parked, trouble) AS (
       FROM atelier_relay r WHERE r.topic = %(topic)s
     UNION ALL
     SELECT p.projection, p.position, (SELECT count(*) FROM atelier_parked k
-              WHERE k.projection = p.projection AND k.generation = p.generation), ''
-      FROM atelier_projections p WHERE p.live
+              WHERE k.projection = p.projection AND k.generation = p.generation),
+           CASE WHEN p.fingerprint = ours.fingerprint THEN '' ELSE 'other code made its rows:'
+                || ' run `atelier projections rebuild ' || p.projection || ' --accept`' END
+      FROM atelier_projections p
+           LEFT JOIN unnest(%(models)s::text[], %(fingerprints)s::text[])
+                  AS ours (projection, fingerprint) USING (projection)
+     WHERE p.live
     UNION ALL
     SELECT f.follower, f.position, 0, '' FROM atelier_followers f
 )
@@ -175,7 +180,12 @@ def _asked(connection: Connection, settings: Settings) -> Figures:
             trouble=trouble,
         )
         for name, at, lag, waiting, parked, trouble in connection.execute(
-            READERS, {"topic": EVENTS_TOPIC}
+            READERS,
+            {
+                "topic": EVENTS_TOPIC,
+                "models": [each.name for each in PROJECTIONS],
+                "fingerprints": [each.fingerprint() for each in PROJECTIONS],
+            },
         )
     ]
     ((held, run_out, oldest),) = connection.execute(LEASES)

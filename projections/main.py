@@ -3,22 +3,28 @@
 import functools
 import signal
 import threading
+from collections.abc import Sequence
 
 import structlog
 
 from infra.log import fingerprints
 from infra.log.event_store import EventStore, open_store
+from infra.log.keys import KeyRing
 from infra.log.migrate import migrate as migrate_schema
-from infra.postgres import Listener, answered, connect
+from infra.postgres import Listener, answered, connect, open_pool
 from infra.process.metrics import PROJECTED, PROJECTION
 from infra.process.shares import Shares
 from infra.settings import Settings
 from projections import PROJECTIONS
-from projections.runner import Runner, make
+from projections.generations import make, switch
+from projections.model import Projection
+from projections.rebuild import Rebuild
+from projections.runner import Runner
 
 log = structlog.get_logger("atelier.projector")
 
 JOIN_S = 4.0
+SMALL = 100_000  # events, which are applied in seconds
 
 
 def migrate(settings: Settings) -> None:
@@ -30,9 +36,29 @@ def migrate(settings: Settings) -> None:
     if not names:
         log.info("nothing to migrate: the database has this build's schema")
     with answered(), connect(settings.postgres_url) as connection:
-        for projection in PROJECTIONS:
-            make(connection, projection)
+        stale = [each for each in PROJECTIONS if not make(connection, each)]
+        ((events,),) = connection.execute("SELECT position FROM atelier_head")
     fingerprints.check(settings)
+    if stale and (events > SMALL or not settings.master_key):
+        log.warning(
+            "other code made these read models: run `atelier projections rebuild --accept`",
+            models=[each.name for each in stale],
+        )
+    elif stale:
+        _rebuild(settings, stale)
+
+
+def _rebuild(settings: Settings, projections: Sequence[Projection]) -> None:
+    """Fill new generations with this build's code, and have them serve."""
+    url = settings.postgres_url
+    with open_pool(url, 2) as pool:
+        store = EventStore(pool, KeyRing(pool, settings.master_key), settings.hash_key)
+        for projection in projections:
+            new = Rebuild(projection, functools.partial(connect, url), store.read_some)
+            new.fill(lambda _position, _head: None)
+            with connect(url) as connection:
+                switch(connection, projection, new.generation)
+            log.info("rebuilt", model=projection.name, generation=new.generation)
 
 
 def run(settings: Settings) -> None:

@@ -59,12 +59,16 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
         That is whatever ``fold``, ``needs`` and the table are made of in their own file; not its
         comments and queries, nor what is imported.
         """
-        module = sys.modules[self.fold.__module__]
-        parts = definitions(ast.parse(inspect.getsource(module)))
-        roots = {each.__name__ for each in (self.fold, self.needs, self.table.row) if each}
-        made = reached(parts, roots)
-        text = "\n".join([self.table.sql, *(ast.dump(parts[name]) for name in sorted(made))])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        names = [each.__name__ for each in (self.fold, self.needs, self.table.row) if each]
+        return _fingerprint(self.fold.__module__, frozenset(names), self.table.sql)
+
+
+@functools.cache
+def _fingerprint(module: str, names: frozenset[str], sql: str) -> str:
+    parts = definitions(ast.parse(inspect.getsource(sys.modules[module])))
+    made = sorted(reached(parts, set(names)))
+    text = "\n".join([sql, *(ast.dump(parts[name]) for name in made)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @functools.cache

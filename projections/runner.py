@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, LiteralString, NamedTuple, Protocol
+from typing import Any, Literal, LiteralString, NamedTuple, Protocol
 from uuid import UUID
 
 import psycopg
@@ -23,31 +23,23 @@ GATHER_S = 0.005  # between two batches while the log grows; the first after a p
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-TRACKS: LiteralString = """-- Which generations are kept, where do they stand, is anything parked?
+TRACKS: LiteralString = """-- Which generations of our code are there, and where does each stand?
 -- And which events are there, and where the newest of them stood the last time?
 SELECT p.projection, p.generation, p.position,
        EXISTS (SELECT FROM atelier_parked k
                 WHERE k.projection = p.projection AND k.generation = p.generation),
        (SELECT e.event_id FROM atelier_events e WHERE e.position = p.position),
        (SELECT e.event_id FROM atelier_events e WHERE e.position = %(seen)s)
-  FROM atelier_projections p WHERE p.projection = ANY(%(models)s) AND p.live"""
+  FROM atelier_projections p
+       JOIN unnest(%(models)s::text[], %(fingerprints)s::text[]) AS ours (projection, fingerprint)
+            USING (projection, fingerprint)
+ WHERE p.state = %(state)s"""
 
 ADVANCE: LiteralString = """-- Advance, unless another projector has: then this one lost its lock.
 UPDATE atelier_projections p SET position = %s
   FROM unnest(%s::text[], %s::integer[], %s::bigint[]) AS at (projection, generation, position)
  WHERE (p.projection, p.generation, p.position) = (at.projection, at.generation, at.position)
 RETURNING 1"""
-
-MADE: LiteralString = """-- Which generation is live, and what code makes its rows?
-SELECT generation, fingerprint FROM atelier_projections WHERE projection = %s AND live"""
-
-REGISTER: LiteralString = """-- A new generation of a read model.
-INSERT INTO atelier_projections (projection, generation, live, fingerprint)
-VALUES (%s, %s, true, %s)"""
-
-UNREGISTER: LiteralString = """-- A generation is no more, and neither is what was set aside of it.
-WITH gone AS (DELETE FROM atelier_projections WHERE projection = %(model)s AND generation = %(n)s)
-DELETE FROM atelier_parked WHERE projection = %(model)s AND generation = %(n)s"""
 
 PARKED: LiteralString = """-- Which of these aggregates are parked?
 SELECT DISTINCT aggregate_id FROM atelier_parked
@@ -121,27 +113,6 @@ class Track(NamedTuple):
         return self.projection.table_of(self.generation)
 
 
-def make(connection: Connection, projection: Projection) -> None:
-    """Make a read model's first generation, or the next one where other code makes its rows now.
-
-    The next one is filled from the beginning of the log; what is asked meanwhile waits for it.
-    """
-    fingerprint = projection.fingerprint()
-    with connection.transaction():
-        made = connection.execute(MADE, [projection.name]).fetchone()
-        generation, of_code = made or (0, None)
-        if of_code == fingerprint:
-            return
-        if made:
-            connection.execute(f"DROP VIEW {projection.view}")
-            connection.execute(f"DROP TABLE {projection.table_of(generation)}")
-            connection.execute(UNREGISTER, {"model": projection.name, "n": generation})
-        table = projection.table_of(generation + 1)
-        connection.execute(projection.table.statement(projection.table.sql, table))
-        connection.execute(f"CREATE VIEW {projection.view} AS TABLE {table}")
-        connection.execute(REGISTER, [projection.name, generation + 1, fingerprint])
-
-
 class Runner:
     """Keeps read models over one connection: one transaction for all that a batch changes."""
 
@@ -150,9 +121,14 @@ class Runner:
         projections: Sequence[Projection],
         read: EventReader,
         applied: Callable[[str, int, float], object] = lambda name, events, seconds: None,
+        state: Literal["ready", "building"] = "ready",
     ) -> None:
-        """`applied` hears of each batch of a read model: how many events, in how many seconds."""
+        """`applied` hears of each batch of a read model: how many events, in how many seconds.
+
+        It keeps the generations that are in this state, and made by the code of this build.
+        """
         self._projections = {each.name: each for each in projections}
+        self._state = state
         self._read = read
         self._applied = applied
         self._last: dict[tuple[str, int], Track] = {}
@@ -206,8 +182,16 @@ class Runner:
             log.warning("waiting", why=str(error).partition("\n")[0])
         self._waits = True
 
-    def catch_up(self, connection: Connection, names: Collection[str] | None = None) -> int:
+    def catch_up(
+        self,
+        connection: Connection,
+        names: Collection[str] | None = None,
+        *,
+        until: int | None = None,
+    ) -> int:
         """Apply one batch of what the read models of these names lack; gives how many events.
+
+        It goes no further than `until`.
 
         Those that stand at the same position share it. Where one cannot go on, the others do; its
         error is raised when there is nothing else to do. Raises `HistoryReplaced` when the log or a
@@ -219,7 +203,8 @@ class Runner:
         applied, errors = 0, []
         for position, tracks in sorted(together.items()):
             try:
-                applied += self._catch_up_from(connection, position, tracks)
+                most = BATCH if until is None else min(BATCH, until - position)
+                applied += self._catch_up_from(connection, position, most, tracks)
             except (psycopg.Error, AtelierError) as error:
                 errors.append(error)
         if errors and not applied:
@@ -228,12 +213,16 @@ class Runner:
             self._tell_once(each)
         return applied
 
-    def _catch_up_from(self, connection: Connection, position: int, tracks: list[Track]) -> int:
+    def _catch_up_from(
+        self, connection: Connection, position: int, most: int, tracks: list[Track]
+    ) -> int:
+        if most <= 0:
+            return 0
         types = frozenset[str]().union(*(track.projection.types for track in tracks))
         personal = frozenset[str]().union(
             *(track.projection.types for track in tracks if track.projection.personal)
         )
-        batch = self._read(position, BATCH, types, personal=personal)
+        batch = self._read(position, most, types, personal=personal)
         if batch.position == position:
             return 0
         began = time.perf_counter()
@@ -244,12 +233,17 @@ class Runner:
         return batch.position - position
 
     def _tracks(self, connection: Connection, names: Collection[str] | None) -> list[Track]:
-        wanted = list(self._projections if names is None else names)
+        wanted = [self._projections[name] for name in names or self._projections]
         newest = max(self._last.values(), key=lambda track: track.position, default=None)
-        values = {"models": wanted, "seen": newest.position if newest else 0}
+        values = {
+            "models": [each.name for each in wanted],
+            "fingerprints": [each.fingerprint() for each in wanted],
+            "state": self._state,
+            "seen": newest.position if newest else 0,
+        }
         rows = connection.execute(TRACKS, values).fetchall()
-        if len({name for name, *_ in rows}) < len(wanted):
-            raise Unavailable("the read models are not there yet: run `atelier migrate`")
+        if not rows:
+            raise Unavailable("no read models of this build are there: run `atelier migrate`")
         tracks = []
         for name, *standing, held in rows:
             track = Track(self._projections[name], *standing)

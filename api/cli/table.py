@@ -74,6 +74,11 @@ EVENT_LINES: Final = (
     option("--partition", type=int, metavar="N", help="with --kafka: only this partition"),
 )
 
+MODELS: Final = (
+    option("models", nargs="*", metavar="NAME", help="accounts, gallery, queue, tasks or wardrobe"),
+    option("--all", action="store_true", help="every read model"),
+)
+
 COMMANDS: Final[dict[str, Command]] = {
     "up": Command(
         "infra.process.supervisor:run",
@@ -151,10 +156,102 @@ COMMANDS: Final[dict[str, Command]] = {
     "projector": Command(
         "projections.main:run",
         "keep what the API shows up to date",
-        "Follows the event log and keeps the read models: accounts, tasks, queue, gallery. One\n"
-        "projector works at a time; any number may stand by.",
+        "Follows the event log and keeps the read models: accounts, gallery, queue, tasks and\n"
+        "wardrobe. One projector at a time keeps each; several divide them among themselves.",
         "atelier projector",
         (*STORES, "ATELIER_METRICS_", "ATELIER_LOG"),
+    ),
+    "projections list": Command(
+        "api.cli.projections:show",
+        "list the read models' generations",
+        "Shows every generation of every read model: which one serves, how many events each is\n"
+        "behind, what is parked, its size, and whether this build's code makes its rows.",
+        "atelier projections list",
+        ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
+        (option("--json", action="store_true", help="as JSON, for programs"),),
+    ),
+    "projections rebuild": Command(
+        "api.cli.projections:rebuild",
+        "make read models anew from the log",
+        "For a read model that is wrong, or that other code has made. Fills another generation\n"
+        "while the one that serves goes on, compares all rows of both at one position, and has\n"
+        "the new one serve from one moment to the next. Where they differ, the old one goes on\n"
+        "serving, each difference is listed, and the exit code is 1. It may be interrupted at any\n"
+        "time and goes on where it was when it is called again. `rollback` goes back.",
+        "atelier projections rebuild gallery",
+        (*STORES, "ATELIER_LOG"),
+        (
+            *MODELS,
+            option(
+                "--accept",
+                action="store_true",
+                help="have it serve though rows differ, as a change of the code explains",
+            ),
+        ),
+    ),
+    "projections verify": Command(
+        "api.cli.projections:verify",
+        "compare read models with the log",
+        "Makes each read model anew beside the one that serves, compares all rows at one\n"
+        "position, lists each that is missing, surplus or changed, and leaves everything as it\n"
+        "is. The exit code is 1 when one differs.",
+        "atelier projections verify --all",
+        (*STORES, "ATELIER_LOG"),
+        (*MODELS, option("--json", action="store_true", help="as JSON, for programs")),
+    ),
+    "projections rollback": Command(
+        "api.cli.projections:roll_back",
+        "have the generation before serve again",
+        "Goes back to the generation that served before the last rebuild, from one moment to the\n"
+        "next. The projector keeps it up to date for as long as it is not dropped.",
+        "atelier projections rollback gallery",
+        ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
+        MODELS,
+    ),
+    "projections drop": Command(
+        "api.cli.projections:drop",
+        "delete a generation that does not serve",
+        "Deletes the rows of a generation, and what was parked of it. The one that serves cannot\n"
+        "be dropped. What is dropped can be rebuilt.",
+        "atelier projections drop gallery 1",
+        ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
+        (
+            option("model", metavar="NAME", help="the read model"),
+            option("generation", metavar="GENERATION", type=int, help="its number"),
+        ),
+    ),
+    "projections parked": Command(
+        "api.cli.projections:show_parked",
+        "list what could not be applied",
+        "Shows every event that was set aside because it could not be applied, and those that\n"
+        "came after such a one for the same aggregate.",
+        "atelier projections parked",
+        ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
+        (option("--json", action="store_true", help="as JSON, for programs"),),
+    ),
+    "projections retry": Command(
+        "api.cli.projections:retry",
+        "apply what was parked",
+        "Applies the parked events of each aggregate in their order, once what stopped them is\n"
+        "mended. One that still cannot be applied stays parked, and the exit code is 1.",
+        "atelier projections retry gallery",
+        (*STORES, "ATELIER_LOG"),
+        (
+            option("model", metavar="NAME", help="the read model"),
+            option("--aggregate", metavar="ID", help="only what is parked of this aggregate"),
+        ),
+    ),
+    "projections skip": Command(
+        "api.cli.projections:skip",
+        "give a parked event up and apply what came after it",
+        "Leaves the first parked event of an aggregate out of a read model for good, and applies\n"
+        "those that came after it. The log keeps it; a rebuild will park it again.",
+        "atelier projections skip gallery --aggregate 35929d81-dd65-4550-839e-411f6ca1f0fa",
+        (*STORES, "ATELIER_LOG"),
+        (
+            option("model", metavar="NAME", help="the read model"),
+            option("--aggregate", required=True, metavar="ID", help="the aggregate"),
+        ),
     ),
     "render-consumer": Command(
         "render_consumers.main:run",
@@ -368,4 +465,5 @@ GROUPS: Final[dict[str, str]] = {
     "accounts": "look after people's accounts",
     "events": "follow, replay, count, show, export and describe the events",
     "media": "look after pictures and videos",
+    "projections": "look after the read models: rebuild, verify, go back, retry",
 }

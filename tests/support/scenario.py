@@ -34,7 +34,7 @@ from infra.log.event_store import EventStore
 from infra.log.keys import KeyRing
 from infra.postgres import Pool, connect, open_pool
 from projections import PROJECTIONS
-from projections.runner import make
+from projections.generations import make
 
 MASTER_KEY = secrets.token_bytes(32)
 HASH_KEY = secrets.token_bytes(32)

@@ -7,7 +7,7 @@ import pytest
 from domain.account import AccountDetailsUpdated, AccountInfoUpdated
 from infra.postgres import connect
 from projections import PROJECTIONS, accounts, gallery, queue, tasks
-from projections.runner import make
+from projections.generations import make
 from tests.support.scenario import (
     ACCOUNT,
     cancelled,

@@ -12,7 +12,7 @@ from domain.account import AccountInfoUpdated
 from domain.errors import AccountErased, Unavailable
 from infra.log.migrate import migrate
 from infra.postgres import borrowed_async, connect, make_async_pool
-from projections import PROJECTIONS, accounts, gallery, queue, tasks
+from projections import accounts, gallery, queue, tasks
 from projections.accounts import AccountRow
 from projections.reading import MOST_TOGETHER, Answer, Behind, BeyondLog, Question, Reader
 from tests.support.scenario import (
@@ -132,30 +132,6 @@ def test_read_models_are_there_once_they_were_made(postgres_url, models):
     with connect(postgres_url) as connection:
         connection.execute("DROP TABLE atelier_projections")
     assert not models.ask(migrated)
-
-
-def test_a_read_model_that_other_code_made_is_made_anew_from_the_whole_log(models, story):
-    story.tell(story.request(), started())
-    models.catch_up()
-    whole = models.rows(tasks.PROJECTION)
-    with connect(models.url) as connection:  # as another build has left it
-        connection.execute("ALTER TABLE atelier_tasks_g1 DROP COLUMN garment CASCADE")
-        connection.execute("CREATE VIEW atelier_tasks AS TABLE atelier_tasks_g1")
-        connection.execute("UPDATE atelier_projections SET fingerprint = 'of another build'")
-        connection.execute(
-            "INSERT INTO atelier_parked VALUES ('tasks', 1, 1, %s, %s, %s, 'ValueError')",
-            [ACCOUNT, ACCOUNT, uuid4()],
-        )
-    make_read_models(models.url)
-    assert models.position(tasks.PROJECTION) == 0
-    with pytest.raises(Behind):
-        models.ask(tasks.overview, ACCOUNT)
-    models.catch_up()
-    assert models.rows(tasks.PROJECTION) == whole
-    assert models.parked(tasks.PROJECTION) == []
-    left = models.ask_database("SELECT generation FROM atelier_projections")
-    assert [row["generation"] for row in left] == [2] * len(PROJECTIONS)
-    assert models.ask_database("SELECT to_regclass('atelier_tasks_g1') AS gone")[0]["gone"] is None
 
 
 def test_making_the_read_models_again_changes_nothing(models, story):

@@ -14,9 +14,10 @@ from infra.log.appender import APPEND
 from infra.postgres import Listener, connect
 from infra.process.shares import Shares
 from projections import PROJECTIONS, accounts, tasks
+from projections.generations import make
 from projections.model import Projection
 from projections.rows import Table
-from projections.runner import BATCH, LostLock, Runner, make
+from projections.runner import BATCH, LostLock, Runner
 from tests.support.scenario import (
     ACCOUNT,
     TASK,

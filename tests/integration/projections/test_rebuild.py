@@ -1,0 +1,311 @@
+"""Generations: filled, proved, switched to, gone back to, and dropped; and what was parked."""
+
+import functools
+import threading
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.account import AccountInfoUpdated
+from domain.errors import NotFound
+from infra.postgres import Listener, connect
+from infra.settings import Settings
+from projections import PROJECTIONS, accounts, gallery, generations, parking, tasks
+from projections import main as projector
+from projections.generations import CannotSwitch
+from projections.rebuild import Rebuild
+from projections.runner import Runner
+from tests.support.scenario import (
+    ACCOUNT,
+    HASH_KEY,
+    MASTER_KEY,
+    completed,
+    source,
+    started,
+    thumbnail,
+)
+
+UNFIT = (source("a\x00.jpg"), thumbnail())  # a column of text takes no NUL
+
+
+@pytest.fixture
+def connecting(models):
+    return functools.partial(connect, models.url)
+
+
+@pytest.fixture
+def rebuild(models, connecting):
+    def begun(projection):
+        return Rebuild(projection, connecting, models.story.store.read_some)
+
+    return begun
+
+
+def picture(story) -> UUID:
+    task = story.request()
+    files = (source(f"{task}.jpg"), thumbnail(f"{task}_thumbnail.jpg"))
+    story.tell(task, started(), completed(files=files))
+    return task
+
+
+def filled(rebuilt):
+    rebuilt.fill(lambda _at, _until: None)
+    return rebuilt.compare()
+
+
+def served(models, projection):
+    (live,) = [each for each in found(models, projection) if each.live]
+    return live.generation
+
+
+def found(models, projection):
+    with connect(models.url) as connection:
+        return generations.generations(connection, [projection.name])
+
+
+@pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda projection: projection.name)
+def test_a_generation_that_is_made_anew_has_the_same_rows(models, story, rebuild, projection):
+    for _ in range(3):
+        picture(story)
+    models.catch_up()
+    comparison = filled(rebuild(projection))
+    assert (comparison.differing, comparison.differences) == (0, [])
+    assert comparison.rows == len(models.rows(projection))
+    assert served(models, projection) == 1  # until somebody switches
+
+
+def test_after_a_switch_both_are_kept_and_one_can_go_back(models, story, rebuild, connecting):
+    picture(story)
+    models.catch_up()
+    comparison = filled(rebuild(gallery.PROJECTION))
+    with connecting() as connection:
+        generations.switch(connection, gallery.PROJECTION, comparison.generation)
+    assert served(models, gallery.PROJECTION) == 2
+    picture(story)
+    models.catch_up()
+    rows = models.rows(gallery.PROJECTION)
+    assert len(rows) == 2
+    with connecting() as connection:
+        assert generations.roll_back(connection, gallery.PROJECTION) == 1
+    assert served(models, gallery.PROJECTION) == 1
+    assert models.rows(gallery.PROJECTION) == rows
+    with connecting() as connection:  # and forth
+        assert generations.roll_back(connection, gallery.PROJECTION) == 2
+
+
+def test_what_was_interrupted_is_gone_on_with(models, story, rebuild, connecting):
+    for _ in range(3):
+        picture(story)
+    models.catch_up()
+    first = rebuild(tasks.PROJECTION)
+    with connecting() as connection:
+        first._runner.catch_up(connection, until=4)
+    again = rebuild(tasks.PROJECTION)
+    assert again.generation == first.generation
+    reached = []
+    again.fill(lambda at, _until: reached.append(at))
+    assert reached[0] > 4
+    assert again.compare().differing == 0
+
+
+def test_a_single_row_that_is_wrong_is_found_and_named(models, story, rebuild):
+    pictures = [picture(story) for _ in range(5)]
+    models.catch_up()
+    with connect(models.url) as connection:
+        connection.execute(
+            "UPDATE atelier_tasks SET engine = 'another', attempt = 7 WHERE task = %s",
+            [pictures[0]],
+        )
+        connection.execute("DELETE FROM atelier_tasks WHERE task = %s", [pictures[1]])
+        surplus = uuid4()
+        connection.execute(
+            "INSERT INTO atelier_tasks SELECT %s, account, place, vip, status, attempt, engine,"
+            " error_code, error_message, files, ignored, garment FROM atelier_tasks"
+            " WHERE task = %s",
+            [surplus, pictures[2]],
+        )
+    comparison = filled(rebuild(tasks.PROJECTION))
+    told = {(d.key["task"], d.what, tuple(sorted(d.columns))) for d in comparison.differences}
+    assert told == {
+        (str(pictures[0]), "changed", ("attempt", "engine")),
+        (str(pictures[1]), "missing", ()),
+        (str(surplus), "surplus", ()),
+    }
+    assert comparison.differing == 3
+
+
+def test_the_proof_is_at_one_position_while_events_come_in(models, story, rebuild, connecting):
+    """The generation that serves goes on all the time, and is never halted for long."""
+    stop = threading.Event()
+
+    def project():
+        with connecting() as connection:
+            runner = Runner(PROJECTIONS, story.store.read_some)
+            while not stop.is_set():
+                runner.catch_up(connection)
+
+    def write():
+        while not stop.is_set():
+            picture(story)
+
+    threads = [threading.Thread(target=each) for each in (project, write)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(3):
+            comparison = filled(rebuild(tasks.PROJECTION))
+            assert comparison.differing == 0
+            with connecting() as connection:
+                generations.switch(connection, tasks.PROJECTION, comparison.generation)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert served(models, tasks.PROJECTION) == 4
+
+
+def test_nobody_reads_a_stale_answer_while_generations_switch(models, story, rebuild, connecting):
+    models.catch_up()
+    new = filled(rebuild(accounts.PROJECTION)).generation
+    with connecting() as connection:
+        generations.switch(connection, accounts.PROJECTION, new)
+    stop = threading.Event()
+    listener = Listener(models.url)
+
+    def project():
+        runner = Runner(PROJECTIONS, story.store.read_some)
+        runner.run(connecting, lambda: [p.name for p in PROJECTIONS], listener.wait, stop)
+
+    def switch():
+        with connecting() as connection:
+            while not stop.is_set():
+                generations.roll_back(connection, accounts.PROJECTION)
+
+    threads = [threading.Thread(target=each) for each in (project, switch)]
+    for thread in threads:
+        thread.start()
+    try:
+        for n in range(30):
+            story.tell(ACCOUNT, AccountInfoUpdated(full_name=f"Ada {n}"))
+            (row,) = models.ask(accounts.account, ACCOUNT).rows
+            assert row.full_name == f"Ada {n}"
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        listener.close()
+
+
+def test_the_generation_that_serves_cannot_be_dropped(models, rebuild, connecting):
+    models.catch_up()
+    new = filled(rebuild(gallery.PROJECTION)).generation
+    with connecting() as connection:
+        with pytest.raises(CannotSwitch, match="serves"):
+            generations.drop(connection, gallery.PROJECTION, 1)
+        with pytest.raises(NotFound):
+            generations.drop(connection, gallery.PROJECTION, 9)
+        generations.drop(connection, gallery.PROJECTION, new)
+        ((table,),) = connection.execute(f"SELECT to_regclass('atelier_gallery_g{new}')")
+        assert table is None
+    assert [each.generation for each in found(models, gallery.PROJECTION)] == [1]
+
+
+def test_there_may_be_nothing_to_go_back_to(models, connecting):
+    models.catch_up()
+    with connecting() as connection:
+        with pytest.raises(CannotSwitch, match="no other generation"):
+            generations.roll_back(connection, tasks.PROJECTION)
+        filled(Rebuild(tasks.PROJECTION, connecting, models.story.store.read_some))
+        generations.switch(connection, tasks.PROJECTION, 2)
+        connection.execute("UPDATE atelier_projections SET fingerprint = 'x' WHERE NOT live")
+        with pytest.raises(CannotSwitch, match="another build"):
+            generations.roll_back(connection, tasks.PROJECTION)
+
+
+def test_what_other_code_made_serves_until_it_is_made_anew(models, story, connecting):
+    story.tell(story.request(), started())
+    models.catch_up()
+    whole = models.rows(tasks.PROJECTION)
+    with connecting() as connection:  # as another build has left it
+        connection.execute("ALTER TABLE atelier_tasks_g1 DROP COLUMN garment CASCADE")
+        connection.execute("CREATE VIEW atelier_tasks AS TABLE atelier_tasks_g1")
+        connection.execute(
+            "UPDATE atelier_projections SET fingerprint = 'other' WHERE projection = 'tasks'"
+        )
+        assert not generations.make(connection, tasks.PROJECTION)
+    assert len(models.rows(tasks.PROJECTION)) == 1  # it goes on serving
+    seen = story.register(uuid4())
+    runner = Runner(PROJECTIONS, story.store.read_some)
+    with connecting() as connection:
+        while runner.catch_up(connection):
+            pass
+    assert models.position(tasks.PROJECTION) < seen  # other code than ours keeps it
+    assert models.position(accounts.PROJECTION) == seen
+    projector.migrate(Settings(postgres_url=models.url, master_key=MASTER_KEY, hash_key=HASH_KEY))
+    assert served(models, tasks.PROJECTION) == 2
+    assert models.rows(tasks.PROJECTION) == whole
+    assert served(models, accounts.PROJECTION) == 1
+
+
+# What was parked.
+
+
+@pytest.fixture
+def parked(models, story):
+    """A task whose first file did not fit, and one that came after it."""
+    task = story.request()
+    story.tell(task, started(), completed(files=UNFIT), completed(2))
+    models.catch_up()
+    assert models.parked(gallery.PROJECTION) == [4, 5]
+    return task
+
+
+def test_what_is_parked_is_listed_with_its_reason(parked, connecting):
+    with connecting() as connection:
+        told = parking.parked(connection, ["gallery"])
+    assert [(each.aggregate_id, each.position, each.error) for each in told] == [
+        (parked, 4, "UntranslatableCharacter"),
+        (parked, 5, None),
+    ]
+    assert told[0].type == "render.completed.v1"
+
+
+def test_what_still_cannot_be_applied_stays_parked(models, story, parked, connecting):
+    with connecting() as connection, pytest.raises(parking.StillParked, match="position 4"):
+        parking.retry(connection, gallery.PROJECTION, 1, parked, story.store.load)
+    assert models.parked(gallery.PROJECTION) == [4, 5]
+
+
+def test_what_came_after_one_that_is_given_up_is_applied(models, story, parked, connecting):
+    with connecting() as connection:
+        retried = (gallery.PROJECTION, 1, parked, story.store.load)
+        assert parking.retry(connection, *retried, skip=True) == 1
+        with pytest.raises(NotFound):
+            parking.retry(connection, *retried)
+    assert models.parked(gallery.PROJECTION) == []
+    assert [row["position"] for row in models.rows(gallery.PROJECTION)] == [5]
+
+
+def test_a_rebuild_parks_the_same(models, parked, rebuild):
+    comparison = filled(rebuild(gallery.PROJECTION))
+    assert comparison.differing == 0
+    (one, two) = found(models, gallery.PROJECTION)
+    assert (one.parked, two.parked) == (2, 2)
+
+
+def test_retried_is_all_that_was_parked_in_its_order(models, story, connecting):
+    with connecting() as connection:
+        connection.execute(
+            "ALTER TABLE atelier_tasks_g1 ADD CONSTRAINT no_third CHECK (attempt <> 3)"
+        )
+    task = story.request()
+    story.tell(task, started(3), completed(3))
+    models.catch_up()
+    assert models.parked(tasks.PROJECTION) == [3, 4]
+    with connecting() as connection:  # what stopped it is mended
+        connection.execute("ALTER TABLE atelier_tasks_g1 DROP CONSTRAINT no_third")
+        retried = parking.retry(connection, tasks.PROJECTION, 1, task, story.store.load)
+    assert retried == 2
+    (row,) = models.rows(tasks.PROJECTION)
+    assert (row["status"], row["attempt"]) == ("SUCCESS", 3)
+    assert models.parked(tasks.PROJECTION) == []
