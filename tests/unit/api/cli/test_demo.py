@@ -1,8 +1,7 @@
 import json
 import os
 import re
-import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from infra.process import progress
 from infra.process.locks import lock
 from infra.process.progress import Progress
 from infra.settings import LOCK_FILE, STEP_FILE, Settings
+from tests.support.scenario import eventually
 
 CONTRACT = Path(__file__).parents[3] / "contract" / "api.md"
 
@@ -29,16 +29,12 @@ def test_beside_an_atelier_that_starts_the_demo_tells_what_that_one_is_at(
 ):
     monkeypatch.setattr(progress, "PLAIN_EVERY_SECONDS", 0.1)
     held = lock(tmp_path / LOCK_FILE, 1.0, "somebody else tests here")
-
-    def start_and_fail() -> None:
-        with Progress(tmp_path / STEP_FILE) as other:
-            other.step("Preparing the body model")
-            time.sleep(0.5)
-        os.close(held)
-
-    threading.Thread(target=start_and_fail).start()
-    with pytest.raises(DemoFailed):
-        demo.run(Settings(data=tmp_path, port=1))
     told = f"Waiting for the Atelier that starts in {tmp_path}. Preparing the body model"
-    assert told in capsys.readouterr().err
+    with ThreadPoolExecutor(1) as threads, Progress(tmp_path / STEP_FILE) as other:
+        other.step("Preparing the body model")
+        waiting = threads.submit(demo.run, Settings(data=tmp_path, port=1))
+        eventually(lambda: told in capsys.readouterr().err)
+        os.close(held)  # that one has failed
+        with pytest.raises(DemoFailed):
+            waiting.result()
     assert not (tmp_path / STEP_FILE).exists()
