@@ -53,12 +53,12 @@ def _rebuild(settings: Settings, projections: Sequence[Projection]) -> None:
     url = settings.postgres_url
     with open_pool(url, 2) as pool:
         store = EventStore(pool, KeyRing(pool, settings.master_key), settings.hash_key)
-        for projection in projections:
-            new = Rebuild(projection, functools.partial(connect, url), store.read_some)
-            new.fill(lambda _position, _head: None)
-            with connect(url) as connection:
-                switch(connection, projection, new.generation)
-            log.info("rebuilt", model=projection.name, generation=new.generation)
+        new = Rebuild(projections, functools.partial(connect, url), store.read_some)
+        new.fill(lambda _position, _head: None)
+        with connect(url) as connection:
+            for projection in projections:
+                switch(connection, projection, new.generations[projection.name])
+                log.info("rebuilt", model=projection.name)
 
 
 def run(settings: Settings) -> None:

@@ -1,7 +1,7 @@
-"""Fills another generation of a read model while the one before serves, and compares the two."""
+"""Fills other generations of read models while those before serve, and compares them."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, LiteralString
 
 import msgspec
@@ -9,12 +9,21 @@ import msgspec
 from projections.generations import begin, generations, live
 from projections.model import Projection
 from projections.rows import Connection
-from projections.runner import EventReader, Runner
+from projections.runner import BATCH, EventReader, Runner
 
 SHOWN_MOST: Final = 1_000
 
 Connect = Callable[[], contextlib.AbstractContextManager[Connection]]
 Progress = Callable[[int, int], object]  # position, head
+
+REACHED: LiteralString = """-- How far have these generations come, and how far do those that serve?
+SELECT min(b.position), least(min(l.position), max(h.position))
+  FROM atelier_projections b
+       JOIN unnest(%s::text[], %s::integer[]) AS ours (projection, generation)
+            USING (projection, generation)
+       CROSS JOIN atelier_head h
+       LEFT JOIN atelier_projections l ON l.projection = b.projection AND l.live
+                                      AND l.fingerprint = b.fingerprint"""
 
 HALT: LiteralString = """-- The one that serves stays where it is for a moment.
 SELECT position FROM atelier_projections WHERE projection = %s AND live FOR UPDATE"""
@@ -50,88 +59,95 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rebuild:
-    """Another generation of one read model; one that was interrupted is gone on with."""
+    """Other generations of read models, filled together; those begun before are gone on with."""
 
-    def __init__(self, projection: Projection, connect: Connect, read: EventReader) -> None:
-        self._projection = projection
+    def __init__(
+        self, projections: Sequence[Projection], connect: Connect, read: EventReader
+    ) -> None:
         self._connect = connect
-        self._runner = Runner([projection], read, state="building")
+        self._runner = Runner(projections, read, state="building")
         with connect() as connection:
-            unfinished = [
-                each.generation
-                for each in generations(connection, [projection.name])
-                if each.state == "building" and each.fingerprint == projection.fingerprint()
-            ]
-            self.generation = unfinished[-1] if unfinished else begin(connection, projection)
+            self.generations = {each.name: _begun(connection, each) for each in projections}
 
     def fill(self, report: Progress) -> None:
-        """Apply the log up to where the generation that serves stands, or the log itself ends."""
-        with self._connect() as connection:
-            while True:
-                until = self._target(connection)
-                applied = self._runner.catch_up(connection, until=until)
-                at = self._position(connection)
-                report(at, until)
-                if at >= until or (not applied and at == self._position(connection)):
-                    return
+        """Apply the log up to where those that serve stand, but for less than a batch.
 
-    def compare(self) -> Comparison:
-        """Bring it to exactly where the one that serves stands, and compare all their rows."""
+        Where other code than ours keeps the one that serves, up to the end of the log.
+        """
+        with self._connect() as connection:
+            at, until = self._reached(connection)
+            while at + BATCH < until:
+                self._runner.catch_up(connection, until=until)
+                at, until = self._reached(connection)
+                report(at, until)
+            self._runner.catch_up(connection, until=until)
+            report(until, until)
+
+    def compare(self, projection: Projection) -> Comparison:
+        """Bring one to exactly where the one that serves stands, and compare all their rows."""
+        name, generation = projection.name, self.generations[projection.name]
         with self._connect() as connection, self._connect() as snapshot:
             with self._connect() as halting, halting.transaction():
-                ((position,),) = halting.execute(HALT, [self._projection.name])
-                while self._position(connection) < position:
-                    self._runner.catch_up(connection, until=position)
+                ((position,),) = halting.execute(HALT, [name])
+                while self._runner.catch_up(connection, [name], until=position):
+                    pass
                 snapshot.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                serving = live(snapshot, self._projection)  # from here on it sees no change
+                serving = live(snapshot, projection)  # from here on it sees no change
             assert serving is not None
-            tables = [self._projection.table_of(n) for n in (serving.generation, self.generation)]
-            counted = [self._counted(snapshot, table) for table in tables]
+            tables = [projection.table_of(n) for n in (serving.generation, generation)]
+            counts = [_counted(snapshot, projection, table) for table in tables]
             differing, shown = 0, []
-            if counted[0] != counted[1]:
-                for difference in self._differences(snapshot, *tables):
+            if counts[0] != counts[1]:
+                for difference in _differences(snapshot, projection, *tables):
                     differing += 1
                     if differing <= SHOWN_MOST:
                         shown.append(difference)
             snapshot.execute("COMMIT")
         return Comparison(
-            model=self._projection.name,
-            generation=self.generation,
+            model=name,
+            generation=generation,
             position=position,
-            rows=counted[1][0],
+            rows=counts[1][0],
             differing=differing,
             differences=shown,
         )
 
-    def _target(self, connection: Connection) -> int:
-        serving = live(connection, self._projection)
-        ((head,),) = connection.execute("SELECT position FROM atelier_head")
-        ours = serving is not None and serving.fingerprint == self._projection.fingerprint()
-        return serving.position if serving and ours else int(head)
+    def _reached(self, connection: Connection) -> tuple[int, int]:
+        names, numbers = zip(*self.generations.items(), strict=True)
+        ((at, until),) = connection.execute(REACHED, [list(names), list(numbers)])
+        return at, until
 
-    def _position(self, connection: Connection) -> int:
-        found = generations(connection, [self._projection.name])
-        return next(each.position for each in found if each.generation == self.generation)
 
-    def _counted(self, snapshot: Connection, table: str) -> tuple[int, Any]:
-        ((count, total),) = snapshot.execute(self._projection.table.statement(COUNTED, table))
-        return count, total
+def _begun(connection: Connection, projection: Projection) -> int:
+    """The generation that was begun before, or another."""
+    unfinished = [
+        each.generation
+        for each in generations(connection, [projection.name])
+        if each.state == "building" and each.fingerprint == projection.fingerprint()
+    ]
+    return unfinished[-1] if unfinished else begin(connection, projection)
 
-    def _differences(self, snapshot: Connection, live: str, new: str) -> Iterator[Difference]:
-        key = self._projection.table.key
-        sql = (
-            DIFFERING.replace("{live}", live).replace("{new}", new).replace("{key}", ", ".join(key))
-        )
-        with snapshot.cursor(name="atelier_differences") as cursor:
-            cursor.execute(sql.encode())
-            for theirs, ours in cursor:
-                row = ours or theirs
-                what = "changed" if theirs and ours else "missing" if ours else "surplus"
-                changed = [
-                    name for name in row if (theirs or {}).get(name) != (ours or {}).get(name)
-                ]
-                yield Difference(
-                    key={name: row[name] for name in key},
-                    what=what,
-                    columns=changed if what == "changed" else [],
-                )
+
+def _counted(snapshot: Connection, projection: Projection, table: str) -> tuple[int, Any]:
+    ((count, total),) = snapshot.execute(projection.table.statement(COUNTED, table))
+    return count, total
+
+
+def _differences(
+    snapshot: Connection, projection: Projection, live: str, new: str
+) -> Iterator[Difference]:
+    key = projection.table.key
+    sql: str = DIFFERING
+    for place, name in {"{live}": live, "{new}": new, "{key}": ", ".join(key)}.items():
+        sql = sql.replace(place, name)
+    with snapshot.cursor(name="atelier_differences") as cursor:
+        cursor.execute(sql.encode())
+        for theirs, ours in cursor:
+            row = ours or theirs
+            what = "changed" if theirs and ours else "missing" if ours else "surplus"
+            changed = [name for name in row if (theirs or {}).get(name) != (ours or {}).get(name)]
+            yield Difference(
+                key={name: row[name] for name in key},
+                what=what,
+                columns=changed if what == "changed" else [],
+            )

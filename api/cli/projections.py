@@ -68,47 +68,38 @@ def show(settings: Settings, arguments: argparse.Namespace) -> None:
 
 def rebuild(settings: Settings, arguments: argparse.Namespace) -> None:
     """Fill new generations, prove them, and have them serve; raises `Differs` if one differs."""
-    with _store(settings) as store:
-        named = _named(arguments)
-        failed = [
-            projection.name
-            for projection in named
-            if not _rebuilt(settings, store, projection, accept=arguments.accept)
-        ]
-    if failed:
-        raise Differs(f"not as the log has it: {', '.join(failed)}")
-
-
-def _rebuilt(
-    settings: Settings, store: EventStore, projection: Projection, *, accept: bool
-) -> bool:
-    with _Alone(settings, projection):
-        new = _compared(settings, store, projection)
-        if new.differing and not accept:
-            _tell_differences(new)
+    differing = []
+    with _filled(settings, _named(arguments)) as (named, new):
+        for projection in named:
+            comparison = new.compare(projection)
+            if comparison.differing and not arguments.accept:
+                differing.append(projection.name)
+                _tell_differences(comparison)
+                print(
+                    f"{projection.name}: the generation before goes on serving. If a change of the"
+                    " code explains the differences, repeat this with --accept."
+                )
+                continue
+            with _connection(settings) as connection:
+                number, accepted = comparison.generation, comparison.differing
+                generations.switch(connection, projection, number, accepted=accepted)
             print(
-                f"{new.model}: the generation before goes on serving. If a change of the code"
-                " explains the differences, repeat this with --accept."
+                f"{projection.name}: generation {number} serves, with"
+                f" {counted(comparison.rows, 'row')}; `atelier projections rollback"
+                f" {projection.name}` goes back."
             )
-            return False
-        with answered(), _connection(settings) as connection:
-            generations.switch(connection, projection, new.generation, accepted=new.differing)
-    print(
-        f"{new.model}: generation {new.generation} serves, with {counted(new.rows, 'row')};"
-        f" `atelier projections rollback {new.model}` goes back."
-    )
-    return True
+    if differing:
+        raise Differs(f"not as the log has it: {', '.join(differing)}")
 
 
 def verify(settings: Settings, arguments: argparse.Namespace) -> None:
     """Compare read models with what the log makes of them; raises `Differs` if one differs."""
     found = []
-    with _store(settings) as store:
-        for projection in _named(arguments):
-            with _Alone(settings, projection):
-                comparison = _compared(settings, store, projection)
-                with answered(), _connection(settings) as connection:
-                    generations.drop(connection, projection, comparison.generation)
+    with _filled(settings, _named(arguments)) as (named, new):
+        for projection in named:
+            comparison = new.compare(projection)
+            with _connection(settings) as connection:
+                generations.drop(connection, projection, comparison.generation)
             found.append(comparison)
             if not arguments.json:
                 _tell_differences(comparison)
@@ -200,12 +191,21 @@ def _again(settings: Settings, arguments: argparse.Namespace, *, skip: bool) -> 
         raise Differs(f"{counted(len(failed), 'aggregate')} of {projection.name} stay parked")
 
 
-def _compared(settings: Settings, store: EventStore, projection: Projection) -> Comparison:
-    with answered():
-        new = Rebuild(projection, functools.partial(_connection, settings), store.read_some)
-        with Bar(f"Filling {projection.name}", 0, "events") as bar:
+@contextlib.contextmanager
+def _filled(
+    settings: Settings, projections: Sequence[Projection]
+) -> Iterator[tuple[Sequence[Projection], Rebuild]]:
+    """New generations that have come to where those that serve stand."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(answered())
+        store = stack.enter_context(_store(settings))
+        for projection in projections:
+            stack.enter_context(_Alone(settings, projection))
+        new = Rebuild(projections, functools.partial(_connection, settings), store.read_some)
+        what = ", ".join(new.generations) if len(projections) < 3 else "read models"
+        with Bar(f"Filling {what}", 0, "events") as bar:
             new.fill(bar.reach)
-        return new.compare()
+        yield projections, new
 
 
 def _tell_differences(comparison: Comparison) -> None:
