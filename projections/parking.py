@@ -10,7 +10,7 @@ import msgspec
 from domain.errors import NotFound
 from domain.events import Recorded, Unreadable
 from projections.model import Projection
-from projections.rows import Connection, Rows
+from projections.rows import Connection, Rows, ask_known
 
 LISTED: LiteralString = """-- What is set aside, the oldest of each aggregate first?
 SELECT k.projection, k.generation, k.aggregate_id, k.position, k.error, k.parked_at, e.type
@@ -92,8 +92,8 @@ def _apply(
         try:
             if isinstance(recorded.event, Unreadable):
                 raise ValueError(recorded.event.error)
-            rows.ask(connection, name, keys, [recorded.account] if recorded.account else [])
-            rows.take(())
+            rows.ask(connection, name, keys)
+            rows.take((), ask_known(connection, [recorded])())
             projection.fold(rows, recorded)
             rows.write(connection, name)
         except Exception as error:

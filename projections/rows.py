@@ -9,6 +9,8 @@ from uuid import UUID
 import msgspec
 import psycopg
 
+from domain.events import Recorded
+
 Row = TypeVar("Row", bound=msgspec.Struct)
 Key = Any  # the value of the key's column; of several columns, a tuple of theirs
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -32,6 +34,15 @@ DELETE FROM {table} t USING json_populate_recordset(NULL::{table}, %s::json) k
 PUT: LiteralString = """-- These rows are new, or have changed.
 INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, %s::json)
     ON CONFLICT ({key}) DO UPDATE SET {columns}"""
+
+
+def ask_known(connection: Connection, events: Iterable[Recorded]) -> Callable[[], set[UUID]]:
+    """Ask which accounts of these events have not been erased; gives a function that waits."""
+    accounts = {recorded.account for recorded in events if recorded.account}
+    if not accounts:
+        return set
+    found = connection.execute(KNOWN, [list(accounts)], prepare=True)
+    return lambda: {account for (account,) in found}
 
 
 class Table(msgspec.Struct, Generic[Row], frozen=True, kw_only=True):
@@ -72,9 +83,8 @@ class Rows(Generic[Row]):
         self._changed: dict[Key, Row | None] = {}
         self._undo: list[tuple[Key, Row | _Nothing | None]] = []
         self._forgotten: list[UUID] = []
-        self._known: set[UUID] = set()
+        self._known: Collection[UUID] = ()
         self._found: Cursor | None = None
-        self._of_known: Cursor | None = None
 
     # What folds use.
 
@@ -110,26 +120,17 @@ class Rows(Generic[Row]):
 
     # What the runner uses.
 
-    def ask(
-        self,
-        connection: Connection,
-        name: str,
-        keys: Collection[Key],
-        accounts: Collection[UUID],
-    ) -> None:
-        """Ask for the rows of these keys, and which of these accounts are known; then `take`."""
+    def ask(self, connection: Connection, name: str, keys: Collection[Key]) -> None:
+        """Ask for the rows of these keys; then `take`."""
         self._absent.update(keys)
         if keys:
             load = self._table.statement(LOAD, name)
             self._found = connection.execute(load, [self._as_json(keys)], prepare=True)
-        if accounts:
-            self._of_known = connection.execute(KNOWN, [list(accounts)], prepare=True)
 
-    def take(self, new: Collection[Key]) -> None:
-        """Have what was asked for. Of `new` keys there can be no rows yet."""
+    def take(self, new: Collection[Key], known: Collection[UUID]) -> None:
+        """Have what was asked for. Of `new` keys there can be no rows yet; `known` are accounts."""
         self._absent.update(new)
-        if self._of_known is not None:
-            self._known = {account for (account,) in self._of_known}
+        self._known = known
         if self._found is not None:
             ((text,),) = self._found
             for row in _decoder(self._table.row).decode(text):

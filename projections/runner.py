@@ -13,11 +13,11 @@ from domain.account import AccountErased
 from domain.errors import AtelierError, HistoryReplaced, Unavailable, UnknownEvent
 from domain.events import Recorded, Unreadable
 from projections.model import Projection
-from projections.rows import Key, Rows
+from projections.rows import Key, Rows, ask_known
 
 log = structlog.get_logger("atelier.projector")
 
-BATCH = 2_000
+BATCH = 4_000
 RETRY_S = 1.0
 GATHER_S = 0.005  # between two batches while the log grows; the first after a pause comes at once
 
@@ -303,18 +303,20 @@ class Runner:
         self, connection: Connection, tracks: list[Track], events: Sequence[Recorded]
     ) -> None:
         # All are asked before any answer is waited for.
+        known = ask_known(connection, events)
         asked = [_Asked(connection, track, events) for track in tracks]
+        accounts = known()
         for each in asked:
-            self._fold_track(connection, each)
+            self._fold_track(connection, each, accounts)
 
-    def _fold_track(self, connection: Connection, asked: "_Asked") -> None:
-        track, rows = asked.track, asked.rows()
+    def _fold_track(self, connection: Connection, asked: "_Asked", known: set[UUID]) -> None:
+        track, rows = asked.track, asked.rows(known)
         aside = _parked_among(connection, track, asked.events) if track.parked else set()
         for recorded in asked.events:
             if track.parked and isinstance(recorded.event, AccountErased):
                 connection.execute(FORGET, [track.name, track.generation, recorded.account])
                 aside = _parked_among(connection, track, asked.events)
-            if recorded.aggregate_id in aside:
+            if aside and recorded.aggregate_id in aside:
                 _park(connection, track, recorded, None)
                 continue
             try:
@@ -358,13 +360,12 @@ class _Asked:
         self.track = track
         self.events = [each for each in events if track.projection.folds(each.event)]
         needed, self._new = _keys(track.projection, self.events)
-        accounts = {recorded.account for recorded in self.events if recorded.account}
         self._rows: Rows[Any] = Rows(track.projection.table)
-        self._rows.ask(connection, track.table, needed, accounts)
+        self._rows.ask(connection, track.table, needed)
 
-    def rows(self) -> Rows[Any]:
-        """Wait for them."""
-        self._rows.take(self._new)
+    def rows(self, known: set[UUID]) -> Rows[Any]:
+        """Wait for them; these accounts are known."""
+        self._rows.take(self._new, known)
         return self._rows
 
 
