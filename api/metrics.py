@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from api import figures
-from api.figures import Figures, Reader, Server
+from api.figures import PROCESSES, Figures, Reader, Server
 from domain.errors import AtelierError
 from infra.process import metrics
 from infra.process.metrics import Exposed
@@ -92,4 +92,5 @@ def _of_postgres(found: Figures) -> Iterator[GaugeMetricFamily]:
     yield _gauge("atelier_queue_oldest_seconds", ((), queue.oldest_seconds))
     yield _gauge("atelier_leases", (("held",), leases.held), (("run_out",), leases.run_out))
     yield _gauge("atelier_lease_oldest_seconds", ((), leases.oldest_seconds))
-    yield _gauge("atelier_processes", *(((n,), count) for n, count in found.processes.items()))
+    counts = {name: found.processes.get(name, 0) for name in PROCESSES}  # none is a count as well
+    yield _gauge("atelier_processes", *(((name,), count) for name, count in counts.items()))

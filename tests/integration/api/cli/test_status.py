@@ -7,7 +7,7 @@ import msgspec
 import psycopg
 import pytest
 
-from api import figures
+from api import figures, metrics
 from api.cli import status
 from domain.errors import Unavailable
 from infra.log.event_store import open_store
@@ -110,6 +110,13 @@ def test_processes_are_known_by_their_connections(migrated: Settings):
         psycopg.connect(url, application_name="atelier render-consumer host-3"),
     ):
         assert figures.figures(migrated).processes == {"relay": 1, "render-consumer": 2}
+
+
+def test_of_processes_that_do_not_run_there_are_none(migrated: Settings):
+    families = {each.name: each for each in metrics._of_postgres(figures.figures(migrated))}
+    samples = families["atelier_processes"].samples
+    told = {sample.labels["process"]: sample.value for sample in samples}
+    assert told == dict.fromkeys(figures.PROCESSES, 0)  # else no alert could fire
 
 
 def test_servers_tell_that_they_answer(migrated: Settings):
