@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, LiteralString, Self
+from typing import Any, Final, LiteralString, Self
 
 import psycopg
 
@@ -34,6 +34,7 @@ class Shares:
         self._look_at = 0.0
         self._short_since = 0.0  # some work has not been ours, nor is our share full or overfull
         self._alike = 1
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
     def __enter__(self) -> Self:
         for leader in self._leaders.values():
@@ -48,6 +49,7 @@ class Shares:
     ) -> None:
         for leader in self._leaders.values():
             leader.__exit__(kind, error, trace)
+        self._hang_up()
 
     def held(self) -> list[str]:
         """The works that are ours just now; may be asked as often as need be."""
@@ -78,8 +80,15 @@ class Shares:
 
     def _counted(self) -> int:
         try:
-            with connect(self._url) as connection:
-                ((count,),) = connection.execute(ALIKE, [self._process])
+            if self._connection is None:
+                self._connection = connect(self._url)
+            ((count,),) = self._connection.execute(ALIKE, [self._process])
         except psycopg.Error:
+            self._hang_up()
             return self._alike
         return max(1, int(count))
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
