@@ -75,13 +75,9 @@ class Rebuild:
         Where other code than ours keeps the one that serves, up to the end of the log.
         """
         with self._connect() as connection:
-            at, until = self._reached(connection)
-            while at + BATCH < until:
-                self._runner.catch_up(connection, until=until)
-                at, until = self._reached(connection)
-                report(at, until)
-            self._runner.catch_up(connection, until=until)
-            report(until, until)
+            self._fill(connection, list(self.generations), report)
+            for name in self.generations:  # those that serve need not stand together
+                self._fill(connection, [name], report)
 
     def compare(self, projection: Projection) -> Comparison:
         """Bring one to exactly where the one that serves stands, and compare all their rows."""
@@ -112,9 +108,18 @@ class Rebuild:
             differences=shown,
         )
 
-    def _reached(self, connection: Connection) -> tuple[int, int]:
-        names, numbers = zip(*self.generations.items(), strict=True)
-        ((at, until),) = connection.execute(REACHED, [list(names), list(numbers)])
+    def _fill(self, connection: Connection, names: list[str], report: Progress) -> None:
+        at, until = self._reached(connection, names)
+        while at + BATCH < until:
+            self._runner.catch_up(connection, names, until=until)
+            at, until = self._reached(connection, names)
+            report(at, until)
+        self._runner.catch_up(connection, names, until=until)
+        report(until, until)
+
+    def _reached(self, connection: Connection, names: list[str]) -> tuple[int, int]:
+        numbers = [self.generations[name] for name in names]
+        ((at, until),) = connection.execute(REACHED, [names, numbers])
         return at, until
 
 

@@ -93,6 +93,18 @@ def test_after_a_switch_both_are_kept_and_one_can_go_back(models, story, rebuild
         assert generations.roll_back(connection, gallery.PROJECTION) == 2
 
 
+def test_one_that_stands_still_holds_up_no_other(models, story, connecting):
+    for _ in range(3):
+        picture(story)
+    models.catch_up(tasks.PROJECTION, accounts.PROJECTION)  # and not the gallery
+    both = [gallery.PROJECTION, tasks.PROJECTION]
+    new = Rebuild(both, connecting, story.store.read_some)
+    new.fill(lambda _at, _until: None)
+    at = {each.model: each.position for each in found(models, tasks.PROJECTION) if not each.live}
+    assert at == {"tasks": 10}
+    assert [new.compare(each).position for each in both] == [0, 10]
+
+
 def test_what_was_interrupted_is_gone_on_with(models, story, rebuild, connecting):
     for _ in range(3):
         picture(story)
