@@ -19,7 +19,7 @@ log = structlog.get_logger("atelier.projector")
 
 BATCH = 4_000
 RETRY_S = 1.0
-GATHER_S = 0.005  # between two batches while the log grows; the first after a pause comes at once
+GATHER_S = 0.012  # between two batches while the log grows; the first after a pause comes at once
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

@@ -211,7 +211,7 @@ def _process(environ: dict[str, str], *command: str) -> Iterator[None]:
 
 def _answers(address: str) -> bool:
     try:
-        return httpx.get(address, timeout=5).status_code == 404
+        return httpx.get(address, timeout=5).status_code < 500
     except httpx.TransportError:
         time.sleep(0.1)
         return False

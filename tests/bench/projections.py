@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import psutil
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
 from eventsourcing.persistence import Tracking
@@ -163,7 +162,7 @@ def _live(url: str, store: EventStore, people: list[UUID]) -> list[Figure]:
     """From the end of an append until its rows can be read, while a thousand a second come in."""
     stop = threading.Event()
     with _projecting(url, store, stop), connect(url) as connection:
-        lags, cpu = [], psutil.Process().cpu_times()
+        lags = []
         began = time.perf_counter()
         sent = 0
         while (elapsed := time.perf_counter() - began) < LIVE_S:
@@ -179,13 +178,10 @@ def _live(url: str, store: EventStore, people: list[UUID]) -> list[Figure]:
             while not _visible(connection, position):
                 pass
             lags.append(1000 * (time.perf_counter() - appended))
-        used = psutil.Process().cpu_times()
     lags.sort()
-    seconds = used.user + used.system - cpu.user - cpu.system
     return [
         Figure(name="live lag, median", unit="ms", ours=lags[len(lags) // 2], limit=10.0),
         Figure(name="live lag, p99", unit="ms", ours=lags[len(lags) * 99 // 100], limit=50.0),
-        Figure(name="live, writer included", unit="CPU µs/event", ours=1e6 * seconds / sent),
     ]
 
 
