@@ -1,6 +1,5 @@
 """What was set aside of a read model: listed, retried in its order, or given up."""
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import LiteralString
 from uuid import UUID
@@ -11,6 +10,7 @@ from domain.errors import NotFound
 from domain.events import Recorded, Unreadable
 from projections.model import Projection
 from projections.rows import Connection, Rows, ask_known
+from projections.runner import EventReader
 
 LISTED: LiteralString = """-- What is set aside, the oldest of each aggregate first?
 SELECT k.projection, k.generation, k.aggregate_id, k.position, k.error, k.parked_at, e.type
@@ -60,7 +60,7 @@ def retry(
     projection: Projection,
     generation: int,
     aggregate: UUID,
-    load: Callable[[UUID], list[Recorded]],
+    read: EventReader,
     *,
     skip: bool = False,
 ) -> int:
@@ -75,8 +75,13 @@ def retry(
         positions = sorted(position for (position,) in taken)
         if not positions:
             raise NotFound(f"nothing of {aggregate} is set aside in {projection.name}")
-        wanted = set(positions[1:] if skip else positions)
-        events = [each for each in load(aggregate) if each.position in wanted]
+        types = projection.types
+        personal = types if projection.personal else frozenset[str]()
+        events = [
+            recorded
+            for position in positions[skip:]
+            for recorded in read(position - 1, 1, types, personal=personal).events
+        ]
         _apply(connection, projection, generation, events)
     return len(events)
 

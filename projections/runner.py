@@ -1,4 +1,4 @@
-"""Follows the log and keeps one read model: rows and position in one transaction."""
+"""Follows the log and keeps read models: rows and positions in one transaction."""
 
 import threading
 import time
@@ -13,15 +13,13 @@ from domain.account import AccountErased
 from domain.errors import AtelierError, HistoryReplaced, Unavailable, UnknownEvent
 from domain.events import Recorded, Unreadable
 from projections.model import Projection
-from projections.rows import Key, Rows, ask_known
+from projections.rows import Connection, Key, Rows, ask_known
 
 log = structlog.get_logger("atelier.projector")
 
 BATCH = 4_000
 RETRY_S = 1.0
 GATHER_S = 0.012  # between two batches while the log grows; the first after a pause comes at once
-
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 TRACKS: LiteralString = """-- Which generations of our code are there, and where does each stand?
 -- And which events are there, and where the newest of them stood the last time?
@@ -234,7 +232,9 @@ class Runner:
 
     def _tracks(self, connection: Connection, names: Collection[str] | None) -> list[Track]:
         wanted = [self._projections[name] for name in names or self._projections]
-        newest = max(self._last.values(), key=lambda track: track.position, default=None)
+        # One that stands beyond the log, as after a restore, has no event to know the log by.
+        seen = {key: track for key, track in self._last.items() if track.event_id}
+        newest = max(seen.values(), key=lambda track: track.position, default=None)
         values = {
             "models": [each.name for each in wanted],
             "fingerprints": [each.fingerprint() for each in wanted],
@@ -247,12 +247,13 @@ class Runner:
         tracks = []
         for name, *standing, held in rows:
             track = Track(self._projections[name], *standing)
-            last = self._last.get((name, track.generation))
-            gone = newest is not None and newest.event_id is not None and held != newest.event_id
-            if newest and (gone or (last and track.position < last.position)):
-                told = newest if gone or not last else last
-                assert told.event_id is not None
-                raise HistoryReplaced(told.position, told.event_id)
+            last = seen.get((name, track.generation))
+            if newest and newest.event_id != held:
+                last = newest
+            elif not (last and track.position < last.position):
+                last = None
+            if last and last.event_id:
+                raise HistoryReplaced(last.position, last.event_id)
             tracks.append(track)
         self._last = {(track.name, track.generation): track for track in tracks}
         return tracks

@@ -178,7 +178,7 @@ def _again(settings: Settings, arguments: argparse.Namespace, *, skip: bool) -> 
         for generation, aggregate in sorted(wanted):
             try:
                 applied = parking.retry(
-                    connection, projection, generation, aggregate, store.load, skip=skip
+                    connection, projection, generation, aggregate, store.read_some, skip=skip
                 )
             except parking.StillParked as error:
                 failed.append(aggregate)

@@ -8,6 +8,7 @@ import pytest
 
 from domain.account import AccountInfoUpdated
 from domain.errors import NotFound
+from infra.log.appender import APPEND
 from infra.postgres import Listener, connect
 from infra.settings import Settings
 from projections import PROJECTIONS, accounts, gallery, generations, parking, tasks
@@ -283,18 +284,33 @@ def test_what_is_parked_is_listed_with_its_reason(parked, connecting):
 
 def test_what_still_cannot_be_applied_stays_parked(models, story, parked, connecting):
     with connecting() as connection, pytest.raises(parking.StillParked, match="position 4"):
-        parking.retry(connection, gallery.PROJECTION, 1, parked, story.store.load)
+        parking.retry(connection, gallery.PROJECTION, 1, parked, story.store.read_some)
     assert models.parked(gallery.PROJECTION) == [4, 5]
 
 
 def test_what_came_after_one_that_is_given_up_is_applied(models, story, parked, connecting):
     with connecting() as connection:
-        retried = (gallery.PROJECTION, 1, parked, story.store.load)
+        retried = (gallery.PROJECTION, 1, parked, story.store.read_some)
         assert parking.retry(connection, *retried, skip=True) == 1
         with pytest.raises(NotFound):
             parking.retry(connection, *retried)
     assert models.parked(gallery.PROJECTION) == []
     assert [row["position"] for row in models.rows(gallery.PROJECTION)] == [5]
+
+
+def test_what_cannot_be_read_can_be_given_up(models, story, connecting):
+    task = story.request()
+    with connecting() as connection:
+        values = [1, uuid4(), started().stored_name, task, 2, "test", ACCOUNT, uuid4(), None, "x"]
+        connection.execute(APPEND, [0, None, *[[value] for value in values], *[[]] * 6])
+    models.catch_up()
+    assert models.parked(tasks.PROJECTION) == [3]
+    retried = (tasks.PROJECTION, 1, task, story.store.read_some)
+    with connecting() as connection:
+        with pytest.raises(parking.StillParked):
+            parking.retry(connection, *retried)
+        assert parking.retry(connection, *retried, skip=True) == 0
+    assert models.parked(tasks.PROJECTION) == []
 
 
 def test_a_rebuild_parks_the_same(models, parked, rebuild):
@@ -315,7 +331,7 @@ def test_retried_is_all_that_was_parked_in_its_order(models, story, connecting):
     assert models.parked(tasks.PROJECTION) == [3, 4]
     with connecting() as connection:  # what stopped it is mended
         connection.execute("ALTER TABLE atelier_tasks_g1 DROP CONSTRAINT no_third")
-        retried = parking.retry(connection, tasks.PROJECTION, 1, task, story.store.load)
+        retried = parking.retry(connection, tasks.PROJECTION, 1, task, story.store.read_some)
     assert retried == 2
     (row,) = models.rows(tasks.PROJECTION)
     assert (row["status"], row["attempt"]) == ("SUCCESS", 3)
