@@ -8,10 +8,9 @@ from collections.abc import Sequence
 import structlog
 
 from infra.log import fingerprints
-from infra.log.event_store import EventStore, open_store
-from infra.log.keys import KeyRing
+from infra.log.event_store import EventStore, open_store, store_for_a_while
 from infra.log.migrate import migrate as migrate_schema
-from infra.postgres import Listener, answered, connect, open_pool
+from infra.postgres import Listener, answered, connect
 from infra.process.metrics import PROJECTED, PROJECTION
 from infra.process.shares import Shares
 from infra.settings import Settings
@@ -51,8 +50,7 @@ def migrate(settings: Settings) -> None:
 def _rebuild(settings: Settings, projections: Sequence[Projection]) -> None:
     """Fill new generations with this build's code, and have them serve."""
     url = settings.postgres_url
-    with open_pool(url, 2) as pool:
-        store = EventStore(pool, KeyRing(pool, settings.master_key), settings.hash_key)
+    with store_for_a_while(url, settings.master_key, settings.hash_key) as store:
         new = Rebuild(projections, functools.partial(connect, url), store.read_some)
         new.fill(lambda _position, _head: None)
         with connect(url) as connection:

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import msgspec
@@ -14,9 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from domain.errors import AtelierError, NotFound
-from infra.log.event_store import EventStore
-from infra.log.keys import KeyRing
-from infra.postgres import answered, connect, open_pool
+from infra.log.event_store import EventStore, store_for_a_while
+from infra.postgres import answered, connect
 from infra.process.leader import Leadership
 from infra.process.progress import Bar
 from infra.settings import Settings
@@ -264,11 +264,9 @@ def _is_ours(generation: Generation) -> bool:
     return ours.get(generation.model) == generation.fingerprint
 
 
-@contextlib.contextmanager
-def _store(settings: Settings) -> Iterator[EventStore]:
+def _store(settings: Settings) -> AbstractContextManager[EventStore]:
     settings.require("postgres_url", "master_key", "hash_key")
-    with open_pool(settings.postgres_url, 2) as pool:
-        yield EventStore(pool, KeyRing(pool, settings.master_key), settings.hash_key)
+    return store_for_a_while(settings.postgres_url, settings.master_key, settings.hash_key)
 
 
 def _connection(settings: Settings) -> Any:

@@ -195,9 +195,16 @@ class EventStore:
 
 
 def open_store(url: str, master_key: bytes, email_secret: bytes, *, connections: int) -> EventStore:
-    """The event store on a pool of its own."""
+    """The event store on a pool of its own, for as long as the process lives."""
     pool = open_pool(url, connections)
     return EventStore(pool, KeyRing(pool, master_key), email_secret)
+
+
+@contextlib.contextmanager
+def store_for_a_while(url: str, master_key: bytes, email_secret: bytes) -> Iterator[EventStore]:
+    """The same for a command, which gives the connections back."""
+    with open_pool(url, 2) as pool:
+        yield EventStore(pool, KeyRing(pool, master_key), email_secret)
 
 
 @contextlib.contextmanager

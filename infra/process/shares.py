@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from types import TracebackType
+from contextlib import ExitStack
 from typing import Any, Final, LiteralString, Self
 
 import psycopg
@@ -31,25 +31,22 @@ class Shares:
         self._url = url
         self._process = process
         self._leaders = {work: Leadership(url, lock.format(work)) for work in works}
+        self._open = ExitStack()
         self._look_at = 0.0
-        self._short_since = 0.0  # some work has not been ours, nor is our share full or overfull
+        self._full_since = (
+            0.0  # since then we have our share, and somebody else should have the rest
+        )
         self._alike = 1
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
     def __enter__(self) -> Self:
         for leader in self._leaders.values():
-            leader.__enter__()
+            self._open.enter_context(leader)
+        self._open.callback(self._hang_up)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for leader in self._leaders.values():
-            leader.__exit__(kind, error, trace)
-        self._hang_up()
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
 
     def held(self) -> list[str]:
         """The works that are ours just now; may be asked as often as need be."""
@@ -68,10 +65,10 @@ class Shares:
         others = [leader for leader in self._leaders.values() if leader not in ours]
         if len(ours) < share:
             self._take(others, share - len(ours))
-            self._short_since = time.monotonic()
-        elif others and time.monotonic() - self._short_since > LEFT_S:
+            self._full_since = time.monotonic()
+        elif others and time.monotonic() - self._full_since > LEFT_S:
             self._take(others, len(others))
-            self._short_since = time.monotonic()
+            self._full_since = time.monotonic()
 
     def _take(self, leaders: Sequence[Leadership], most: int) -> None:
         for leader in leaders:
