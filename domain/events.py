@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Final, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -49,6 +49,16 @@ class Recorded(NewEvent, frozen=True, kw_only=True):
 
     position: int
     recorded_at: datetime
+
+
+class Segment(NamedTuple):
+    """One of ``of`` parts of the log, by a hash of the account, or of the aggregate without one."""
+
+    number: int  # from 0
+    of: int
+
+
+WHOLE: Final = Segment(0, 1)
 
 
 def fold(

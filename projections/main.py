@@ -1,9 +1,10 @@
 """The projector process: one thread for its read models. And the migration before it starts."""
 
+import contextlib
 import functools
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import structlog
 
@@ -18,7 +19,8 @@ from projections import PROJECTIONS
 from projections.generations import make, switch
 from projections.model import Projection
 from projections.rebuild import Rebuild
-from projections.runner import Runner
+from projections.runner import Runner, tune_garbage_collection
+from projections.segments import Log, OpenLog
 
 log = structlog.get_logger("atelier.projector")
 
@@ -49,14 +51,26 @@ def migrate(settings: Settings) -> None:
 
 def _rebuild(settings: Settings, projections: Sequence[Projection]) -> None:
     """Fill new generations with this build's code, and have them serve."""
-    url = settings.postgres_url
-    with store_for_a_while(url, settings.master_key, settings.hash_key) as store:
-        new = Rebuild(projections, functools.partial(connect, url), store.read_some)
+    with Rebuild(projections, log_opener(settings)) as new:
         new.fill(lambda _position, _head: None)
-        with connect(url) as connection:
+        with connect(settings.postgres_url) as connection:
             for projection in projections:
                 switch(connection, projection, new.generations[projection.name])
                 log.info("rebuilt", model=projection.name)
+
+
+def log_opener(settings: Settings) -> OpenLog:
+    """How this process, and others that it starts, reach the log and the read models."""
+    settings.require("postgres_url", "master_key", "hash_key")
+    return functools.partial(
+        _open_log, settings.postgres_url, settings.master_key, settings.hash_key
+    )
+
+
+@contextlib.contextmanager
+def _open_log(url: str, master_key: bytes, email_secret: bytes) -> Iterator[Log]:
+    with store_for_a_while(url, master_key, email_secret) as store:
+        yield Log(functools.partial(connect, url, statement_timeout=0), store.read_some)
 
 
 def run(settings: Settings) -> None:
@@ -66,6 +80,7 @@ def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     threads = start(settings, stop)
+    tune_garbage_collection()
     log.info("projecting", models=[projection.name for projection in PROJECTIONS])
     stop.wait()
     for thread in threads:

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, LiteralString
 
@@ -47,11 +47,15 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
         """The stored names of the events that it uses, those of subclasses too."""
         return _types(self.uses)
 
-    def folds(self, event: Event) -> bool:
-        """Whether it has a use for the event."""
-        return type(event) in _kinds(self.uses) or (
-            isinstance(event, Unreadable) and event.kind in self.types
-        )
+    def of_use(self, events: Sequence[Recorded]) -> list[Recorded]:
+        """Those of the events that it has a use for, be they readable or not."""
+        kinds, types = _kinds(self.uses), self.types
+        return [
+            recorded
+            for recorded in events
+            if (kind := type(event := recorded.event)) in kinds
+            or (kind is Unreadable and event.kind in types)  # type: ignore[attr-defined]
+        ]
 
     def fingerprint(self) -> str:
         """Changes with the code that makes the rows, so that stale rows can be told.

@@ -1,20 +1,21 @@
 """Fills other generations of read models while those before serve, and compares them."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, LiteralString
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, Final, LiteralString, Self
 
 import msgspec
 
+from projections import segments
 from projections.generations import begin, generations, live
 from projections.model import Projection
 from projections.rows import Connection
-from projections.runner import BATCH, EventReader, Runner
+from projections.runner import BATCH, Runner
+from projections.segments import OpenLog, Progress
 
 SHOWN_MOST: Final = 1_000
-
-Connect = Callable[[], contextlib.AbstractContextManager[Connection]]
-Progress = Callable[[int, int], object]  # position, head
+LARGE: Final = 100_000  # events, for which it pays to start other processes
 
 REACHED: LiteralString = """-- How far have these generations come, and how far do those that serve?
 SELECT min(b.position), least(min(l.position), max(h.position))
@@ -29,7 +30,7 @@ HALT: LiteralString = """-- The one that serves stays where it is for a moment.
 SELECT position FROM atelier_projections WHERE projection = %s AND live FOR UPDATE"""
 
 COUNTED: LiteralString = """-- Are these the same rows?
-SELECT count(*), coalesce(sum(hashtextextended(to_jsonb(t)::text, 0)::numeric), 0) FROM {table} t"""
+SELECT count(*), coalesce(sum(hash_record_extended(t, 0)::numeric), 0) FROM {table} t"""
 
 DIFFERING: LiteralString = """-- Which rows are not the same?
 SELECT to_jsonb(l), to_jsonb(n) FROM {live} l FULL JOIN {new} n USING ({key})
@@ -61,20 +62,39 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 class Rebuild:
     """Other generations of read models, filled together; those begun before are gone on with."""
 
-    def __init__(
-        self, projections: Sequence[Projection], connect: Connect, read: EventReader
+    def __init__(self, projections: Sequence[Projection], open_log: OpenLog) -> None:
+        self._projections = projections
+        self._open_log = open_log
+        self._opened = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        log = self._opened.enter_context(self._open_log())
+        self._connect = log.connect
+        self._runner = Runner(self._projections, log.read, state="building")
+        with self._connect() as connection:
+            self.generations = {each.name: _begun(connection, each) for each in self._projections}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
-        self._connect = connect
-        self._runner = Runner(projections, read, state="building")
-        with connect() as connection:
-            self.generations = {each.name: _begun(connection, each) for each in projections}
+        self._opened.close()
 
     def fill(self, report: Progress) -> None:
         """Apply the log up to where those that serve stand, but for less than a batch.
 
-        Where other code than ours keeps the one that serves, up to the end of the log.
+        Where other code than ours keeps the one that serves, up to the end of the log. A large part
+        of the log is applied by several processes.
         """
         with self._connect() as connection:
+            at, until = self._reached(connection, list(self.generations))
+            if until - at > LARGE or segments.are_begun(connection, self.generations):
+                segments.fill(
+                    self._open_log, connection, self._projections, self.generations, until, report
+                )
             self._fill(connection, list(self.generations), report)
             for name in self.generations:  # those that serve need not stand together
                 self._fill(connection, [name], report)

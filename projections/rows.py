@@ -78,10 +78,9 @@ class Rows(Generic[Row]):
     def __init__(self, table: Table[Row]) -> None:
         self._table = table
         self._key_of: Callable[[Row], Key] = attrgetter(*table.key)
-        self._loaded: dict[Key, Row] = {}
-        self._absent: set[Key] = set()
-        self._changed: dict[Key, Row | None] = {}
-        self._undo: list[tuple[Key, Row | _Nothing | None]] = []
+        self._rows: dict[Key, Row | None] = {}  # None for keys of which there is no row
+        self._changes: list[tuple[Key, Row | _Unknown | None]] = []  # with what was before
+        self._kept = 0  # of the changes
         self._forgotten: list[UUID] = []
         self._known: Collection[UUID] = ()
         self._found: Cursor | None = None
@@ -90,13 +89,12 @@ class Rows(Generic[Row]):
 
     def get(self, key: Key) -> Row | None:
         """The row of a key, or None."""
-        row = self._changed.get(key, NOTHING)
-        if row is not NOTHING:
-            return row  # type: ignore[return-value]
-        found = self._loaded.get(key)
-        if found is None and key not in self._absent:
-            raise LookupError("a fold reads a row that the projection's `needs` does not name")
-        return found
+        try:
+            return self._rows[key]
+        except KeyError:
+            raise LookupError(
+                "a fold reads a row that the projection's `needs` does not name"
+            ) from None
 
     def put(self, row: Row) -> None:
         """Store a row in place of the one with its key, if there is one."""
@@ -110,7 +108,7 @@ class Rows(Generic[Row]):
         """Have no row of this account: it has been erased."""
         assert account is not None, "who is erased has an account"
         self._forgotten.append(account)
-        for key, row in (self._loaded | self._changed).items():
+        for key, row in list(self._rows.items()):
             if row is not None and row.account == account:  # type: ignore[attr-defined]
                 self._set(key, None)
 
@@ -122,38 +120,42 @@ class Rows(Generic[Row]):
 
     def ask(self, connection: Connection, name: str, keys: Collection[Key]) -> None:
         """Ask for the rows of these keys; then `take`."""
-        self._absent.update(keys)
+        self._rows.update(dict.fromkeys(keys))
         if keys:
             load = self._table.statement(LOAD, name)
             self._found = connection.execute(load, [self._as_json(keys)], prepare=True)
 
     def take(self, new: Collection[Key], known: Collection[UUID]) -> None:
         """Have what was asked for. Of `new` keys there can be no rows yet; `known` are accounts."""
-        self._absent.update(new)
+        self._rows.update(dict.fromkeys(new))
         self._known = known
         if self._found is not None:
             ((text,),) = self._found
             for row in _decoder(self._table.row).decode(text):
-                self._loaded[self._key_of(row)] = row
+                self._rows[self._key_of(row)] = row
 
     def keep(self) -> None:
         """Whatever was changed so far stays."""
-        self._undo.clear()
+        self._kept = len(self._changes)
 
     def undo(self) -> None:
         """Take back what was changed since the last `keep`."""
-        while self._undo:
-            key, row = self._undo.pop()
-            if isinstance(row, _Nothing):
-                del self._changed[key]
+        while len(self._changes) > self._kept:
+            key, row = self._changes.pop()
+            if isinstance(row, _Unknown):
+                del self._rows[key]
             else:
-                self._changed[key] = row
+                self._rows[key] = row
 
     def write(self, connection: Connection, name: str) -> None:
         """Store what has changed, in the connection's transaction."""
         table = self._table
-        put = [row for row in self._changed.values() if row is not None]
-        removed = [key for key, row in self._changed.items() if row is None]
+        before: dict[Key, Row | _Unknown | None] = {}
+        for key, row in self._changes:
+            before.setdefault(key, row)
+        put = [row for key in before if (row := self._rows[key]) is not None]
+        # What came and went within the batch has never been stored.
+        removed = [k for k, row in before.items() if row is not None and self._rows[k] is None]
         if self._forgotten:
             connection.execute(table.statement(FORGET, name), [self._forgotten])
         if removed:
@@ -164,8 +166,8 @@ class Rows(Generic[Row]):
             connection.execute(table.statement(PUT, name), [rows], prepare=True)
 
     def _set(self, key: Key, row: Row | None) -> None:
-        self._undo.append((key, self._changed.get(key, NOTHING)))
-        self._changed[key] = row
+        self._changes.append((key, self._rows.get(key, UNKNOWN)))
+        self._rows[key] = row
 
     def _as_json(self, keys: Iterable[Key]) -> str:
         names = self._table.key
@@ -176,11 +178,11 @@ class Rows(Generic[Row]):
         return msgspec.json.encode(objects).decode()
 
 
-class _Nothing:
-    """What is told of a key that has not been changed."""
+class _Unknown:
+    """What is told of a key that was not asked for."""
 
 
-NOTHING: Final = _Nothing()
+UNKNOWN: Final = _Unknown()
 
 
 @functools.cache

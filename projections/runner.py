@@ -1,5 +1,6 @@
 """Follows the log and keeps read models: rows and positions in one transaction."""
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -11,9 +12,9 @@ import structlog
 
 from domain.account import AccountErased
 from domain.errors import AtelierError, HistoryReplaced, Unavailable, UnknownEvent
-from domain.events import Recorded, Unreadable
+from domain.events import WHOLE, Recorded, Segment, Unreadable
 from projections.model import Projection
-from projections.rows import Connection, Key, Rows, ask_known
+from projections.rows import Connection, Cursor, Key, Rows, ask_known
 
 log = structlog.get_logger("atelier.projector")
 
@@ -23,20 +24,23 @@ GATHER_S = 0.012  # between two batches while the log grows; the first after a p
 
 TRACKS: LiteralString = """-- Which generations of our code are there, and where does each stand?
 -- And which events are there, and where the newest of them stood the last time?
-SELECT p.projection, p.generation, p.position,
+SELECT p.projection, p.generation, at.position,
        EXISTS (SELECT FROM atelier_parked k
                 WHERE k.projection = p.projection AND k.generation = p.generation),
-       (SELECT e.event_id FROM atelier_events e WHERE e.position = p.position),
+       (SELECT e.event_id FROM atelier_events e WHERE e.position = at.position),
        (SELECT e.event_id FROM atelier_events e WHERE e.position = %(seen)s)
   FROM atelier_projections p
        JOIN unnest(%(models)s::text[], %(fingerprints)s::text[]) AS ours (projection, fingerprint)
             USING (projection, fingerprint)
- WHERE p.state = %(state)s"""
+       JOIN {positions} at USING (projection, generation)
+ WHERE p.state = %(state)s {of_segment}"""
 
 ADVANCE: LiteralString = """-- Advance, unless another projector has: then this one lost its lock.
-UPDATE atelier_projections p SET position = %s
-  FROM unnest(%s::text[], %s::integer[], %s::bigint[]) AS at (projection, generation, position)
- WHERE (p.projection, p.generation, p.position) = (at.projection, at.generation, at.position)
+UPDATE {positions} at SET position = %(position)s
+  FROM unnest(%(models)s::text[], %(generations)s::integer[], %(positions)s::bigint[])
+       AS was (projection, generation, position)
+ WHERE (at.projection, at.generation, at.position)
+     = (was.projection, was.generation, was.position) {of_segment}
 RETURNING 1"""
 
 PARKED: LiteralString = """-- Which of these aggregates are parked?
@@ -70,6 +74,15 @@ def is_events_fault(error: Exception) -> bool:
     return not isinstance(error, AtelierError | OSError | MemoryError)
 
 
+def tune_garbage_collection() -> None:
+    """For a process that applies events: a batch makes many objects and no cycles.
+
+    Looking for these as often as usual takes a quarter of the time.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000)
+
+
 class EventBatch(Protocol):
     """The events that a read model uses of a part of the log, and where that part ends."""
 
@@ -86,7 +99,13 @@ class EventReader(Protocol):
     """Reads some types of the events after a position, as `EventStore.read_some` does."""
 
     def __call__(
-        self, after: int, limit: int, types: Collection[str], *, personal: Collection[str]
+        self,
+        after: int,
+        limit: int,
+        types: Collection[str],
+        *,
+        personal: Collection[str],
+        segment: Segment = WHOLE,
     ) -> EventBatch:
         """What follows."""
 
@@ -120,13 +139,16 @@ class Runner:
         read: EventReader,
         applied: Callable[[str, int, float], object] = lambda name, events, seconds: None,
         state: Literal["ready", "building"] = "ready",
+        segment: Segment | None = None,
     ) -> None:
         """`applied` hears of each batch of a read model: how many events, in how many seconds.
 
-        It keeps the generations that are in this state, and made by the code of this build.
+        It keeps the generations that are in this state, and made by the code of this build; of
+        those that are filled by several processes, one segment.
         """
         self._projections = {each.name: each for each in projections}
         self._state = state
+        self._segment = segment
         self._read = read
         self._applied = applied
         self._last: dict[tuple[str, int], Track] = {}
@@ -220,7 +242,7 @@ class Runner:
         personal = frozenset[str]().union(
             *(track.projection.types for track in tracks if track.projection.personal)
         )
-        batch = self._read(position, most, types, personal=personal)
+        batch = self._read(position, most, types, personal=personal, segment=self._segment or WHOLE)
         if batch.position == position:
             return 0
         began = time.perf_counter()
@@ -241,7 +263,7 @@ class Runner:
             "state": self._state,
             "seen": newest.position if newest else 0,
         }
-        rows = connection.execute(TRACKS, values).fetchall()
+        rows = self._execute(connection, TRACKS, values).fetchall()
         if not rows:
             raise Unavailable("no read models of this build are there: run `atelier migrate`")
         tracks = []
@@ -294,11 +316,28 @@ class Runner:
             self._advance(connection, tracks, batch.position)
 
     def _advance(self, connection: Connection, tracks: list[Track], position: int) -> None:
-        at = [(track.name, track.generation, track.position) for track in tracks]
-        columns = [list(column) for column in zip(*at, strict=True)]
-        moved = connection.execute(ADVANCE, [position, *columns], prepare=True)
+        values = {
+            "position": position,
+            "models": [track.name for track in tracks],
+            "generations": [track.generation for track in tracks],
+            "positions": [track.position for track in tracks],
+        }
+        moved = self._execute(connection, ADVANCE, values)
         if len(moved.fetchall()) < len(tracks):
             raise LostLock("another projector keeps a read model now")
+
+    def _execute(
+        self, connection: Connection, text: LiteralString, values: dict[str, Any]
+    ) -> Cursor:
+        """A statement about positions: of whole generations, or of the segment that is filled."""
+        if self._segment is None:
+            table, condition = "atelier_projections", ""
+        else:
+            table = "atelier_projection_segments"
+            condition = "AND at.segment = %(segment)s"
+            values["segment"] = self._segment.number
+        sql = text.replace("{positions}", table).replace("{of_segment}", condition)
+        return connection.execute(sql, values, prepare=True)
 
     def _fold(
         self, connection: Connection, tracks: list[Track], events: Sequence[Recorded]
@@ -313,6 +352,7 @@ class Runner:
     def _fold_track(self, connection: Connection, asked: "_Asked", known: set[UUID]) -> None:
         track, rows = asked.track, asked.rows(known)
         aside = _parked_among(connection, track, asked.events) if track.parked else set()
+        fold = track.projection.fold
         for recorded in asked.events:
             if track.parked and isinstance(recorded.event, AccountErased):
                 connection.execute(FORGET, [track.name, track.generation, recorded.account])
@@ -323,7 +363,7 @@ class Runner:
             try:
                 if isinstance(recorded.event, Unreadable):
                     raise ValueError(recorded.event.error)
-                track.projection.fold(rows, recorded)
+                fold(rows, recorded)
             except Exception as error:
                 if not is_events_fault(error):
                     raise
@@ -359,7 +399,7 @@ class _Asked:
 
     def __init__(self, connection: Connection, track: Track, events: Sequence[Recorded]) -> None:
         self.track = track
-        self.events = [each for each in events if track.projection.folds(each.event)]
+        self.events = track.projection.of_use(events)
         needed, self._new = _keys(track.projection, self.events)
         self._rows: Rows[Any] = Rows(track.projection.table)
         self._rows.ask(connection, track.table, needed)

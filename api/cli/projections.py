@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import functools
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -23,6 +22,7 @@ from infra.settings import Settings
 from infra.wording import counted
 from projections import PROJECTIONS, generations, parking
 from projections.generations import Generation
+from projections.main import log_opener
 from projections.model import Projection
 from projections.rebuild import Comparison, Rebuild
 
@@ -198,10 +198,9 @@ def _filled(
     """New generations that have come to where those that serve stand."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(answered())
-        store = stack.enter_context(_store(settings))
         for projection in projections:
             stack.enter_context(_Alone(settings, projection))
-        new = Rebuild(projections, functools.partial(_connection, settings), store.read_some)
+        new = stack.enter_context(Rebuild(projections, log_opener(settings)))
         what = ", ".join(new.generations) if len(projections) < 3 else "read models"
         with Bar(f"Filling {what}", 0, "events") as bar:
             new.fill(bar.reach)

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from domain.catalogue import CATALOGUE
 from domain.errors import EmailTaken, TooManyTasks, VersionConflict
-from domain.events import NewEvent, Recorded
+from domain.events import WHOLE, NewEvent, Recorded, Segment
 from domain.reservations import EMAIL, Guard, guards
 from infra.log.fingerprints import HASH, KeyCheck
 from infra.log.keys import KeyRing, email_key
@@ -96,23 +96,29 @@ class EventStore:
         return [self._mapper.readable(row) for row in known or rows[:1]]
 
     def read_some(
-        self, after: int, limit: int, types: Collection[str], *, personal: Collection[str]
+        self,
+        after: int,
+        limit: int,
+        types: Collection[str],
+        *,
+        personal: Collection[str],
+        segment: Segment = WHOLE,
     ) -> EventBatch:
-        """Of the next up to `limit` events those of some types; the others are not decoded.
+        """Of the next up to `limit` events those of some types, and of a segment of the accounts.
 
         What is sealed is opened in events of `personal` types, and None in the others. Otherwise as
         `read`.
         """
         events: list[Recorded] = []
         last = after
-        for row in self._recorder.select_some(after, limit, types):
-            kind = row[3]
+        for row in self._recorder.select_some(after, limit, types, segment):
+            kind, state = row[3], row[4]
             if kind not in CATALOGUE:
                 if last == after:
                     raise unknown(row[0], kind)
                 break
             last = row[0]
-            if kind in types:
+            if state is not None:
                 events.append(self._mapper.recorded(row, personal=kind in personal))
         return EventBatch(events, last)
 

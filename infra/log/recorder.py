@@ -28,7 +28,7 @@ from psycopg import sql
 
 from domain.catalogue import CATALOGUE
 from domain.errors import StateTooLarge, UnknownEvent
-from domain.events import Event, NewEvent, Recorded, Unreadable
+from domain.events import Event, NewEvent, Recorded, Segment, Unreadable
 from domain.reservations import Guard
 from infra.log.appender import Appender, Result, Save
 from infra.log.keys import KeyRing
@@ -57,11 +57,20 @@ AFTER: LiteralString = """WHERE position > %s AND position <= coalesce(%s, 92233
 PROBE: LiteralString = """-- Is there room for a page more?
 CREATE TEMPORARY TABLE atelier_probe ON COMMIT DROP AS SELECT 1"""
 
-SOME: LiteralString = """-- Which events come after a position, and what are those of some types?
-SELECT position, aggregate_id, aggregate_version, type,
-       CASE WHEN type = ANY(%s) THEN state END, event_id,
+SOME: LiteralString = """-- Which events of some types are there in a part of the log?
+-- Its last one comes in any case, and so does what this build does not know; both without a state.
+WITH read AS MATERIALIZED (
+    SELECT least(%(after)s::bigint + %(limit)s::bigint, position) AS last FROM atelier_head
+)
+SELECT position, aggregate_id, aggregate_version, type, CASE WHEN ours THEN state END, event_id,
        recorded_at, actor, account, correlation_id, causation_id
-  FROM atelier_events WHERE position > %s ORDER BY position LIMIT %s"""
+  FROM (SELECT *, type = ANY(%(types)s)
+                  AND (%(of)s = 1 OR %(number)s
+                       = abs(uuid_hash(coalesce(account, aggregate_id)) %% %(of)s::integer)) AS ours
+          FROM atelier_events
+         WHERE position > %(after)s AND position <= (SELECT last FROM read)) e
+ WHERE ours OR position = (SELECT last FROM read) OR type <> ALL(%(known)s)
+ ORDER BY position"""
 
 
 Row = tuple[Any, ...]  # with the columns of `ROWS`
@@ -193,10 +202,24 @@ class LogRecorder(ApplicationRecorder):
         wanted = list(topics) or None
         return self._records(ROWS + AFTER, [after, stop, wanted, wanted, limit])
 
-    def select_some(self, after: int, limit: int, types: Collection[str]) -> list[Row]:
-        """Up to `limit` rows after a position, in order; the state only of events of some types."""
+    def select_some(
+        self, after: int, limit: int, types: Collection[str], segment: Segment
+    ) -> list[Row]:
+        """The rows that matter among the `limit` after a position, in order.
+
+        Those are events of some types, of a segment of the accounts; and without a state, the last
+        of all, and those of types that this build does not know.
+        """
+        values = {
+            "after": after,
+            "limit": limit,
+            "types": list(types),
+            "known": list(CATALOGUE),
+            "number": segment.number,
+            "of": segment.of,
+        }
         with borrowed(self._pool) as connection:
-            rows = connection.execute(SOME, [list(types), after, limit], binary=True).fetchall()
+            rows = connection.execute(SOME, values, binary=True).fetchall()
         if rows:
             self._watermark.see(rows[-1][0], rows[-1][5])
         return rows

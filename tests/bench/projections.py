@@ -30,10 +30,12 @@ from infra.log.event_store import EventStore
 from infra.log.keys import KeyRing
 from infra.log.migrate import migrate
 from infra.postgres import Listener, connect, open_pool
+from infra.settings import Settings
 from projections import PROJECTIONS
 from projections.generations import generations, make, switch
+from projections.main import log_opener
 from projections.rebuild import Rebuild
-from projections.runner import Runner
+from projections.runner import Runner, tune_garbage_collection
 from tests.bench.report import Figure, median, report
 from tests.support.scenario import (
     HASH_KEY,
@@ -60,6 +62,7 @@ INSERT INTO bench_limit SELECT aggregate_id, account, position, type, state FROM
 
 def main() -> None:
     """Measure catching up, a rebuild, and live lag; print all with their ratios."""
+    tune_garbage_collection()  # as the projector's process does
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         postgres = EmbeddedPostgres(folder)
@@ -76,7 +79,7 @@ def main() -> None:
         stock = median([_stock(postgres.url) for _ in range(RUNS)])
         limit = median([_limit(postgres.url) for _ in range(RUNS)])
         figures = _catching_up(postgres.url, store, stock, limit)
-        figures.append(_rebuild(postgres.url, store, limit))
+        figures.append(_rebuild(postgres.url, limit))
         figures += _live(postgres.url, store, people)
     report("projections", figures)
 
@@ -143,16 +146,15 @@ def _limit(url: str) -> float:
         return count / (time.perf_counter() - began)
 
 
-def _rebuild(url: str, store: EventStore, limit: float) -> Figure:
+def _rebuild(url: str, limit: float) -> Figure:
     """All read models, with the proof and the switch."""
-    connecting = functools.partial(connect, url, statement_timeout=0)
+    settings = Settings(postgres_url=url, master_key=MASTER_KEY, hash_key=HASH_KEY)
     began = time.perf_counter()
-    new = Rebuild(PROJECTIONS, connecting, store.read_some)
-    new.fill(lambda _at, _until: None)
-    for projection in PROJECTIONS:
-        comparison = new.compare(projection)
-        assert comparison.differing == 0, comparison
-        with connecting() as connection:
+    with Rebuild(PROJECTIONS, log_opener(settings)) as new, connect(url) as connection:
+        new.fill(lambda _at, _until: None)
+        for projection in PROJECTIONS:
+            comparison = new.compare(projection)
+            assert comparison.differing == 0, comparison
             switch(connection, projection, comparison.generation)
     rate = EVENTS / (time.perf_counter() - began)
     return Figure(name="rebuild all, proved", unit="events/s", ours=rate, limit=limit)

@@ -130,7 +130,7 @@ def test_read_models_are_there_once_they_were_made(postgres_url, models):
         connection.execute("DELETE FROM atelier_projections")
     assert not models.ask(migrated)
     with connect(postgres_url) as connection:
-        connection.execute("DROP TABLE atelier_projections")
+        connection.execute("DROP TABLE atelier_projections CASCADE")
     assert not models.ask(migrated)
 
 

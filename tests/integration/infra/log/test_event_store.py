@@ -1,5 +1,7 @@
+import functools
 import itertools
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from uuid import uuid4
 
 import msgspec
@@ -8,6 +10,7 @@ import pytest
 from eventsourcing.persistence import MapperDeserialisationError
 
 from domain.account import AccountInfoUpdated
+from domain.catalogue import CATALOGUE
 from domain.errors import (
     AccountErased,
     EmailTaken,
@@ -17,7 +20,8 @@ from domain.errors import (
     UnknownEvent,
     VersionConflict,
 )
-from domain.events import Unreadable
+from domain.events import Segment, Unreadable
+from domain.garment import GarmentListed
 from domain.measurements import Measurements
 from domain.picture import UserDetails
 from domain.reservations import EMAIL, UNFINISHED_TASK
@@ -33,6 +37,7 @@ from tests.support.scenario import (
     enveloped,
     eventually_refused,
     failed,
+    garment_details,
     lose_key,
     make_store,
     opened_pool,
@@ -101,6 +106,24 @@ def test_the_log_is_read_in_its_order_from_any_position(story):
     assert [recorded.aggregate_id for recorded in story.store.read(0, 500)] == tasks
     assert [recorded.aggregate_id for recorded in story.store.read(2, 2)] == tasks[2:4]
     assert story.store.read(5, 500) == []
+
+
+def test_each_event_is_in_one_segment_and_an_account_s_are_all_in_the_same(store, story):
+    for _ in range(20):
+        account, task = uuid4(), uuid4()
+        story.tell(account, registered(email=f"{account}@example.org"), account=account)
+        story.tell(task, requested(), started(), account=account)
+        story.tell(uuid4(), GarmentListed(details=garment_details()), account=None)
+    read = functools.partial(store.read_some, 0, 1_000, CATALOGUE, personal=())
+    segments = [read(segment=Segment(number, 3)) for number in range(3)]
+    assert [segment.position for segment in segments] == [80, 80, 80]
+    accounts = [{event.account for event in segment.events} - {None} for segment in segments]
+    assert sum(map(len, accounts)) == len(set().union(*accounts)) == 20
+    together = sorted(
+        (event for each in segments for event in each.events), key=attrgetter("position")
+    )
+    assert together == read().events
+    assert all(len(segment.events) > 3 for segment in segments)
 
 
 def test_the_stored_form_is_read_undecoded(story, log):

@@ -1,0 +1,54 @@
+"""Slows the filling of new generations down while those who append and query suffer from it."""
+
+import time
+from collections import deque
+from typing import Final, LiteralString
+
+from projections.rows import Connection
+
+RECENT: Final = 20  # measurements by which it decides
+USUAL_EVERY_S: Final = 0.01
+TIMES: Final = 2.0  # what usually takes so long may take so many times longer
+UNNOTICED_S: Final = 0.005  # nobody suffers from this
+LEAST: Final = 0.25
+MOST: Final = 4.0
+
+PROBE: LiteralString = """-- How long does a commit take?
+SELECT pg_logical_emit_message(true, 'atelier.governor', '')"""
+
+
+class Governor:
+    """Tells those who fill how long to rest, as a multiple of the time for which they worked.
+
+    It measures how long a commit takes: that is what an append waits for, and it takes as long as
+    the processor and the disk have others to serve. The rest grows by half with each measurement
+    while one commit in ten takes more than twice as long as before the filling began, and shrinks
+    by a tenth otherwise.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._took: deque[float] = deque(maxlen=RECENT)
+        self._rest = 0.0
+        for _ in range(RECENT):
+            self._measure()
+            time.sleep(USUAL_EVERY_S)
+        self._bearable = max(UNNOTICED_S, TIMES * self._slow())
+
+    def rest(self) -> float:
+        """How long to rest after each second of work, from 0 to 4 s."""
+        self._measure()
+        if self._slow() > self._bearable:
+            self._rest = min(MOST, max(LEAST, 1.5 * self._rest))
+        else:
+            self._rest = 0.9 * self._rest if self._rest > LEAST else 0.0
+        return self._rest
+
+    def _measure(self) -> None:
+        began = time.perf_counter()
+        self._connection.execute(PROBE)
+        self._took.append(time.perf_counter() - began)
+
+    def _slow(self) -> float:
+        """How long one in ten takes."""
+        return sorted(self._took)[len(self._took) * 9 // 10]
