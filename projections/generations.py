@@ -1,13 +1,19 @@
 """The generations of read models: made, filled, switched to, gone back to, and dropped."""
 
+import time
+from collections.abc import Callable
 from datetime import datetime
-from typing import LiteralString
+from typing import Final, LiteralString
 
 import msgspec
+import psycopg
 
 from domain.errors import AtelierError, NotFound
 from projections.model import Projection
 from projections.rows import Connection
+
+MOMENT_S: Final = 0.2  # so long at most those who read queue behind a lock that is waited for
+PATIENCE_S: Final = 10.0
 
 LISTED: LiteralString = """-- Which generations are there, and how does each do?
 SELECT p.projection, p.generation, p.live, p.state, p.fingerprint, p.position,
@@ -94,7 +100,7 @@ def make(connection: Connection, projection: Projection) -> bool:
         serving = live(connection, projection)
         if serving is None:
             begin(connection, projection)
-            connection.execute(f"CREATE VIEW {projection.view} AS TABLE {projection.table_of(1)}")
+            _show(connection, projection, 1)
     return serving is None or serving.fingerprint == projection.fingerprint()
 
 
@@ -111,15 +117,19 @@ def begin(connection: Connection, projection: Projection) -> int:
 def switch(
     connection: Connection, projection: Projection, generation: int, *, accepted: int = 0
 ) -> None:
-    """Have another generation serve, from one moment to the next, for everybody."""
-    name, view = projection.name, projection.view
-    with connection.transaction():
-        connection.execute(LOCK, [name])
-        connection.execute(RETIRE, [name])
-        connection.execute(SERVE, [accepted, name, generation])
+    """Have another generation serve, from one moment to the next, for everybody.
+
+    Raises `CannotSwitch` where somebody reads for long, or where a view of somebody else's hangs on
+    columns that the other generation lacks.
+    """
+
+    def serve() -> None:
+        connection.execute(RETIRE, [projection.name])
+        connection.execute(SERVE, [accepted, projection.name, generation])
         # Readers hold the view while they read: each sees one generation with its own position.
-        connection.execute(f"DROP VIEW {view}")
-        connection.execute(f"CREATE VIEW {view} AS TABLE {projection.table_of(generation)}")
+        _show(connection, projection, generation)
+
+    _between_others(connection, projection, serve)
 
 
 def roll_back(connection: Connection, projection: Projection) -> int:
@@ -146,13 +156,59 @@ def roll_back(connection: Connection, projection: Projection) -> int:
 
 def drop(connection: Connection, projection: Projection, generation: int) -> None:
     """Delete a generation with its rows; raises `CannotSwitch` for the one that serves."""
-    found = generations(connection, [projection.name])
-    one = next((each for each in found if each.generation == generation), None)
-    if one is None:
-        raise NotFound(f"{projection.name} has no generation {generation}")
-    if one.live:
-        raise CannotSwitch(f"generation {generation} of {projection.name} serves: rebuild another")
-    with connection.transaction():
-        connection.execute(LOCK, [projection.name])
+
+    def remove() -> None:
+        found = generations(connection, [projection.name])
+        one = next((each for each in found if each.generation == generation), None)
+        if one is None:
+            raise NotFound(f"{projection.name} has no generation {generation}")
+        if one.live:
+            raise CannotSwitch(
+                f"generation {generation} of {projection.name} serves: rebuild another"
+            )
         connection.execute(f"DROP TABLE IF EXISTS {projection.table_of(generation)}")
         connection.execute(UNREGISTER, {"model": projection.name, "n": generation})
+
+    _between_others(connection, projection, remove)
+
+
+def _between_others(
+    connection: Connection, projection: Projection, change: Callable[[], None]
+) -> None:
+    """Change generations in one transaction, while nobody else does, or reads or fills them.
+
+    Whoever comes later queues behind a lock that is waited for, so it waits for a moment, lets them
+    go first, and tries again.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            with connection.transaction():
+                connection.execute(LOCK, [projection.name])
+                connection.execute(f"SET LOCAL lock_timeout = {int(1000 * MOMENT_S)}")
+                change()
+            return
+        except psycopg.errors.LockNotAvailable as error:
+            if time.monotonic() > deadline:
+                raise CannotSwitch(
+                    f"somebody reads {projection.name} for long, as a backup does:"
+                    " try again when it has ended"
+                ) from error
+        time.sleep(MOMENT_S)
+
+
+def _show(connection: Connection, projection: Projection, generation: int) -> None:
+    """Have queries read a generation; views that others have made over ours stay."""
+    view = f"VIEW {projection.view} AS TABLE {projection.table_of(generation)}"
+    try:
+        with connection.transaction():
+            connection.execute(f"CREATE OR REPLACE {view}")
+    except psycopg.errors.InvalidTableDefinition:  # its columns are others
+        try:
+            connection.execute(f"DROP VIEW {projection.view}")
+        except psycopg.errors.DependentObjectsStillExist as error:
+            raise CannotSwitch(
+                f"generation {generation} of {projection.name} has other columns, and what hangs on"
+                f" the old ones has to be dropped first: {error.diag.message_detail}"
+            ) from error
+        connection.execute(f"CREATE {view}")

@@ -36,6 +36,7 @@ from tests.support.scenario import (
     thumbnail,
 )
 
+WAITING_LOCKS = "SELECT count(*) FROM pg_locks WHERE relation IS NOT NULL AND NOT granted"
 UNFIT = (source("a\x00.jpg"), thumbnail())  # a column of text takes no NUL
 
 
@@ -224,6 +225,81 @@ def test_nobody_reads_a_stale_answer_while_generations_switch(models, story, reb
         for thread in threads:
             thread.join()
         listener.close()
+
+
+@pytest.fixture
+def another(models, rebuild):
+    """A second generation of the gallery, which could serve."""
+    models.catch_up()
+    return filled(rebuild(gallery.PROJECTION), gallery.PROJECTION).generation
+
+
+def test_views_of_others_go_on_over_a_switch(models, story, another, connecting):
+    with connecting() as connection:
+        connection.execute("CREATE VIEW report AS SELECT task FROM atelier_gallery")
+        generations.switch(connection, gallery.PROJECTION, another)
+    picture(story)
+    models.catch_up()
+    assert len(models.ask_database("TABLE report")) == 1
+
+
+def test_views_of_others_are_named_where_they_stop_a_switch(models, another, connecting):
+    with connecting() as connection:
+        connection.execute("CREATE VIEW report AS SELECT source_key FROM atelier_gallery")
+        connection.execute(f"ALTER TABLE atelier_gallery_g{another} RENAME source_key TO key")
+        with pytest.raises(CannotSwitch, match="view report depends on"):
+            generations.switch(connection, gallery.PROJECTION, another)
+        assert served(models, gallery.PROJECTION) == 1
+        connection.execute("DROP VIEW report")
+        generations.switch(connection, gallery.PROJECTION, another)
+        assert served(models, gallery.PROJECTION) == another
+
+
+def test_nobody_queues_behind_a_switch_that_waits_for_a_long_reader(
+    models, another, connecting, monkeypatch
+):
+    def switch():
+        with connecting() as connection:
+            generations.switch(connection, gallery.PROJECTION, another)
+
+    with connecting() as long, connecting() as reader:
+        long.execute("BEGIN")
+        long.execute("TABLE atelier_gallery")
+        switching = threading.Thread(target=switch)
+        switching.start()
+        slowest = 0.0
+        for _ in range(100):
+            began = time.monotonic()
+            reader.execute("TABLE atelier_gallery")
+            slowest = max(slowest, time.monotonic() - began)
+            time.sleep(0.01)
+        assert switching.is_alive()
+        assert slowest < 1
+        long.execute("COMMIT")
+        switching.join()
+        assert served(models, gallery.PROJECTION) == another
+        long.execute("BEGIN")
+        long.execute("TABLE atelier_gallery")
+        monkeypatch.setattr(generations, "PATIENCE_S", 0.0)
+        with connecting() as connection, pytest.raises(CannotSwitch, match="reads gallery for lon"):
+            generations.roll_back(connection, gallery.PROJECTION)
+
+
+def test_dropping_lets_a_projector_finish_its_batch(models, another, connecting):
+    def drop():
+        with connecting() as connection:
+            generations.drop(connection, gallery.PROJECTION, another)
+
+    with connecting() as batch:
+        batch.execute("BEGIN")
+        batch.execute(f"TABLE atelier_gallery_g{another}")
+        dropping = threading.Thread(target=drop)
+        dropping.start()
+        eventually(lambda: batch.execute(WAITING_LOCKS).fetchone() == (1,))
+        batch.execute("UPDATE atelier_projections SET position = position")
+        batch.execute("COMMIT")
+        dropping.join()
+    assert [each.generation for each in found(models, gallery.PROJECTION)] == [1]
 
 
 def test_the_generation_that_serves_cannot_be_dropped(models, rebuild, connecting):
