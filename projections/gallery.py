@@ -97,7 +97,8 @@ PROJECTION = Projection(
     reads=False,  # files come and go without regard to what is there
 )
 
-# recorded_at never goes back, so (position, file_index) orders as (last_modified, …) does.
+# recorded_at never goes back, so (last_modified, position, file_index) orders as position does, and
+# has an index, in which a cursor of either kind is one place; no position is 0.
 PAGE = Question(
     models=("gallery", "tasks"),
     row=GalleryRow,
@@ -106,9 +107,10 @@ SELECT task, (SELECT t.garment FROM atelier_tasks t WHERE t.task = g.task) AS ga
        source_key, thumbnail_key, last_modified, position, file_index
   FROM atelier_gallery g
  WHERE account = %(account)s
-   AND last_modified < coalesce(%(second)s, 9223372036854775807)
-   AND (position, file_index) < (coalesce(%(position)s, 9223372036854775807),
-                                 coalesce(%(file_index)s, 0))
+   AND (last_modified, position, file_index) < (
+       coalesce(%(second)s, (SELECT floor(extract(epoch FROM e.recorded_at))::bigint
+                               FROM atelier_events e WHERE e.position = %(position)s),
+                9223372036854775807), coalesce(%(position)s, 0), coalesce(%(file_index)s, 0))
  ORDER BY last_modified DESC, position DESC, file_index DESC
  LIMIT %(limit)s""",
     types={"second": "bigint", "position": "bigint", "file_index": "integer", "limit": "integer"},

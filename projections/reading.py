@@ -23,7 +23,8 @@ LOOK_AGAIN_S = (0.002, 0.004, 0.008, 0.016, 0.025)  # then the last one again an
 
 # One statement, hence one snapshot: the rows, where the live generation of every model that they
 # come from stands, and the newest event of the account, or of nobody's (a garment's). Asks that
-# wait at the same moment share it, each as a row of `ask`: that is what makes reads cheap.
+# wait at the same moment share it, each as a row of `ask`: that is what makes reads cheap. OFFSET 0
+# has what is asked of an account looked up once, and not for each row of its answer.
 FRESH: LiteralString = """
 WITH standing AS MATERIALIZED (
     SELECT min(p.position) AS at, (SELECT h.position FROM atelier_head h) AS head
@@ -40,7 +41,8 @@ SELECT ask.n, standing.at, coalesce(own.newest, 0) AS newest, standing.head, own
                   EXISTS (SELECT FROM atelier_parked k JOIN atelier_projections q
                               USING (projection, generation)
                            WHERE q.live AND k.projection = ANY(%(models)s)
-                             AND k.account IS NOT DISTINCT FROM ask.account) AS parked) own
+                             AND k.account IS NOT DISTINCT FROM ask.account) AS parked
+           OFFSET 0) own
        LEFT JOIN LATERAL (SELECT true AS found, asked.* FROM ({question}) asked) answer ON true"""
 
 OF_ACCOUNT: LiteralString = "e.account = ask.account"

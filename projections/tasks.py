@@ -25,7 +25,7 @@ from domain.render import (
     VideoRequested,
 )
 from projections.gallery import FILES_PER_EVENT, ITEM
-from projections.model import Projection
+from projections.model import Projection, seconds
 from projections.reading import Answer, Question, Reader
 from projections.rows import Key, Rows, Table
 
@@ -47,17 +47,22 @@ CREATE TABLE {table} (
     error_message text,
     files         jsonb NOT NULL,
     ignored       jsonb NOT NULL,
-    garment       text
+    garment       text,
+    requested_at  bigint NOT NULL
 );
-CREATE INDEX ON {table} (account, place DESC)"""
+CREATE INDEX ON {table} (account, status, requested_at DESC, place DESC)"""
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of the table; ``place`` is the position of its request, for ever."""
+    """A row of the table; ``place`` is the position of its request, for ever.
+
+    ``requested_at`` is when that was recorded, in Unix seconds.
+    """
 
     task: UUID
     account: UUID
     place: int
+    requested_at: int
     vip: bool
     status: str = "PENDING"
     attempt: int = 0
@@ -120,6 +125,7 @@ def _requested(rows: Rows[Task], recorded: Recorded, request: Requested) -> Task
         task=recorded.aggregate_id,
         account=recorded.account,
         place=recorded.position,
+        requested_at=seconds(recorded.recorded_at),
         vip=request.vip,
         garment=_garment(rows, request),
     )
@@ -210,39 +216,50 @@ SELECT t.task, t.vip, t.attempt, t.engine, t.error_code, t.error_message, t.file
     types={"task": "uuid"},
 )
 
-# A task's request is where its place tells.
-LISTED: LiteralString = """(
-    SELECT t.task, t.place, floor(extract(epoch FROM e.recorded_at))::bigint AS requested_at,
-           CASE WHEN t.status = 'STARTED' AND NOT EXISTS (
-                         SELECT FROM atelier_leases l
-                          WHERE l.task = t.task AND l.expires_at > now())
-                THEN 'PENDING' ELSE t.status END AS status
-      FROM atelier_tasks t JOIN atelier_events e ON e.position = t.place
-     WHERE t.account = %(account)s)"""
+# Each status has its part of the index, in the order of the pages. A task that is started, but
+# that nobody holds any more, is shown as pending; few are started at a time.
+SHOWN: LiteralString = """CASE WHEN t.status = 'STARTED' AND NOT EXISTS (
+                SELECT FROM atelier_leases l WHERE l.task = t.task AND l.expires_at > now())
+            THEN 'PENDING' ELSE t.status END AS status"""
 
 OVERVIEW = Question(
     models=("tasks",),
     row=ListedTask,
     sql="""-- Which tasks has this account, newest first: all unfinished ones and the newest ended?
 SELECT task, place, requested_at, status
-  FROM (SELECT * FROM {listed} u WHERE u.status IN ('PENDING', 'STARTED')
+  FROM (SELECT t.task, t.place, t.requested_at, {shown}
+          FROM atelier_tasks t
+         WHERE t.account = %(account)s AND t.status IN ('PENDING', 'STARTED')
         UNION ALL
-        (SELECT * FROM {listed} d WHERE d.status IN ('SUCCESS', 'FAILED')
-          ORDER BY place DESC LIMIT %(ended)s)) all_of_them
- ORDER BY place DESC""".replace("{listed}", LISTED),
+        (SELECT e.*
+           FROM unnest(ARRAY['SUCCESS', 'FAILED']) AS s (stored) CROSS JOIN LATERAL (
+                SELECT t.task, t.place, t.requested_at, t.status
+                  FROM atelier_tasks t WHERE t.account = %(account)s AND t.status = s.stored
+                 ORDER BY t.requested_at DESC, t.place DESC LIMIT %(ended)s) e
+          ORDER BY e.place DESC LIMIT %(ended)s)) all_of_them
+ ORDER BY place DESC""".replace("{shown}", SHOWN),
 )
 
+# recorded_at never goes back, so (requested_at, place) orders as place does; no place is 0.
 PAGE = Question(
     models=("tasks",),
     row=ListedTask,
     sql="""-- Which tasks come after the cursor, newest first?
-SELECT task, place, requested_at, status
-  FROM {listed} page
- WHERE (%(statuses)s::text[] IS NULL OR status = ANY(%(statuses)s::text[]))
-   AND requested_at < coalesce(%(second)s, 9223372036854775807)
-   AND place < coalesce(%(place)s, 9223372036854775807)
- ORDER BY place DESC
- LIMIT %(limit)s""".replace("{listed}", LISTED),
+SELECT page.*
+  FROM unnest(ARRAY['PENDING', 'STARTED', 'SUCCESS', 'FAILED']) AS s (stored) CROSS JOIN LATERAL (
+       SELECT listed.*
+         FROM (SELECT t.task, t.place, t.requested_at, {shown}
+                 FROM atelier_tasks t
+                WHERE t.account = %(account)s AND t.status = s.stored
+                  AND (t.requested_at, t.place) < (
+                      coalesce(%(second)s, (SELECT floor(extract(epoch FROM e.recorded_at))::bigint
+                                              FROM atelier_events e WHERE e.position = %(place)s),
+                               9223372036854775807), coalesce(%(place)s, 0))) listed
+        WHERE %(statuses)s::text[] IS NULL OR listed.status = ANY(%(statuses)s::text[])
+        ORDER BY listed.requested_at DESC, listed.place DESC LIMIT %(limit)s) page
+ WHERE %(statuses)s::text[] IS NULL OR s.stored = ANY('STARTED'::text || %(statuses)s::text[])
+ ORDER BY page.place DESC
+ LIMIT %(limit)s""".replace("{shown}", SHOWN),
 )
 
 

@@ -59,7 +59,7 @@ def test_a_task_fails_for_no_reason_but_those_of_the_page() -> None:
     [failed] = start(claim, Render(status="pending", spent=MAX_ATTEMPTS))
     assert isinstance(failed, RenderFailed)
     rows = Rows(tasks.PROJECTION.table)
-    rows.put(tasks.Task(task=TASK, account=ACCOUNT, place=1, vip=False))
+    rows.put(tasks.Task(task=TASK, account=ACCOUNT, place=1, requested_at=1, vip=False))
     members = msgspec.structs.asdict(enveloped(cancelled(), TASK, 2))
     tasks.fold(rows, Recorded(**members, position=2, recorded_at=datetime.now(UTC)))
     shown = rows.get(TASK)
