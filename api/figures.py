@@ -40,8 +40,9 @@ WITH reader (name, at, parked, trouble) AS (
     UNION ALL
     SELECT p.projection, p.position, (SELECT count(*) FROM atelier_parked k
               WHERE k.projection = p.projection AND k.generation = p.generation),
-           CASE WHEN p.fingerprint = ours.fingerprint THEN '' ELSE 'other code made its rows:'
-                || ' run `atelier projections rebuild ' || p.projection || ' --accept`' END
+           CASE WHEN p.position > (SELECT h.position FROM atelier_head h) THEN 'ahead of the log'
+                WHEN p.fingerprint IS DISTINCT FROM ours.fingerprint THEN 'other code made its rows'
+           END || ': run `atelier projections rebuild ' || p.projection || ' --accept`'
       FROM atelier_projections p
            LEFT JOIN unnest(%(models)s::text[], %(fingerprints)s::text[])
                   AS ours (projection, fingerprint) USING (projection)
@@ -52,7 +53,7 @@ WITH reader (name, at, parked, trouble) AS (
 SELECT r.name, r.at, greatest(h.position - r.at, 0),
        coalesce(extract(epoch FROM clock_timestamp() - (
            SELECT e.recorded_at FROM atelier_events e WHERE e.position = r.at + 1))::float8, 0),
-       r.parked, r.trouble
+       r.parked, coalesce(r.trouble, '')
   FROM reader r CROSS JOIN atelier_head h ORDER BY r.name"""
 
 LOCKS: LiteralString = """-- Which of our locks are held?

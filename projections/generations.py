@@ -45,6 +45,10 @@ SERVE: LiteralString = """-- Another one serves.
 UPDATE atelier_projections SET live = true, state = 'ready', live_since = now(), accepted = %s
  WHERE projection = %s AND generation = %s"""
 
+AHEAD: LiteralString = """-- Which others show what the log has lost, as after a restore?
+SELECT p.generation FROM atelier_projections p CROSS JOIN atelier_head h
+ WHERE p.projection = %s AND NOT p.live AND p.position > h.position"""
+
 UNREGISTER: LiteralString = """-- A generation is no more, and neither is what was set aside of it.
 WITH gone AS (DELETE FROM atelier_projections
                WHERE projection = %(model)s AND generation = %(n)s AND NOT live)
@@ -119,7 +123,8 @@ def switch(
 ) -> None:
     """Have another generation serve, from one moment to the next, for everybody.
 
-    Raises `CannotSwitch` where somebody reads for long, or where a view of somebody else's hangs on
+    Those that are ahead of the log would never show what comes in place of what it has lost, so
+    they are dropped. Raises `CannotSwitch` where somebody reads for long, or where a view of somebody else's hangs on
     columns that the other generation lacks.
     """
 
@@ -128,6 +133,8 @@ def switch(
         connection.execute(SERVE, [accepted, projection.name, generation])
         # Readers hold the view while they read: each sees one generation with its own position.
         _show(connection, projection, generation)
+        for (ahead,) in connection.execute(AHEAD, [projection.name]).fetchall():
+            _remove(connection, projection, ahead)
 
     _between_others(connection, projection, serve)
 
@@ -166,8 +173,7 @@ def drop(connection: Connection, projection: Projection, generation: int) -> Non
             raise CannotSwitch(
                 f"generation {generation} of {projection.name} serves: rebuild another"
             )
-        connection.execute(f"DROP TABLE IF EXISTS {projection.table_of(generation)}")
-        connection.execute(UNREGISTER, {"model": projection.name, "n": generation})
+        _remove(connection, projection, generation)
 
     _between_others(connection, projection, remove)
 
@@ -195,6 +201,11 @@ def _between_others(
                     " try again when it has ended"
                 ) from error
         time.sleep(MOMENT_S)
+
+
+def _remove(connection: Connection, projection: Projection, generation: int) -> None:
+    connection.execute(f"DROP TABLE IF EXISTS {projection.table_of(generation)}")
+    connection.execute(UNREGISTER, {"model": projection.name, "n": generation})
 
 
 def _show(connection: Connection, projection: Projection, generation: int) -> None:

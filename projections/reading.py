@@ -22,13 +22,16 @@ MOST_TOGETHER = 64
 LOOK_AGAIN_S = (0.002, 0.004, 0.008, 0.016, 0.025)  # then the last one again and again
 
 # One statement, hence one snapshot: the rows, where the live generation of every model that they
-# come from stands, and the newest event of the account, or of nobody's (a garment's). Asks that
+# come from stands (one that is ahead of the log shows a lost past), and the newest event of the account, or of nobody's (a garment's). Asks that
 # wait at the same moment share it, each as a row of `ask`: that is what makes reads cheap. OFFSET 0
 # has what is asked of an account looked up once, and not for each row of its answer.
 FRESH: LiteralString = """
 WITH standing AS MATERIALIZED (
-    SELECT min(p.position) AS at, (SELECT h.position FROM atelier_head h) AS head
-      FROM atelier_projections p WHERE p.live AND p.projection = ANY(%(models)s)
+    SELECT CASE WHEN max(p.position) <= h.position THEN min(p.position) END AS at,
+           h.position AS head
+      FROM atelier_head h LEFT JOIN atelier_projections p
+           ON p.live AND p.projection = ANY(%(models)s)
+     GROUP BY h.position
 )
 SELECT ask.n, standing.at, coalesce(own.newest, 0) AS newest, standing.head, own.parked, own.known,
        answer.*

@@ -20,6 +20,7 @@ from tests.support.scenario import (
     completed,
     eventually_refused,
     make_read_models,
+    restore_older_backup,
     source,
     started,
     thumbnail,
@@ -72,6 +73,16 @@ def test_nobody_is_answered_with_stale_rows(models, story):
     story.tell(ACCOUNT, AccountInfoUpdated(full_name="Ada King"))
     with pytest.raises(Behind):
         models.ask(accounts.account, ACCOUNT)
+
+
+def test_a_past_that_the_log_has_lost_is_not_shown(models, story):
+    name = story.request()
+    models.catch_up()
+    restore_older_backup(models.url, 1)
+    with connect(models.url) as connection:  # but of one read model
+        connection.execute("UPDATE atelier_projections SET position = 2 WHERE projection = 'tasks'")
+    with pytest.raises(Behind):
+        models.ask(tasks.task, ACCOUNT, name)
 
 
 def test_the_events_of_others_are_not_waited_for(models, story):
