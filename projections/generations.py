@@ -124,8 +124,8 @@ def switch(
     """Have another generation serve, from one moment to the next, for everybody.
 
     Those that are ahead of the log would never show what comes in place of what it has lost, so
-    they are dropped. Raises `CannotSwitch` where somebody reads for long, or where a view of somebody else's hangs on
-    columns that the other generation lacks.
+    they are dropped. Raises `CannotSwitch` where somebody reads for long, or where a view of
+    somebody else's hangs on columns that the other generation lacks.
     """
 
     def serve() -> None:

@@ -22,9 +22,10 @@ MOST_TOGETHER = 64
 LOOK_AGAIN_S = (0.002, 0.004, 0.008, 0.016, 0.025)  # then the last one again and again
 
 # One statement, hence one snapshot: the rows, where the live generation of every model that they
-# come from stands (one that is ahead of the log shows a lost past), and the newest event of the account, or of nobody's (a garment's). Asks that
-# wait at the same moment share it, each as a row of `ask`: that is what makes reads cheap. OFFSET 0
-# has what is asked of an account looked up once, and not for each row of its answer.
+# come from stands, and the newest event of the account, or of nobody's (a garment's). A model that
+# is ahead of the log shows a past that is lost, and stands nowhere. Asks that wait at the same
+# moment share the statement, each as a row of `ask`: that is what makes reads cheap. OFFSET 0 has
+# what is asked of an account looked up once, and not for each row of its answer.
 FRESH: LiteralString = """
 WITH standing AS MATERIALIZED (
     SELECT CASE WHEN max(p.position) <= h.position THEN min(p.position) END AS at,

@@ -123,7 +123,9 @@ def restore(settings: Settings, arguments: argparse.Namespace) -> None:
             _bring_files_back(MediaStore(there), folder / MEDIA)
     print(
         f"Restored log {manifest.log_id} up to position {manifest.position:,}.\n"
-        "Now start Atelier. If `atelier status` says that the relay is stopped, Kafka holds\n"
+        "Who was erased since then is back: if Kafka still holds what it held, run\n"
+        "`atelier accounts erase-again` before anything else.\n"
+        "Then start Atelier. If `atelier status` says that the relay is stopped, Kafka holds\n"
         "events that this backup lacks: docs/restored-backup.md says how to begin a new epoch."
     )
 

@@ -1,4 +1,4 @@
-"""`atelier accounts erase`: forgets a person from the command line."""
+"""`atelier accounts erase` and `erase-again`: forget people from the command line."""
 
 import argparse
 import time
@@ -9,10 +9,14 @@ from uuid import UUID, uuid4
 from api.cli import confirm
 from commands import Origin, execute
 from commands.account import EraseAccount
+from domain.account import AccountErased
 from domain.errors import NotFound
 from domain.events import Recorded
 from domain.reservations import EMAIL
-from infra.log.event_store import EventStore
+from infra.analysis import topic
+from infra.analysis.selection import Selection
+from infra.analysis.topic import Window
+from infra.log.event_store import EventStore, store_for_a_while
 from infra.log.keys import KeyRing
 from infra.postgres import Pool, borrowed, open_pool
 from infra.process.progress import Progress
@@ -49,6 +53,49 @@ def run(settings: Settings, arguments: argparse.Namespace) -> None:
         else:
             print(f"Account {account} has been erased before; nothing has changed.")
         _tell_what_follows(pool, outcome.position)
+
+
+def run_again(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Erase those whose erasure Kafka holds and the log has lost, after asking."""
+    settings.require("postgres_url", "kafka_bootstrap", "master_key", "hash_key")
+    with Progress() as progress:
+        progress.step("Reading the erasures that Kafka holds")
+        erased = _erased_on_kafka(settings)
+    url, keys = settings.postgres_url, (settings.master_key, settings.hash_key)
+    with store_for_a_while(url, *keys) as store:
+        back = [account for account in erased if _lives(account, store)]
+        if not back:
+            print(f"Kafka holds {counted(len(erased), 'erasure')}, and the log lacks none of them.")
+            return
+        print(f"Erased once, and back since the log was restored: {counted(len(back), 'account')}")
+        for account in back:
+            print(f"  {account}")
+        if not arguments.yes:
+            confirm.by_word(
+                "erase",
+                ("Erasing them deletes their keys, files and rows. This cannot be undone.",),
+                unattended="nobody is there to confirm it: give --yes to erase without asking",
+            )
+        by = Origin(actor="operator", correlation_id=uuid4())
+        for account in back:
+            execute(EraseAccount(aggregate_id=account, account=account), store, by)
+    print(
+        f"Erased {counted(len(back), 'account')} again: what they were can no longer be read. Rows"
+        " and files follow as soon as a projector and a render consumer run."
+    )
+
+
+def _erased_on_kafka(settings: Settings) -> list[UUID]:
+    """Of whichever epoch of the log: the ids of accounts are their own in all of them."""
+    erasures = Selection(types=(AccountErased.stored_name,))
+    found = topic.read(settings, Window(), erasures)
+    return list(dict.fromkeys(event.account for event, _ in found if event.account))
+
+
+def _lives(account: UUID, store: EventStore) -> bool:
+    history = store.load(account)
+    erased = any(isinstance(each.event, AccountErased) for each in history)
+    return bool(history) and history[0].account == account and not erased
 
 
 def _found(named: str, store: EventStore) -> tuple[UUID, list[Recorded]]:

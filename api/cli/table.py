@@ -458,6 +458,17 @@ COMMANDS: Final[dict[str, Command]] = {
             option("--yes", action="store_true", help="do not ask"),
         ),
     ),
+    "accounts erase-again": Command(
+        "api.cli.erase:run_again",
+        "erase whom a restored log has brought back",
+        "For a Postgres that was restored from an older backup: who was erased since is back in\n"
+        "it. Reads the topic atelier.events, lists the accounts whose erasure it holds and the\n"
+        "log lacks, asks, and erases them again. Call it before the api starts, and before\n"
+        "`atelier relay new-epoch`, which deletes the topic. Calling it again changes nothing.",
+        "atelier accounts erase-again",
+        (*STORES, "ATELIER_KAFKA_", "ATELIER_LOG"),
+        (option("--yes", action="store_true", help="do not ask"),),
+    ),
 }
 
 # Words that other commands begin with and that are none by themselves.
