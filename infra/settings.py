@@ -92,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     catalog_open: bool = False
     cors_origins: tuple[str, ...] = ()
     task_limit: int = 10
+    queue_max_wait: int = 0
     lease_seconds: int = 30
     metrics_port: int = 0
     metrics_host: str = "127.0.0.1"
@@ -354,6 +355,13 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "10",
         "How many unfinished tasks a user may have at most.",
         number(1, 1_000_000),
+    ),
+    Variable(
+        "ATELIER_QUEUE_MAX_WAIT",
+        "",
+        "After so many seconds a waiting task is overtaken no more, not even by vip ones; left "
+        "out, it always is.",
+        number(1, 31_536_000),
     ),
     Variable(
         "ATELIER_LEASE_SECONDS",

@@ -55,6 +55,13 @@ WITH gone AS (DELETE FROM atelier_projections
 DELETE FROM atelier_parked WHERE projection = %(model)s AND generation = %(n)s"""
 
 
+SHAPE: LiteralString = """-- Which columns and which further views has a read model?
+SELECT ARRAY(SELECT attname::text FROM pg_attribute
+              WHERE attrelid = to_regclass(%(view)s) AND attnum > 0),
+       (SELECT count(*) FROM unnest(%(beside)s::text[]) AS name
+         WHERE to_regclass(name) IS NOT NULL)"""
+
+
 class CannotSwitch(AtelierError):
     """A generation cannot serve, or cannot be dropped; the message says why."""
 
@@ -106,6 +113,14 @@ def make(connection: Connection, projection: Projection) -> bool:
             begin(connection, projection)
             _show(connection, projection, 1)
     return serving is None or serving.fingerprint == projection.fingerprint()
+
+
+def can_serve(connection: Connection, projection: Projection) -> bool:
+    """Whether the generation that serves has whatever this build's queries read."""
+    beside = [f"{projection.view}_{each}" for each in projection.table.beside]
+    values = {"view": projection.view, "beside": beside}
+    columns, views = connection.execute(SHAPE, values).fetchone() or ([], 0)
+    return set(projection.table.row.__struct_fields__) <= set(columns) and views == len(beside)
 
 
 def begin(connection: Connection, projection: Projection) -> int:
@@ -204,22 +219,28 @@ def _between_others(
 
 
 def _remove(connection: Connection, projection: Projection, generation: int) -> None:
-    connection.execute(f"DROP TABLE IF EXISTS {projection.table_of(generation)}")
+    table = projection.table
+    connection.execute(table.statement(table.drop, projection.table_of(generation)))
     connection.execute(UNREGISTER, {"model": projection.name, "n": generation})
 
 
 def _show(connection: Connection, projection: Projection, generation: int) -> None:
     """Have queries read a generation; views that others have made over ours stay."""
-    view = f"VIEW {projection.view} AS TABLE {projection.table_of(generation)}"
+    table = projection.table_of(generation)
+    for name in ("", *(f"_{each}" for each in projection.table.beside)):
+        _replace_view(connection, projection.view + name, table + name)
+
+
+def _replace_view(connection: Connection, view: str, table: str) -> None:
     try:
         with connection.transaction():
-            connection.execute(f"CREATE OR REPLACE {view}")
+            connection.execute(f"CREATE OR REPLACE VIEW {view} AS TABLE {table}")
     except psycopg.errors.InvalidTableDefinition:  # its columns are others
         try:
-            connection.execute(f"DROP VIEW {projection.view}")
+            connection.execute(f"DROP VIEW {view}")
         except psycopg.errors.DependentObjectsStillExist as error:
             raise CannotSwitch(
-                f"generation {generation} of {projection.name} has other columns, and what hangs on"
-                f" the old ones has to be dropped first: {error.diag.message_detail}"
+                f"{table} has other columns than the table before it, and what hangs on those has"
+                f" to be dropped first: {error.diag.message_detail}"
             ) from error
-        connection.execute(f"CREATE {view}")
+        connection.execute(f"CREATE VIEW {view} AS TABLE {table}")

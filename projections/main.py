@@ -4,6 +4,7 @@ import contextlib
 import functools
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
 import structlog
@@ -16,7 +17,7 @@ from infra.process.metrics import PROJECTED, PROJECTION
 from infra.process.shares import Shares
 from infra.settings import Settings
 from projections import PROJECTIONS
-from projections.generations import make, switch
+from projections.generations import can_serve, make, switch
 from projections.model import Projection
 from projections.rebuild import Rebuild
 from projections.runner import Runner, tune_garbage_collection
@@ -26,6 +27,7 @@ log = structlog.get_logger("atelier.projector")
 
 JOIN_S = 4.0
 SMALL = 100_000  # events, which are applied in seconds
+TELL_S = 5.0
 
 
 def migrate(settings: Settings) -> None:
@@ -38,25 +40,39 @@ def migrate(settings: Settings) -> None:
         log.info("nothing to migrate: the database has this build's schema")
     with answered(), connect(settings.postgres_url) as connection:
         stale = [each for each in PROJECTIONS if not make(connection, each)]
+        unfit = [each for each in stale if not can_serve(connection, each)]
         ((events,),) = connection.execute("SELECT position FROM atelier_head")
     fingerprints.check(settings)
-    if stale and (events > SMALL or not settings.master_key):
+    now = (stale if events <= SMALL else unfit) if settings.master_key else []
+    if now:
+        _rebuild(settings, now)
+    if later := [each.name for each in stale if each not in now]:
         log.warning(
             "other code made these read models: run `atelier projections rebuild --accept`",
-            models=[each.name for each in stale],
+            models=later,
         )
-    elif stale:
-        _rebuild(settings, stale)
 
 
 def _rebuild(settings: Settings, projections: Sequence[Projection]) -> None:
     """Fill new generations with this build's code, and have them serve."""
     with Rebuild(projections, log_opener(settings)) as new:
-        new.fill(lambda _position, _head: None)
+        new.fill(_Tell())
         with connect(settings.postgres_url) as connection:
             for projection in projections:
                 switch(connection, projection, new.generations[projection.name])
                 log.info("rebuilt", model=projection.name)
+
+
+class _Tell:
+    """Logs now and then how far read models have been filled."""
+
+    def __init__(self) -> None:
+        self._told_at = time.monotonic()
+
+    def __call__(self, position: int, head: int) -> None:
+        if time.monotonic() - self._told_at > TELL_S:
+            self._told_at = time.monotonic()
+            log.info("rebuilding", events=position, of=head)
 
 
 def log_opener(settings: Settings) -> OpenLog:

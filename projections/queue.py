@@ -21,17 +21,59 @@ from domain.render import (
 from projections.model import Projection
 from projections.rows import Rows, Table
 
+# How many wait in each stretch of 256 places is counted as rows come and go, so that nobody has to
+# walk the queue to know how long it is. Zeros are removed with the last task of their stretch.
 TABLE: LiteralString = """
 CREATE TABLE {table} (
-    task     uuid PRIMARY KEY,
-    account  uuid NOT NULL,
-    vip      boolean NOT NULL,
-    place    bigint NOT NULL,
-    started  boolean NOT NULL,
-    attempt  integer NOT NULL,
-    retry_at timestamptz
+    task         uuid PRIMARY KEY,
+    account      uuid NOT NULL,
+    vip          boolean NOT NULL,
+    place        bigint NOT NULL,
+    requested_at timestamptz NOT NULL,
+    started      boolean NOT NULL,
+    attempt      integer NOT NULL,
+    retry_at     timestamptz
 );
-CREATE INDEX ON {table} (vip DESC, place)"""
+CREATE INDEX ON {table} (vip DESC, place);
+CREATE INDEX ON {table} (requested_at, place);
+CREATE INDEX ON {table} (place) WHERE started;
+CREATE TABLE {table}_blocks (
+    vip     boolean NOT NULL,
+    block   bigint NOT NULL,
+    waiting integer NOT NULL,
+    PRIMARY KEY (vip, block)
+) WITH (fillfactor = 50);
+CREATE FUNCTION {table}_count() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        UPDATE {table}_blocks b SET waiting = b.waiting - gone.waiting
+          FROM (SELECT vip, place / 256 AS block, count(*) AS waiting FROM before
+                 WHERE NOT started GROUP BY 1, 2) gone
+         WHERE (b.vip, b.block) = (gone.vip, gone.block);
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO {table}_blocks AS b
+        SELECT vip, place / 256, count(*) FROM after WHERE NOT started GROUP BY 1, 2
+            ON CONFLICT (vip, block) DO UPDATE SET waiting = b.waiting + EXCLUDED.waiting;
+    ELSE
+        DELETE FROM {table}_blocks b
+         USING (SELECT DISTINCT vip, place / 256 AS block FROM before) gone
+         WHERE (b.vip, b.block) = (gone.vip, gone.block) AND b.waiting = 0;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER count_new AFTER INSERT ON {table} REFERENCING NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION {table}_count();
+CREATE TRIGGER count_changed AFTER UPDATE ON {table}
+    REFERENCING OLD TABLE AS before NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION {table}_count();
+CREATE TRIGGER count_gone AFTER DELETE ON {table} REFERENCING OLD TABLE AS before
+    FOR EACH STATEMENT EXECUTE FUNCTION {table}_count()"""
+
+
+DROP: LiteralString = """
+DROP TABLE IF EXISTS {table}, {table}_blocks;
+DROP FUNCTION IF EXISTS {table}_count()"""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,32 +83,82 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     account: UUID
     vip: bool
     place: int
+    requested_at: datetime
     started: bool = False
     attempt: int = 0
     retry_at: datetime | None = None
 
 
+# A started task whose lease has run out is pending again: somebody will claim it anew.
+HELD: LiteralString = """EXISTS (
+           SELECT FROM atelier_leases l WHERE l.task = q.task AND l.expires_at > now())"""
+
+# The newest place of those that have waited for so long that nobody overtakes them any more.
+AGED: LiteralString = """coalesce((
+           SELECT a.place FROM atelier_queue a
+            WHERE a.requested_at <= now() - make_interval(secs => %(max_wait)s)
+            ORDER BY a.requested_at DESC, a.place DESC LIMIT 1), 0)"""
+
+# How many tasks of a lane wait before a place.
+WAITING: LiteralString = """(
+           (SELECT coalesce(sum(b.waiting), 0) FROM atelier_queue_blocks b
+             WHERE b.vip = {vip} AND b.block < {before} / 256)
+           + (SELECT count(*) FROM atelier_queue w
+               WHERE w.vip = {vip} AND w.place >= {before} / 256 * 256 AND w.place < {before}
+                 AND NOT w.started))"""
+
+# How many will be claimed before the task `q` of the queue.
+AHEAD: LiteralString = (
+    """(
+    SELECT {waiting_vip} + {waiting_normal}
+           + (SELECT count(*) FROM atelier_queue q
+               WHERE q.started AND q.place < CASE WHEN q.vip THEN bound.vip ELSE bound.normal END
+                 AND NOT {held})
+      FROM (SELECT CASE WHEN q.vip OR q.place <= aged.place THEN q.place
+                        ELSE 9223372036854775807 END AS vip,
+                   CASE WHEN NOT q.vip OR q.place <= aged.place THEN q.place
+                        ELSE aged.place + 1 END AS normal
+              FROM (SELECT {aged} AS place) aged) bound)""".replace(
+        "{waiting_vip}", WAITING.replace("{vip}", "true").replace("{before}", "bound.vip")
+    )
+    .replace(
+        "{waiting_normal}", WAITING.replace("{vip}", "false").replace("{before}", "bound.normal")
+    )
+    .replace("{held}", HELD)
+    .replace("{aged}", AGED)
+)
+
 NEXT: LiteralString = """-- Which tasks may be claimed now, first in the queue first?
-SELECT q.task, q.account
-  FROM atelier_queue q
- WHERE (q.retry_at IS NULL OR q.retry_at <= now())
-   AND NOT EXISTS (SELECT FROM atelier_leases l WHERE l.task = q.task AND l.expires_at > now())
- ORDER BY q.vip DESC, q.place
- LIMIT %(limit)s"""
+SELECT first.task, first.account
+  FROM (SELECT {aged} AS place) aged
+       CROSS JOIN (VALUES (true), (false)) AS lane (vip)
+       CROSS JOIN LATERAL (
+           SELECT q.task, q.account, q.vip, q.place FROM atelier_queue q
+            WHERE q.vip = lane.vip AND (q.retry_at IS NULL OR q.retry_at <= now())
+              AND NOT {held}
+            ORDER BY q.place LIMIT %(limit)s) first
+ ORDER BY first.place > aged.place, first.place > aged.place AND NOT first.vip, first.place
+ LIMIT %(limit)s""".replace("{aged}", AGED).replace("{held}", HELD)
 
 STANDING: LiteralString = """-- How far has the queue followed the log?
 SELECT position FROM atelier_projections WHERE projection = 'queue' AND live"""
 
 DEPTH: LiteralString = """-- How many tasks wait, how many are rendered, how long waits the first?
-SELECT count(*) FILTER (WHERE waiting AND vip), count(*) FILTER (WHERE waiting AND NOT vip),
-       count(*) FILTER (WHERE NOT waiting),
-       coalesce(extract(epoch FROM clock_timestamp() - (
-           SELECT e.recorded_at FROM atelier_events e
-            WHERE e.position = min(place) FILTER (WHERE waiting)))::float8, 0)
-  FROM (SELECT q.vip, q.place, NOT q.started OR NOT EXISTS (
-                   SELECT FROM atelier_leases l
-                    WHERE l.task = q.task AND l.expires_at > now()) AS waiting
-          FROM atelier_queue q) tasks"""
+WITH begun AS (SELECT q.vip, q.requested_at, {held} AS held FROM atelier_queue q WHERE q.started),
+     counted AS (SELECT vip, sum(waiting) AS waiting FROM atelier_queue_blocks GROUP BY vip)
+SELECT coalesce((SELECT waiting FROM counted WHERE vip), 0)
+       + (SELECT count(*) FROM begun WHERE vip AND NOT held),
+       coalesce((SELECT waiting FROM counted WHERE NOT vip), 0)
+       + (SELECT count(*) FROM begun WHERE NOT vip AND NOT held),
+       (SELECT count(*) FROM begun WHERE held),
+       coalesce(extract(epoch FROM clock_timestamp() - least(
+           (SELECT q.requested_at FROM atelier_queue q WHERE q.vip AND NOT q.started
+             ORDER BY q.place LIMIT 1),
+           (SELECT q.requested_at FROM atelier_queue q WHERE NOT q.vip AND NOT q.started
+             ORDER BY q.place LIMIT 1),
+           (SELECT min(requested_at) FROM begun WHERE NOT held)))::float8, 0)""".replace(
+    "{held}", HELD
+)
 
 
 class Depth(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +184,11 @@ def fold(rows: Rows[Place], recorded: Recorded) -> None:
         case Requested() if rows.knows(recorded.account):
             assert recorded.account is not None
             entry = Place(
-                task=task, account=recorded.account, vip=event.vip, place=recorded.position
+                task=task,
+                account=recorded.account,
+                vip=event.vip,
+                place=recorded.position,
+                requested_at=recorded.recorded_at,
             )
             rows.put(entry)
         case RenderStarted() if row := rows.get(task):
@@ -108,7 +204,7 @@ def fold(rows: Rows[Place], recorded: Recorded) -> None:
 
 PROJECTION = Projection(
     name="queue",
-    table=Table(row=Place, key=("task",), sql=TABLE),
+    table=Table(row=Place, key=("task",), sql=TABLE, beside=("blocks",), drop=DROP),
     uses=(
         Requested,
         RenderStarted,
@@ -122,9 +218,15 @@ PROJECTION = Projection(
 )
 
 
-def claimable(connection: psycopg.Connection[Any], *, limit: int) -> list[Claimable]:
-    """The tasks that a consumer may try to claim, in the order in which it should."""
-    return [Claimable(*row) for row in connection.execute(NEXT, {"limit": limit})]
+def claimable(
+    connection: psycopg.Connection[Any], *, limit: int, max_wait: float | None
+) -> list[Claimable]:
+    """The tasks that a consumer may try to claim, in the order in which it should.
+
+    Whoever has waited for `max_wait` seconds is overtaken by nobody.
+    """
+    values = {"limit": limit, "max_wait": max_wait}
+    return [Claimable(*row) for row in connection.execute(NEXT, values)]
 
 
 def standing(connection: psycopg.Connection[Any]) -> int:

@@ -18,7 +18,7 @@ Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 WAIT_S = 2.0
 WORKERS = 4  # statements at a time; while they run, new asks gather for the next ones
-MOST_TOGETHER = 64
+MOST_TOGETHER = 2_000  # as many as may watch their tasks: the log grows for all at once
 LOOK_AGAIN_S = (0.002, 0.004, 0.008, 0.016, 0.025)  # then the last one again and again
 
 # One statement, hence one snapshot: the rows, where the live generation of every model that they

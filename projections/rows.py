@@ -48,13 +48,16 @@ def ask_known(connection: Connection, events: Iterable[Recorded]) -> Callable[[]
 class Table(msgspec.Struct, Generic[Row], frozen=True, kw_only=True):
     """What a read model's rows are: a struct with a member for each column, and the key.
 
-    ``sql`` makes one generation of the table and its indexes; it names it ``{table}``. Bytes are
-    told as hexadecimal text, ``\\\\x…``, as Postgres does.
+    ``sql`` makes one generation of the table and its indexes; it names it ``{table}``. What it
+    makes ``beside`` that, as ``{table}_name``, queries read as ``atelier_…_name``; ``drop`` undoes
+    all of it. Bytes are told as hexadecimal text, ``\\\\x…``, as Postgres does.
     """
 
     row: type[Row]
     key: tuple[LiteralString, ...]
     sql: LiteralString
+    beside: tuple[LiteralString, ...] = ()
+    drop: LiteralString = "DROP TABLE IF EXISTS {table}"
 
     @functools.cache  # noqa: B019 - there are as many as read models
     def statement(self, text: LiteralString, name: str) -> LiteralString:

@@ -26,6 +26,7 @@ from domain.render import (
 )
 from projections.gallery import FILES_PER_EVENT, ITEM
 from projections.model import Projection, seconds
+from projections.queue import AHEAD, HELD
 from projections.reading import Answer, Question, Reader
 from projections.rows import Key, Rows, Table
 
@@ -189,31 +190,25 @@ PROJECTION = Projection(
     needs=needs,
 )
 
-# A started task whose lease has run out is pending again: somebody will claim it anew.
-WAITING: LiteralString = """(
-    SELECT u.task, u.vip, u.place, NOT u.started OR NOT EXISTS (
-               SELECT FROM atelier_leases l WHERE l.task = u.task AND l.expires_at > now()
-           ) AS waiting
-      FROM atelier_queue u)"""
-
 TASK = Question(
     models=("tasks", "queue"),
     row=TaskRow,
     sql="""-- What has become of one task, and how many will be claimed before it?
 SELECT t.task, t.vip, t.attempt, t.engine, t.error_code, t.error_message, t.files, t.ignored,
        CASE WHEN t.status = 'STARTED' AND q.waiting THEN 'PENDING' ELSE t.status END AS status,
-       CASE WHEN NOT coalesce(q.waiting, false) THEN 0
-            ELSE 1 + (SELECT count(*) FROM {waiting} o
-                       WHERE o.waiting AND (o.vip > t.vip OR (o.vip = t.vip AND o.place < t.place)))
-       END AS position,
+       CASE WHEN q.waiting THEN 1 + {ahead} ELSE 0 END AS position,
        CASE WHEN t.status = 'SUCCESS' THEN 1
             WHEN t.status = 'STARTED' AND NOT q.waiting
             THEN coalesce((SELECT l.progress FROM atelier_leases l WHERE l.task = t.task), 0)
             ELSE 0
        END AS progress
-  FROM atelier_tasks t LEFT JOIN {waiting} q ON q.task = t.task
- WHERE t.task = %(task)s AND t.account = %(account)s""".replace("{waiting}", WAITING),
-    types={"task": "uuid"},
+  FROM atelier_tasks t LEFT JOIN LATERAL (
+           SELECT q.vip, q.place, NOT q.started OR NOT {held} AS waiting
+             FROM atelier_queue q WHERE q.task = t.task) q ON true
+ WHERE t.task = %(task)s AND t.account = %(account)s""".replace("{ahead}", AHEAD).replace(
+        "{held}", HELD
+    ),
+    types={"task": "uuid", "max_wait": "float8"},
 )
 
 # Each status has its part of the index, in the order of the pages. A task that is started, but
@@ -263,9 +258,11 @@ SELECT page.*
 )
 
 
-async def task(reader: Reader, account: UUID, task: UUID, *, seen: int = 0) -> Answer[TaskRow]:
-    """One task of the account, or no row."""
-    return await reader.ask(TASK, account, seen=seen, task=task)
+async def task(
+    reader: Reader, account: UUID, task: UUID, *, max_wait: float | None, seen: int = 0
+) -> Answer[TaskRow]:
+    """One task of the account, or no row; `max_wait` as `queue.claimable` has it."""
+    return await reader.ask(TASK, account, seen=seen, task=task, max_wait=max_wait)
 
 
 async def overview(reader: Reader, account: UUID, *, seen: int = 0) -> Answer[ListedTask]:

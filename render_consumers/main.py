@@ -74,7 +74,7 @@ def run(settings: Settings) -> None:
         Leases(pool, name, settings.lease_seconds),
         media,
         LocalEngine(painter, media),
-        lambda limit: _next_tasks(pool, limit),
+        lambda limit: _next_tasks(pool, settings.queue_max_wait or None, limit),
     )
     subscription = TicketSubscription(settings, wake.tell)
     threads = [
@@ -123,9 +123,9 @@ def _consume(
         wake.told.wait(LOOK_EVERY_S if subscription.listening.is_set() else LOOK_ALONE_EVERY_S)
 
 
-def _next_tasks(pool: Pool, limit: int) -> list[Claimable]:
+def _next_tasks(pool: Pool, max_wait: int | None, limit: int) -> list[Claimable]:
     with borrowed(pool) as connection:
-        return queue.claimable(connection, limit=limit)
+        return queue.claimable(connection, limit=limit, max_wait=max_wait)
 
 
 def _catch_up(pool: Pool, position: int, stop: threading.Event) -> None:

@@ -106,7 +106,7 @@ COMMANDS: Final[dict[str, Command]] = {
             ),
             *("ATELIER_REGISTER_LIMIT", "ATELIER_UPLOAD_LIMIT", "ATELIER_TRUSTED_PROXIES"),
             *("ATELIER_SMTP_", "ATELIER_MAIL_FROM"),
-            *("ATELIER_TASK_LIMIT", "ATELIER_CORS_ORIGINS"),
+            *("ATELIER_TASK_LIMIT", "ATELIER_QUEUE_MAX_WAIT", "ATELIER_CORS_ORIGINS"),
             *("ATELIER_METRICS_", "ATELIER_LOG"),
         ),
     ),
@@ -260,7 +260,13 @@ COMMANDS: Final[dict[str, Command]] = {
         "each GPU; without a GPU it renders on the CPU.",
         "CUDA_VISIBLE_DEVICES=1 atelier render-consumer",
         (
-            *(*STORES, "ATELIER_KAFKA_", "ATELIER_S3_", "ATELIER_LEASE_SECONDS"),
+            *(
+                *STORES,
+                "ATELIER_KAFKA_",
+                "ATELIER_S3_",
+                "ATELIER_QUEUE_MAX_WAIT",
+                "ATELIER_LEASE_SECONDS",
+            ),
             *("ATELIER_METRICS_", "ATELIER_LOG", "ANNY_CACHE_DIR"),
         ),
     ),

@@ -219,7 +219,10 @@ class Watch:
 
     async def look(self, seen: int = 0) -> Answer[TaskRow]:
         """Where the task stands now; raises `NotFound` when the account has no such task."""
-        question = tasks.task(self._services.reader, self._account, self._task, seen=seen)
+        max_wait = self._services.settings.queue_max_wait or None
+        question = tasks.task(
+            self._services.reader, self._account, self._task, max_wait=max_wait, seen=seen
+        )
         answer = await self._services.in_time(question)
         if not answer.rows:
             raise NotFound("you have no such task")

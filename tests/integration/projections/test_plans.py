@@ -25,14 +25,13 @@ from tests.support.servers import Server
 
 FIRST: Final = UUID("c4ca4238-a0b9-2382-0dcc-509a6f75849b")  # the oldest task
 ONE: Final = UUID(int=0)  # whose tasks are a fifth of all, each fiftieth of them a failed one
+LAST: Final = UUID("52c69e3a-5733-1081-8233-31c4e69d3f2e")  # of all that wait, after 80,000
+OTHER: Final = UUID(int=0x99999)  # whose it is
 BEGAN: Final = 1_767_225_600  # and each second brings another task
 MIDDLE: Final = 450_000  # a task of theirs, with more than 100,000 before it and after it
 
 ROWS_MOST: Final = 3_000  # the pace is measured over the newest 2,000 events
 DEEPER: Final = 20  # blocks that a page may take more than the first one
-
-# How many wait before a task, and how many wait at all, is counted: with the length of the queue.
-COUNT_THE_QUEUE: Final = (tasks.TASK, queue.DEPTH)
 
 # A task has three positions: for its request, its start and its end. The newest 100,000 are
 # pending but for those of the one account; those of the others belong to 80,000 accounts.
@@ -62,8 +61,10 @@ FILL: Final[Sequence[LiteralString]] = (
        SELECT task, account, n || '.jpg', n || '.jpg', n || '.png', second, place + 2, 0
          FROM filling""",
     """INSERT INTO atelier_queue_g1
-       SELECT task, account, n % 10 = 1, place, false, 0, NULL FROM filling
+       SELECT task, account, n % 10 = 1, place, at, false, 0, NULL FROM filling
         WHERE status = 'PENDING'""",
+    """INSERT INTO atelier_queue_g1_blocks
+       SELECT vip, place / 256, count(*) FROM atelier_queue_g1 GROUP BY 1, 2""",
     "INSERT INTO atelier_keys SELECT DISTINCT account, ''::bytea FROM filling",
     """INSERT INTO atelier_accounts_g1 (account, number, email, avatar_key, avatar_thumbnail_key)
        SELECT account, row_number() OVER (), account || '@example.org', 'a.png', 'b.jpg'
@@ -169,6 +170,10 @@ ASKS: Final[dict[str, Ask]] = PAGES | {
     "details": lambda reader: accounts.details(reader, ONE),
     "avatar": lambda reader: accounts.avatar(reader, ONE),
     "overview": lambda reader: tasks.overview(reader, ONE),
+    "the last that waits": lambda reader: tasks.task(reader, OTHER, LAST, max_wait=None),
+    "the last that waits, with others who have waited too long": lambda reader: tasks.task(
+        reader, OTHER, LAST, max_wait=86_400.0
+    ),
     "kind and pace": lambda reader: PaceMeter(reader).eta(ONE, FIRST, 0, 0.0),
     "garment by url": lambda reader: wardrobe.garment(reader, url="https://25000"),
     "garment by name": lambda reader: wardrobe.garment(reader, name="Cloth25000"),
@@ -295,6 +300,16 @@ def test_a_page_deep_in_takes_no_more_than_the_first(
         assert other.blocks <= one.blocks + DEEPER
 
 
+def test_the_last_that_waits_knows_its_place(millions: str) -> None:
+    async def ask() -> int:
+        async with make_async_pool(millions, 2) as pool:
+            reader = Reader(functools.partial(borrowed_async, pool))
+            (row,) = (await tasks.task(reader, OTHER, LAST, max_wait=None)).rows
+            return row.position
+
+    assert asyncio.run(ask()) == 80_000
+
+
 def test_many_who_ask_at_once_take_as_much_each(millions: str) -> None:
     everybody = [UUID(int=int(str(n), 16)) for n in range(1, 90) if n % 5][:MOST_TOGETHER]
     each = 25  # ten files with what they show, and who asks
@@ -317,13 +332,13 @@ def test_many_who_ask_at_once_take_as_much_each(millions: str) -> None:
 QUEUE: Final = {
     name: value
     for name, value in vars(queue).items()
-    if isinstance(value, str) and value.startswith("--") and value not in COUNT_THE_QUEUE
+    if isinstance(value, str) and value.startswith("--")
 }
 
 
 @pytest.mark.parametrize("name", QUEUE)
 def test_consumers_look_at_the_head_of_the_queue_only(name: str, millions: str) -> None:
-    values = {"limit": 100} if name == "NEXT" else {}
+    values = {"limit": 100, "max_wait": None} if name == "NEXT" else {}
     with connect(millions) as connection:
         for cost in costs(connection, QUEUE[name], values):
             assert not cost.scanned
@@ -342,4 +357,4 @@ def questions() -> Iterator[Question[Any]]:
 def test_no_question_is_left_out(asked: dict[str, list[Asked]]) -> None:
     known = {each.question.sql for several in asked.values() for each in several}
     left = {each.sql for each in questions()} - known
-    assert left == {each.sql for each in COUNT_THE_QUEUE if isinstance(each, Question)}
+    assert left == set()

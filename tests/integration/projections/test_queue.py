@@ -1,7 +1,10 @@
+import random
+
 import pytest
 
 from infra.postgres import connect
-from projections.queue import PROJECTION, claimable, standing
+from projections import tasks
+from projections.queue import PROJECTION, claimable, depth, standing
 from render_consumers.loop.leases import Leases
 from tests.support.scenario import (
     ACCOUNT,
@@ -30,10 +33,10 @@ WAITING = {
 def queue(models):
     """The tasks that may be claimed now."""
 
-    def asked(limit=100):
+    def asked(limit=100, max_wait=None):
         models.catch_up(PROJECTION)
         with connect(models.url) as connection:
-            found = claimable(connection, limit=limit)
+            found = claimable(connection, limit=limit, max_wait=max_wait)
         assert all(one.account == ACCOUNT for one in found)
         return [one.task for one in found]
 
@@ -105,6 +108,78 @@ def test_a_task_whose_lease_has_run_out_can_be_claimed(story, queue, pool):
     story.tell(first, started())
     Leases(pool, "consumer-1", 0.0).take(first)
     assert queue() == [first]
+
+
+def made_older(models, tasks, seconds):
+    """The tasks have waited for so long."""
+    with connect(models.url) as connection:
+        connection.execute(
+            "UPDATE atelier_queue_g1 SET requested_at = requested_at - make_interval(secs => %s)"
+            " WHERE task = ANY(%s)",
+            [seconds, tasks],
+        )
+
+
+def test_who_has_waited_too_long_is_overtaken_no_more(story, queue, models):
+    plain, vip, plain_too, vip_too = (story.request(vip=n % 2 == 1) for n in range(4))
+    assert queue(max_wait=60) == [vip, vip_too, plain, plain_too]
+    made_older(models, [plain, vip], 61)
+    assert queue(max_wait=60) == [plain, vip, vip_too, plain_too]
+    assert queue(max_wait=600) == queue() == [vip, vip_too, plain, plain_too]
+
+
+# Positions.
+
+
+@pytest.mark.parametrize("max_wait", [None, 60])
+@pytest.mark.parametrize("seed", range(3))
+def test_every_position_is_the_place_in_the_order_of_the_claims(
+    story, models, pool, queue, seed, max_wait
+):
+    """Over several stretches of places, amid whatever may happen to a task."""
+    chance = random.Random(seed)
+    left, held = Leases(pool, "consumer-1", 0.0), Leases(pool, "consumer-2", 60.0)
+    asked, running = [], []
+    for _ in range(5):
+        for _ in range(40):
+            asked.append(story.request(vip=chance.random() < 0.3))
+            if chance.random() < 0.5 and (free := [t for t in asked if t not in running]):
+                task = chance.choice(free)
+                story.tell(task, started())
+                end = chance.choice(["left", "held", "requeued", completed(), failed()])
+                if end == "requeued":
+                    story.tell(task, requeued())
+                    continue
+                (held if end == "held" else left).take(task)
+                running.append(task)
+                if not isinstance(end, str):
+                    story.tell(task, end)
+        models.catch_up(PROJECTION, tasks.PROJECTION)
+    made_older(models, asked[:100], 61)
+    order = queue(1_000, max_wait=max_wait)
+    assert len(order) > 50
+    rows = {
+        task: models.ask(tasks.task, ACCOUNT, task, max_wait=max_wait).rows[0] for task in asked
+    }
+    assert {task: row.position for task, row in rows.items() if row.position} == {
+        task: n for n, task in enumerate(order, start=1)
+    }
+    assert {rows[task].status for task in order} == {"PENDING"}
+    with connect(models.url) as connection:
+        waiting = depth(connection)
+    assert waiting.pending_vip + waiting.pending_normal == len(order)
+    assert waiting.started == sum(row.status == "STARTED" for row in rows.values()) > 0
+    assert waiting.oldest_seconds > 60
+
+
+def test_nothing_is_counted_when_all_have_ended(story, models):
+    for _ in range(3):
+        story.tell(story.request(), started(), completed())
+    late = story.request()
+    models.catch_up(PROJECTION)
+    story.tell(late, started(), failed())
+    models.catch_up(PROJECTION)
+    assert models.ask_database("SELECT * FROM atelier_queue_blocks") == []
 
 
 def test_the_standing_is_how_far_the_queue_has_come(story, queue, models):

@@ -64,7 +64,7 @@ def test_an_answer_waits_for_every_model_that_it_comes_from(models, story, late)
     name = story.request()
     models.catch_up(tasks.PROJECTION)
     late(queue.PROJECTION)
-    (row,) = models.ask(tasks.task, ACCOUNT, name).rows
+    (row,) = models.ask(tasks.task, ACCOUNT, name, max_wait=None).rows
     assert (row.status, row.position) == ("PENDING", 1)
 
 
@@ -82,7 +82,7 @@ def test_a_past_that_the_log_has_lost_is_not_shown(models, story):
     with connect(models.url) as connection:  # but of one read model
         connection.execute("UPDATE atelier_projections SET position = 2 WHERE projection = 'tasks'")
     with pytest.raises(Behind):
-        models.ask(tasks.task, ACCOUNT, name)
+        models.ask(tasks.task, ACCOUNT, name, max_wait=None)
 
 
 def test_the_events_of_others_are_not_waited_for(models, story):

@@ -45,7 +45,7 @@ def ask(models):
 
     def asked(name, account=ACCOUNT):
         models.catch_up()
-        (row,) = models.ask(task, account, name).rows
+        (row,) = models.ask(task, account, name, max_wait=None).rows
         return row.status, row.position
 
     return asked
@@ -217,8 +217,8 @@ def test_nobody_sees_the_task_of_another(story, models):
     story.register(other)
     name = story.request()
     models.catch_up()
-    assert models.ask(task, other, name).rows == []
-    assert models.ask(task, ACCOUNT, uuid4()).rows == []
+    assert models.ask(task, other, name, max_wait=None).rows == []
+    assert models.ask(task, ACCOUNT, uuid4(), max_wait=None).rows == []
 
 
 # All tasks.

@@ -120,7 +120,7 @@ class Studio:
             runner = Runner([queue.PROJECTION], self.story.store.read_some)
             while runner.catch_up(connection):
                 pass
-            return queue.claimable(connection, limit=limit)
+            return queue.claimable(connection, limit=limit, max_wait=None)
 
 
 @pytest.fixture
