@@ -179,7 +179,7 @@ def figures(settings: Settings) -> Figures:
 
 def _asked(connection: Connection, settings: Settings) -> Figures:
     ((log_id, position, recorded_at),) = connection.execute(LOG)
-    locks: dict[int, str] = dict(connection.execute(LOCKS).fetchall())
+    found = keepers(connection)
     readers = [
         Reader(
             name=name,
@@ -187,8 +187,8 @@ def _asked(connection: Connection, settings: Settings) -> Figures:
             lag=lag,
             waiting_seconds=max(0.0, waiting),
             parked=parked,
-            led=lock_key(_lock(name)) in locks,
-            keeper=locks.get(lock_key(_lock(name)), "").rpartition(" ")[2],
+            led=lock_key(_lock(name)) in found,
+            keeper=found.get(lock_key(_lock(name)), ""),
             still_seconds=max(0.0, still),
             trouble=trouble,
         )
@@ -213,6 +213,11 @@ def _asked(connection: Connection, settings: Settings) -> Figures:
         wrong_keys=fingerprints.differing(settings, fingerprints.noted(connection)),
         schema=schema(connection),
     )
+
+
+def keepers(connection: Connection) -> dict[int, str]:
+    """Which of our locks are held, and by which process: its host and number."""
+    return {key: name.rpartition(" ")[2] for key, name in connection.execute(LOCKS)}
 
 
 def connected(connection: Connection) -> dict[str, int]:

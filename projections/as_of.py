@@ -1,4 +1,5 @@
-"""Read models as they were: filled up to a position of the log, beside those that serve.
+"""Read models as they were: filled up to a position of the log, beside those that serve; and what
+has changed in between, or differs between two generations.
 
 The runner fills them as it fills any generation, but by a registry of the session's own: temporary
 tables, which hide those of the same names. So no projector keeps such a table, nothing lists it,
@@ -6,12 +7,15 @@ and what cannot be applied is set aside for this once.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, LiteralString
 
-from domain.errors import AtelierError
-from projections.comparing import Difference, compared
+import msgspec
+
+from domain.errors import AtelierError, NotFound
+from projections.generations import generations
 from projections.model import Projection
+from projections.rebuild import Difference, compared
 from projections.rows import Connection
 from projections.runner import EventReader, Runner
 
@@ -32,11 +36,31 @@ VALUES (%s, %s, false, 'building', %s)"""
 LOOK_INTO: LiteralString = """-- Its tables come before ours.
 SELECT set_config('search_path', %s || ', ' || current_setting('search_path'), false)"""
 
+ROWS: LiteralString = "SELECT count(*) FROM {table}"
+
 
 class BadSchema(AtelierError):
     """A table cannot be made there."""
 
     code = "bad_argument"
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """One of two things that are compared: a generation, or what it would be at a position."""
+
+    position: int
+    generation: int | None = None
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """How `after` differs from `before`; ``differences`` are the first of ``differing``."""
+
+    model: str
+    before: Side
+    after: Side
+    rows: int
+    differing: int
+    differences: list[Difference]
 
 
 class AsOf:
@@ -49,11 +73,11 @@ class AsOf:
         self._connection = connection
         self._projection = projection
         self._runner = Runner([projection], read, state="building")
-        self.table = f"{schema}.{projection.table_of(SCRATCH)}"
+        self.table = f'"{schema}".{projection.table_of(SCRATCH)}'
         connection.execute(REGISTRY)
         registered = [projection.name, SCRATCH, projection.fingerprint()]
         connection.execute(REGISTER, registered)
-        connection.execute(LOOK_INTO, [schema])
+        connection.execute(LOOK_INTO, [f'"{schema}"'])
         connection.execute(projection.table.statement(projection.table.sql, self.table))
 
     def advance(self, position: int, report: Report) -> None:
@@ -84,15 +108,15 @@ def build(
     there is such a table already.
     """
     _check(connection, projection, schema, replace=replace)
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-    scratch = f"{schema}.{projection.table_of(SCRATCH)}"
+    connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+    scratch = f'"{schema}".{projection.table_of(SCRATCH)}'
     connection.execute(f"DROP TABLE IF EXISTS {scratch}")
     try:
         made = AsOf(connection, projection, read, schema)
         made.advance(at, report)
-        ((rows,),) = connection.execute(f"SELECT count(*) FROM {scratch}")
+        ((rows,),) = connection.execute(projection.table.statement(ROWS, scratch))
         with connection.transaction():
-            connection.execute(f"DROP TABLE IF EXISTS {schema}.{projection.view}")
+            connection.execute(f'DROP TABLE IF EXISTS "{schema}".{projection.view}')
             connection.execute(f"ALTER TABLE {scratch} RENAME TO {projection.view}")
     except BaseException:  # Ctrl-C as well
         connection.execute(f"DROP TABLE IF EXISTS {scratch}")
@@ -100,31 +124,62 @@ def build(
     return rows, made.parked()
 
 
-def changes(
+def between_positions(
     connection: Connection,
     projection: Projection,
     read: EventReader,
     first: int,
     last: int,
     report: Report,
-) -> tuple[int, int, list[Difference]]:
-    """What the events after `first` and up to `last` have changed, as `compared` tells it."""
+) -> Changes:
+    """What the events after `first` and up to `last` have changed."""
     made = AsOf(connection, projection, read, SESSION)
     made.advance(first, report)
-    before = f"{SESSION}.{projection.view}_before"
-    connection.execute(f"CREATE TEMP TABLE {projection.view}_before AS TABLE {made.table}")
+    before = f"{projection.view}_before"
+    connection.execute(f"CREATE TEMP TABLE {before} AS TABLE {made.table}")
     made.advance(last, report)
-    return compared(connection, projection, before, made.table)
+    sides = (Side(position=first), Side(position=last))
+    with connection.transaction():
+        return _changes(connection, projection, (before, made.table), sides)
+
+
+def between_generations(
+    connection: Connection, projection: Projection, first: int, second: int
+) -> Changes:
+    """How the second generation differs from the first, each where it stands just now."""
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        there = {each.generation: each for each in generations(connection, [projection.name])}
+        if unknown := {first, second} - set(there):
+            raise NotFound(f"{projection.name} has no generation {min(unknown)}")
+        sides = [Side(position=there[n].position, generation=n) for n in (first, second)]
+        tables = [projection.table_of(n) for n in (first, second)]
+        return _changes(connection, projection, tables, sides)
+
+
+def _changes(
+    connection: Connection, projection: Projection, tables: Sequence[str], sides: Sequence[Side]
+) -> Changes:
+    rows, differing, found = compared(connection, projection, *tables)
+    # Of a comparison with what serves the second is the truth; here it is what came after.
+    words = {"missing": "added", "surplus": "removed", "changed": "changed"}
+    return Changes(
+        model=projection.name,
+        before=sides[0],
+        after=sides[1],
+        rows=rows,
+        differing=differing,
+        differences=[msgspec.structs.replace(each, what=words[each.what]) for each in found],
+    )
 
 
 def _check(connection: Connection, projection: Projection, schema: str, *, replace: bool) -> None:
     if not NAME.fullmatch(schema) or schema == "information_schema":
         raise BadSchema(f"--into {schema}: name a schema in small letters, digits and _")
-    if _has(connection, f"{schema}.atelier_head"):
+    if _has(connection, f'"{schema}".atelier_head'):
         raise BadSchema(f"--into {schema}: the log and what serves are there; name another schema")
-    table = f"{schema}.{projection.view}"
-    if _has(connection, table) and not replace:
-        raise BadSchema(f"{table} is there already: --replace makes it anew")
+    if _has(connection, f'"{schema}".{projection.view}') and not replace:
+        raise BadSchema(f"{schema}.{projection.view} is there already: --replace makes it anew")
 
 
 def _has(connection: Connection, table: str) -> bool:

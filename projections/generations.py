@@ -153,6 +153,7 @@ def drop(connection: Connection, projection: Projection, generation: int) -> Non
     if one.live:
         raise CannotSwitch(f"generation {generation} of {projection.name} serves: rebuild another")
     with connection.transaction():
-        connection.execute(LOCK, [projection.name])
+        # The table first, as who fills it does: it ends with its next batch.
         connection.execute(f"DROP TABLE IF EXISTS {projection.table_of(generation)}")
+        connection.execute(LOCK, [projection.name])
         connection.execute(UNREGISTER, {"model": projection.name, "n": generation})

@@ -144,7 +144,7 @@ def of_postgres(found: Figures) -> Iterator[Check]:
     """What Postgres' figures say."""
     yield _log(found)
     order = sorted(found.readers, key=lambda each: (each.name != "relay", each.name == CLEANER))
-    yield from (_reader(each, found.processes) for each in order)
+    yield from (of_reader(each, found.processes) for each in order)
     yield _queue(found)
     yield _leases(found)
     yield _processes(found)
@@ -169,7 +169,8 @@ def _log(found: Figures) -> Check:
     )
 
 
-def _reader(reader: Reader, processes: dict[str, int]) -> Check:
+def of_reader(reader: Reader, processes: dict[str, int]) -> Check:
+    """How one reader of the log does."""
     patience = CLEANING_S if reader.name == CLEANER else LAG_S
     late = reader.waiting_seconds > patience
     told = f"{counted(reader.lag, 'event')} behind" if reader.lag else "up to date"
