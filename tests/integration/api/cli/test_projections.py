@@ -2,6 +2,10 @@
 
 import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
@@ -21,7 +25,7 @@ from infra.process.leader import Leadership
 from infra.settings import Settings
 from projections import PROJECTIONS, gallery, generations
 from projections.runner import Runner
-from tests.support.scenario import Story, completed, source, started, thumbnail
+from tests.support.scenario import Story, completed, eventually, source, started, thumbnail
 
 Atelier = Callable[..., str]
 
@@ -248,3 +252,76 @@ def test_positions_and_generations_are_compared(
         atelier("diff", "gallery", "1", "7")
     with pytest.raises(BadArgument, match="--at twice"):
         atelier("diff", "gallery", "1")
+
+
+class Command:
+    """A command in a terminal of its own, which stops amid its work: the log cannot be read."""
+
+    def __init__(self, settings: Settings, environ: dict[str, str], *words: str) -> None:
+        self._log = connect(settings.postgres_url, autocommit=False)
+        self._log.execute("LOCK TABLE atelier_events IN ACCESS EXCLUSIVE MODE")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "api", "projections", *words],
+            env=os.environ | environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        eventually(lambda: _waits_for_a_lock(settings))
+
+    def interrupt(self) -> None:
+        self._process.send_signal(signal.SIGINT)
+
+    def ended(self) -> tuple[int, str]:
+        """Let it go on; its exit code, and what it has told people."""
+        self._log.close()
+        _, told = self._process.communicate(timeout=60)
+        return self._process.returncode, told
+
+
+def _waits_for_a_lock(settings: Settings) -> bool:
+    with connect(settings.postgres_url) as connection:
+        (waiting,) = connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    return waiting != (0,)
+
+
+def numbers(atelier: Atelier) -> list[int]:
+    return [each["generation"] for each in json.loads(atelier("generations", "gallery", "--json"))]
+
+
+def test_a_rebuild_that_is_interrupted_says_how_to_go_on_and_how_to_remove_it(
+    atelier: Atelier, migrated: Settings, environ: dict[str, str], picture: UUID
+):
+    rebuilding = Command(migrated, environ, "rebuild", "gallery")
+    rebuilding.interrupt()
+    code, told = rebuilding.ended()
+    assert code == 130
+    assert "generation 2 of gallery is filled up to position 0 of 4" in told
+    assert "`atelier projections rebuild gallery` goes on" in told
+    assert "`atelier projections drop gallery 2` removes it" in told
+    assert "Traceback" not in told
+    assert numbers(atelier) == [1, 2]
+    assert "generation 2 serves" in atelier("rebuild", "gallery")
+
+
+def test_a_verification_that_is_interrupted_leaves_nothing(
+    atelier: Atelier, migrated: Settings, environ: dict[str, str], picture: UUID
+):
+    verifying = Command(migrated, environ, "verify", "gallery")
+    assert numbers(atelier) == [1, 2]
+    verifying.interrupt()
+    code, told = verifying.ended()
+    assert (code, "nothing of it is left" in told) == (130, True)
+    assert numbers(atelier) == [1]
+
+
+@pytest.mark.parametrize("command", ["rebuild", "verify"])
+def test_what_is_dropped_in_another_terminal_is_filled_no_more(
+    atelier: Atelier, migrated: Settings, environ: dict[str, str], picture: UUID, command: str
+):
+    filling = Command(migrated, environ, command, "gallery")
+    assert "generation 2 is gone" in atelier("drop", "gallery", "2")
+    code, told = filling.ended()
+    assert (code, "generation 2 of gallery was dropped meanwhile" in told) == (1, True), told
+    assert "Traceback" not in told
+    assert numbers(atelier) == [1]
