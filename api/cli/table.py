@@ -170,7 +170,7 @@ COMMANDS: Final[dict[str, Command]] = {
         (*STORES, "ATELIER_METRICS_", "ATELIER_LOG"),
     ),
     "projections list": Command(
-        "api.cli.projections:show",
+        "api.cli.read_models.health:show",
         "list the read models and what each is for",
         "Shows which read models there are, the question that each answers, and which generation\n"
         "of it serves. `atelier projections status` tells how they do.",
@@ -179,7 +179,7 @@ COMMANDS: Final[dict[str, Command]] = {
         (JSON,),
     ),
     "projections status": Command(
-        "api.cli.projections:show_status",
+        "api.cli.read_models.health:show_status",
         "tell how the read models do, and what to do about it",
         "Shows for each read model how far it has come, how many events it lacks and for how\n"
         "long, which projector keeps it and whether that one moves, what is parked, and how far\n"
@@ -190,7 +190,7 @@ COMMANDS: Final[dict[str, Command]] = {
         (ANY_MODELS, JSON),
     ),
     "projections generations": Command(
-        "api.cli.projections:show_generations",
+        "api.cli.read_models.health:show_generations",
         "list the generations of read models",
         "Shows every generation: whether it serves (live), is kept up with the log to go back to\n"
         "(ready) or is being filled (building), how many events it is behind, what is parked of\n"
@@ -200,7 +200,7 @@ COMMANDS: Final[dict[str, Command]] = {
         (ANY_MODELS, JSON),
     ),
     "projections rebuild": Command(
-        "api.cli.projections:rebuild",
+        "api.cli.read_models.making:rebuild",
         "make read models anew from the log",
         "For a read model that is wrong, or that other code has made. Fills another generation\n"
         "while the one that serves goes on, compares all rows of both at one position, and has\n"
@@ -223,7 +223,7 @@ COMMANDS: Final[dict[str, Command]] = {
         ),
     ),
     "projections verify": Command(
-        "api.cli.projections:verify",
+        "api.cli.read_models.making:verify",
         "compare read models with the log",
         "Makes each read model anew beside the one that serves, compares all rows at one\n"
         "position, lists each that is missing, surplus or changed, and removes what it has made,\n"
@@ -233,7 +233,7 @@ COMMANDS: Final[dict[str, Command]] = {
         (*MODELS, JSON),
     ),
     "projections rollback": Command(
-        "api.cli.projections:roll_back",
+        "api.cli.read_models.making:roll_back",
         "have the generation before serve again",
         "Goes back to the generation that served before the last rebuild, from one moment to the\n"
         "next. The projector keeps it up to date for as long as it is not dropped, so nothing\n"
@@ -243,7 +243,7 @@ COMMANDS: Final[dict[str, Command]] = {
         (*MODELS, JSON),
     ),
     "projections drop": Command(
-        "api.cli.projections:drop",
+        "api.cli.read_models.making:drop",
         "delete a generation that does not serve",
         "Deletes the rows of a generation, and what was parked of it. Where a rebuild or verify\n"
         "is filling it, in whatever terminal, that command ends; nothing else changes. The one\n"
@@ -257,7 +257,7 @@ COMMANDS: Final[dict[str, Command]] = {
         ),
     ),
     "projections build": Command(
-        "api.cli.projections:build",
+        "api.cli.read_models.past:build",
         "make a table of what a read model was",
         "Fills a table with a read model as it was at a position of the log, or after the last\n"
         "event up to a time, so that psql can tell what a client saw then. It has the name that\n"
@@ -283,7 +283,7 @@ COMMANDS: Final[dict[str, Command]] = {
         ),
     ),
     "projections diff": Command(
-        "api.cli.projections:diff",
+        "api.cli.read_models.past:diff",
         "tell how two generations or two positions differ",
         "Compares the rows of two generations where they stand now, or what a read model was at\n"
         "two places of the log, and lists each row that was added, removed or changed from the\n"
@@ -307,7 +307,7 @@ COMMANDS: Final[dict[str, Command]] = {
         ),
     ),
     "projections parked": Command(
-        "api.cli.projections:show_parked",
+        "api.cli.read_models.parked:show_parked",
         "list what could not be applied",
         "Shows every event that was set aside because it could not be applied, and those that\n"
         "came after such a one for the same aggregate.",
@@ -316,7 +316,7 @@ COMMANDS: Final[dict[str, Command]] = {
         (JSON,),
     ),
     "projections retry": Command(
-        "api.cli.projections:retry",
+        "api.cli.read_models.parked:retry",
         "apply what was parked",
         "Applies the parked events of each aggregate in their order, once what stopped them is\n"
         "mended. One that still cannot be applied stays parked, and the exit code is 1.",
@@ -329,7 +329,7 @@ COMMANDS: Final[dict[str, Command]] = {
         ),
     ),
     "projections skip": Command(
-        "api.cli.projections:skip",
+        "api.cli.read_models.parked:skip",
         "give a parked event up and apply what came after it",
         "Leaves the first parked event of an aggregate out of a read model for good, and applies\n"
         "those that came after it. The log keeps it; a rebuild will park it again.",

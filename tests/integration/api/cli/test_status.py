@@ -151,6 +151,10 @@ def test_a_runner_that_hangs_is_told_though_it_has_its_locks_and_lacks_nothing(
             eventually(lambda: verdict_of(migrated, "gallery") == "away", seconds=20)
             gallery_now = read(migrated, "gallery")
             assert (gallery_now.lag, gallery_now.led) == (0, True)
+            families = {each.name: each for each in metrics._of_postgres(figures.figures(migrated))}
+            samples = families["atelier_projector_still_seconds"].samples
+            told = {sample.labels["model"]: sample.value for sample in samples}
+            assert told["gallery"] > status.STILL_S
         finally:
             stop.set()
             thread.join()

@@ -12,8 +12,9 @@ from uuid import UUID
 
 import pytest
 
-from api.cli import projections
 from api.cli.main import _imported, _parser
+from api.cli.read_models.common import Differs
+from api.cli.read_models.making import Busy
 from api.cli.status import Unhealthy
 from api.cli.table import COMMANDS
 from domain.errors import NotFound
@@ -84,7 +85,7 @@ def test_a_wrong_read_model_is_found_and_made_anew(
 ):
     assert "each as the log has it" in atelier("verify", "--all")
     change(migrated, "UPDATE atelier_gallery SET source_key = 'elsewhere.jpg'")
-    with pytest.raises(projections.Differs, match="gallery"):
+    with pytest.raises(Differs, match="gallery"):
         atelier("verify", "gallery", "tasks")
     told = capsys.readouterr().out
     assert f"changed  task {picture}" in told
@@ -92,7 +93,7 @@ def test_a_wrong_read_model_is_found_and_made_anew(
     assert "elsewhere.jpg" not in told  # what rows hold may be personal
     assert len(json.loads(atelier("generations", "--json"))) == len(PROJECTIONS)  # nothing is left
 
-    with pytest.raises(projections.Differs, match="gallery"):
+    with pytest.raises(Differs, match="gallery"):
         atelier("rebuild", "gallery")
     assert "goes on serving" in capsys.readouterr().out
     assert "generation 2 serves, with 1 row" in atelier("rebuild", "gallery", "--accept")
@@ -113,7 +114,7 @@ def test_what_was_parked_is_listed_retried_and_given_up(
     catch_up(migrated, story)
     assert str(bad) in atelier("parked")
     assert len(json.loads(atelier("parked", "--json"))) == 4
-    with pytest.raises(projections.Differs, match="2 aggregates of tasks stay parked"):
+    with pytest.raises(Differs, match="2 aggregates of tasks stay parked"):
         atelier("retry", "tasks")
     assert "1 event applied" in atelier("skip", "tasks", "--aggregate", str(worse))
     change(migrated, "ALTER TABLE atelier_tasks_g1 DROP CONSTRAINT no_third")
@@ -133,13 +134,28 @@ def test_names_that_are_wrong_are_told(atelier: Atelier, migrated: Settings):
 def test_two_do_not_fill_the_same_generation(atelier: Atelier, migrated: Settings):
     with Leadership(migrated.postgres_url, "atelier.rebuild.gallery") as other:
         assert other.try_acquire()
-        with pytest.raises(projections.Busy):
+        with pytest.raises(Busy):
             atelier("rebuild", "gallery")
+
+
+def test_what_is_ahead_of_the_log_is_made_anew(
+    atelier: Atelier, migrated: Settings, story: Story, picture: UUID
+):
+    change(migrated, "UPDATE atelier_projections SET position = 99 WHERE projection = 'gallery'")
+    assert "generation 2 serves, with 1 row" in atelier("rebuild", "gallery", "--accept")
+    story.request()
+    catch_up(migrated, story)
+    (live,) = [each for each in generations_of(atelier, "gallery") if each["live"]]
+    assert (live["position"], live["lag"]) == (5, 0)
+
+
+def generations_of(atelier: Atelier, model: str) -> Any:
+    return json.loads(atelier("generations", model, "--json"))
 
 
 def test_generations_are_listed_with_their_state(atelier: Atelier, picture: UUID):
     atelier("rebuild", "gallery")
-    listed = json.loads(atelier("generations", "gallery", "--json"))
+    listed = generations_of(atelier, "gallery")
     assert [(each["generation"], each["live"], each["state"]) for each in listed] == [
         (1, False, "ready"),
         (2, True, "ready"),
@@ -236,7 +252,7 @@ def test_what_was_shown_at_a_time_can_be_asked(atelier: Atelier, migrated: Setti
 def test_positions_and_generations_are_compared(
     atelier: Atelier, migrated: Settings, picture: UUID, capsys: pytest.CaptureFixture[str]
 ):
-    with pytest.raises(projections.Differs):
+    with pytest.raises(Differs):
         atelier("diff", "tasks", "--at", "2", "--at", "3")
     shown = capsys.readouterr().out
     assert "1 difference between position 2 and position 3" in shown
@@ -244,7 +260,7 @@ def test_positions_and_generations_are_compared(
     atelier("rebuild", "gallery")
     assert "no difference between generation 1" in atelier("diff", "gallery", "1", "2")
     change(migrated, "DELETE FROM atelier_gallery_g1")
-    with pytest.raises(projections.Differs):
+    with pytest.raises(Differs):
         atelier("diff", "gallery", "1", "2", "--json")
     found = json.loads(capsys.readouterr().out)
     assert [each["what"] for each in found["differences"]] == ["added"]
@@ -286,7 +302,7 @@ def _waits_for_a_lock(settings: Settings) -> bool:
 
 
 def numbers(atelier: Atelier) -> list[int]:
-    return [each["generation"] for each in json.loads(atelier("generations", "gallery", "--json"))]
+    return [each["generation"] for each in generations_of(atelier, "gallery")]
 
 
 def test_a_rebuild_that_is_interrupted_says_how_to_go_on_and_how_to_remove_it(
