@@ -198,7 +198,7 @@ def _print_healths(healths: list[Health]) -> None:
     console.print(table, "")
     for each in healths:
         for line in each.advice:
-            console.print(f"{each.model}: {line}")
+            console.print(f"{each.model}: {line}", soft_wrap=True)  # commands can be copied
     if all(each.verdict == "ok" for each in healths):
         console.print(f"All is well, at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC.")
     else:

@@ -92,7 +92,8 @@ def verify(settings: Settings, arguments: argparse.Namespace) -> None:
         print_json(found)
     if differing := [each.model for each in found if each.differing]:
         raise Differs(
-            f"not as the log has it: {', '.join(differing)}; `atelier projections rebuild` mends it"
+            f"not as the log has it: {', '.join(differing)};"
+            f" `atelier projections rebuild {' '.join(differing)} --accept` mends it"
         )
 
 
