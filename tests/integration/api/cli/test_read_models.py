@@ -341,3 +341,15 @@ def test_what_is_dropped_in_another_terminal_is_filled_no_more(
     assert (code, "generation 2 of gallery was dropped meanwhile" in told) == (1, True), told
     assert "Traceback" not in told
     assert numbers(atelier) == [1]
+
+
+def test_a_table_of_the_past_that_is_interrupted_is_not_there(
+    migrated: Settings, environ: dict[str, str], picture: UUID
+):
+    building = Command(migrated, environ, "build", "gallery", "--at", "4", "--into", "past")
+    building.interrupt()
+    code, told = building.ended()
+    assert (code, told) == (130, "")
+    with connect(migrated.postgres_url) as connection:
+        left = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'past'")
+        assert left.fetchall() == []
