@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, LiteralString
 
 import msgspec
+import psycopg
 
 from domain.errors import AtelierError, NotFound
 from projections.generations import generations
@@ -108,7 +109,7 @@ def build(
     there is such a table already.
     """
     _check(connection, projection, schema, replace=replace)
-    connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+    _make_schema(connection, schema)
     scratch = f'"{schema}".{projection.table_of(SCRATCH)}'
     connection.execute(f"DROP TABLE IF EXISTS {scratch}")
     try:
@@ -180,6 +181,18 @@ def _check(connection: Connection, projection: Projection, schema: str, *, repla
         raise BadSchema(f"--into {schema}: the log and what serves are there; name another schema")
     if _has(connection, f'"{schema}".{projection.view}') and not replace:
         raise BadSchema(f"{schema}.{projection.view} is there already: --replace makes it anew")
+
+
+def _make_schema(connection: Connection, schema: str) -> None:
+    ((there,),) = connection.execute("SELECT to_regnamespace(%s) IS NOT NULL", [f'"{schema}"'])
+    if there:  # else Postgres would ask for the right to make it all the same
+        return
+    try:
+        connection.execute(f'CREATE SCHEMA "{schema}"')
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise BadSchema(
+            f"--into {schema}: there is no such schema, and Postgres does not let us make one"
+        ) from error
 
 
 def _has(connection: Connection, table: str) -> bool:

@@ -121,7 +121,8 @@ def show_status(settings: Settings, arguments: argparse.Namespace) -> None:
         ours = [each for each in listed if each.model == projection.name]
         by = locks.get(lock_key(FILLER.format(projection.name)), "")
         reader = readers.get(projection.name)
-        healths.append(_health(projection.name, reader, ours, by, found.processes))
+        filling = [_filling(each, found.position, by) for each in ours if each.state == "building"]
+        healths.append(_health(projection.name, reader, ours, filling, found.processes))
     if arguments.json:
         print_json(healths)
     else:
@@ -130,20 +131,22 @@ def show_status(settings: Settings, arguments: argparse.Namespace) -> None:
         raise Unhealthy(", ".join(bad))
 
 
+def _filling(generation: Generation, head: int, by: str) -> Filling:
+    return Filling(
+        generation=generation.generation,
+        position=generation.position,
+        percent=100 * generation.position // head if head else 100,
+        by=by,
+    )
+
+
 def _health(
-    name: str, reader: Reader | None, ours: list[Generation], by: str, processes: dict[str, int]
+    name: str,
+    reader: Reader | None,
+    ours: list[Generation],
+    filling: list[Filling],
+    processes: dict[str, int],
 ) -> Health:
-    head = max((each.position + each.lag for each in ours), default=0)
-    filling = [
-        Filling(
-            generation=each.generation,
-            position=each.position,
-            percent=100 * each.position // head if head else 100,
-            by=by,
-        )
-        for each in ours
-        if each.state == "building"
-    ]
     check = of_reader(reader, processes) if reader else None
     told = check.told if check else "not there"
     if reader and reader.keeper and not reader.trouble:

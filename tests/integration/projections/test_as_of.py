@@ -18,18 +18,14 @@ def picture(story):
 
 @pytest.fixture
 def build(models):
-    def built(projection, at, schema="past", *, replace=False):
+    def built(
+        projection, at, schema="past", *, replace=False, role="NONE", report=lambda _passed: None
+    ):
         with connect(models.url) as connection:
+            connection.execute(f"SET ROLE {role}")
             read = models.story.store.read_some
-            return as_of.build(
-                connection,
-                projection,
-                read,
-                at=at,
-                schema=schema,
-                replace=replace,
-                report=lambda _: None,
-            )
+            place = {"at": at, "schema": schema, "replace": replace}
+            return as_of.build(connection, projection, read, **place, report=report)
 
     return built
 
@@ -103,6 +99,11 @@ def test_a_schema_that_is_no_place_for_it_is_refused(models, story, build, schem
     assert models.rows(gallery.PROJECTION) == []
 
 
+def test_who_may_make_no_schema_is_told(models, build):
+    with pytest.raises(BadSchema, match="does not let us"):
+        build(gallery.PROJECTION, 1, role="pg_monitor")
+
+
 def test_a_word_of_sql_may_be_its_name(models, story, build):
     build(gallery.PROJECTION, 1, "user")
     assert tables(models, "user") == {"atelier_gallery"}
@@ -128,22 +129,14 @@ def test_what_cannot_be_applied_is_counted_and_parked_nowhere(models, story, bui
     assert models.parked(gallery.PROJECTION) == []
 
 
-def test_what_is_interrupted_leaves_nothing(models, story):
+def test_what_is_interrupted_leaves_nothing(models, story, build):
     _, at = picture(story)
 
     def interrupt(_passed):
         raise KeyboardInterrupt
 
-    with connect(models.url) as connection, pytest.raises(KeyboardInterrupt):
-        as_of.build(
-            connection,
-            gallery.PROJECTION,
-            story.store.read_some,
-            at=at,
-            schema="past",
-            replace=False,
-            report=interrupt,
-        )
+    with pytest.raises(KeyboardInterrupt):
+        build(gallery.PROJECTION, at, report=interrupt)
     assert tables(models) == set()
 
 
