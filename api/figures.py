@@ -34,32 +34,38 @@ SELECT log_id, position, (SELECT e.recorded_at FROM atelier_events e
                            WHERE e.position = h.position) FROM atelier_head h"""
 
 READERS: LiteralString = """-- How far has each reader of the log come, and since when does it lag?
-WITH reader (name, at, parked, trouble) AS (
-    SELECT 'relay', coalesce(max(r.position), 0), 0, coalesce(max(r.trouble), '')
+WITH reader (name, at, parked, beat_at, trouble) AS (
+    SELECT 'relay', coalesce(max(r.position), 0), 0, NULL, coalesce(max(r.trouble), '')
       FROM atelier_relay r WHERE r.topic = %(topic)s
     UNION ALL
     SELECT p.projection, p.position, (SELECT count(*) FROM atelier_parked k
               WHERE k.projection = p.projection AND k.generation = p.generation),
-           CASE WHEN p.position > (SELECT h.position FROM atelier_head h) THEN 'ahead of the log'
-                WHEN p.fingerprint IS DISTINCT FROM ours.fingerprint THEN 'other code made its rows'
-           END || ': run `atelier projections rebuild ' || p.projection || ' --accept`'
-      FROM atelier_projections p
+           coalesce(b.beat_at, p.live_since),
+           coalesce(CASE WHEN p.position > h.position
+                         THEN 'ahead of the log'
+                         WHEN p.fingerprint IS DISTINCT FROM ours.fingerprint
+                         THEN 'other code made its rows'
+                    END || ': run `atelier projections rebuild ' || p.projection || ' --accept`',
+                    '')
+      FROM atelier_projections p CROSS JOIN atelier_head h
+           LEFT JOIN atelier_heartbeats b USING (projection)
            LEFT JOIN unnest(%(models)s::text[], %(fingerprints)s::text[])
                   AS ours (projection, fingerprint) USING (projection)
      WHERE p.live
     UNION ALL
-    SELECT f.follower, f.position, 0, '' FROM atelier_followers f
+    SELECT f.follower, f.position, 0, NULL, '' FROM atelier_followers f
 )
 SELECT r.name, r.at, greatest(h.position - r.at, 0),
        coalesce(extract(epoch FROM clock_timestamp() - (
            SELECT e.recorded_at FROM atelier_events e WHERE e.position = r.at + 1))::float8, 0),
-       r.parked, coalesce(r.trouble, '')
+       r.parked, coalesce(extract(epoch FROM clock_timestamp() - r.beat_at)::float8, 0), r.trouble
   FROM reader r CROSS JOIN atelier_head h ORDER BY r.name"""
 
-LOCKS: LiteralString = """-- Which of our locks are held?
-SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks
- WHERE locktype = 'advisory' AND granted AND objsubid = 1
-   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+LOCKS: LiteralString = """-- Which of our locks are held, and by which process?
+SELECT (l.classid::bigint << 32) | l.objid::bigint, coalesce(a.application_name, '')
+  FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 
 LEASES: LiteralString = """-- Who works, and for how long already?
 SELECT count(*) FILTER (WHERE l.expires_at > now()),
@@ -82,7 +88,9 @@ SELECT split_part(application_name, ' ', 2), count(DISTINCT application_name)
 class Reader(msgspec.Struct, frozen=True, kw_only=True):
     """Who follows the log; ``waiting_seconds`` is the age of the first event that it lacks.
 
-    ``led`` tells whether some process holds the lock to do the work, ``trouble`` what stops it.
+    ``led`` tells whether some process holds the lock to do the work, ``keeper`` which one, and
+    ``still_seconds`` for how long it has not looked at the log (of read models only); ``trouble``
+    is what stops it.
     """
 
     name: str
@@ -91,6 +99,8 @@ class Reader(msgspec.Struct, frozen=True, kw_only=True):
     waiting_seconds: float
     parked: int
     led: bool
+    keeper: str = ""
+    still_seconds: float = 0.0
     trouble: str = ""
 
     @property
@@ -169,7 +179,7 @@ def figures(settings: Settings) -> Figures:
 
 def _asked(connection: Connection, settings: Settings) -> Figures:
     ((log_id, position, recorded_at),) = connection.execute(LOG)
-    locks = {key for (key,) in connection.execute(LOCKS)}
+    found = keepers(connection)
     readers = [
         Reader(
             name=name,
@@ -177,10 +187,12 @@ def _asked(connection: Connection, settings: Settings) -> Figures:
             lag=lag,
             waiting_seconds=max(0.0, waiting),
             parked=parked,
-            led=lock_key(_lock(name)) in locks,
+            led=lock_key(_lock(name)) in found,
+            keeper=found.get(lock_key(_lock(name)), ""),
+            still_seconds=max(0.0, still),
             trouble=trouble,
         )
-        for name, at, lag, waiting, parked, trouble in connection.execute(
+        for name, at, lag, waiting, parked, still, trouble in connection.execute(
             READERS,
             {
                 "topic": EVENTS_TOPIC,
@@ -201,6 +213,11 @@ def _asked(connection: Connection, settings: Settings) -> Figures:
         wrong_keys=fingerprints.differing(settings, fingerprints.noted(connection)),
         schema=schema(connection),
     )
+
+
+def keepers(connection: Connection) -> dict[int, str]:
+    """Which of our locks are held, and by which process: its host and number."""
+    return {key: name.rpartition(" ")[2] for key, name in connection.execute(LOCKS)}
 
 
 def connected(connection: Connection) -> dict[str, int]:

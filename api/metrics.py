@@ -48,6 +48,10 @@ ABOUT: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "atelier_reader_lag_events": ("How many events a reader of the log lacks", ("reader",)),
     "atelier_reader_lag_seconds": ("The age of the first event that it lacks", ("reader",)),
     "atelier_reader_led": ("Whether some process does the reader's work", ("reader",)),
+    "atelier_projector_still_seconds": (
+        "For how long nobody who keeps a read model has looked at the log",
+        ("model",),
+    ),
     "atelier_parked_events": ("Events that a read model could not apply", ("model",)),
     "atelier_queue_tasks": ("Tasks that have not ended", ("state", "lane")),
     "atelier_queue_oldest_seconds": ("How long the first pending task has waited", ()),
@@ -81,6 +85,8 @@ def _of_postgres(found: Figures) -> Iterator[GaugeMetricFamily]:
     yield of_readers("atelier_reader_lag_seconds", lambda reader: reader.waiting_seconds)
     yield of_readers("atelier_reader_led", lambda reader: reader.led)
     models = [each for each in found.readers if each.is_model]
+    still = (((each.name,), each.still_seconds) for each in models)
+    yield _gauge("atelier_projector_still_seconds", *still)
     yield _gauge("atelier_parked_events", *(((each.name,), each.parked) for each in models))
     queue, leases = found.queue, found.leases
     yield _gauge(

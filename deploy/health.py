@@ -19,10 +19,16 @@ BEHIND: dict[str, LiteralString] = {
                 END
           FROM atelier_head AS head
     """,
-    # How many events the slowest read model lacks; all of them, and one, where there is none.
+    # How many events the slowest read model lacks; all of them, and one, where there is none, or
+    # where who keeps one has not looked at the log for longer than its slowest pause.
     "projector": """
-        SELECT head.position
-               - coalesce((SELECT min(position) FROM atelier_projections WHERE live), -1)
+        SELECT CASE WHEN EXISTS (SELECT FROM atelier_heartbeats JOIN atelier_projections
+                                             USING (projection)
+                                  WHERE live AND beat_at < now() - interval '12 s')
+                    THEN head.position + 1
+                    ELSE head.position
+                         - coalesce((SELECT min(position) FROM atelier_projections WHERE live), -1)
+                END
           FROM atelier_head AS head
     """,
 }

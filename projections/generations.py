@@ -16,14 +16,17 @@ MOMENT_S: Final = 0.2  # so long at most those who read queue behind a lock that
 PATIENCE_S: Final = 10.0
 
 LISTED: LiteralString = """-- Which generations are there, and how does each do?
-SELECT p.projection, p.generation, p.live, p.state, p.fingerprint, p.position,
-       greatest(h.position - p.position, 0),
+SELECT p.projection, p.generation, p.live, p.state, p.fingerprint, at.position,
+       greatest(h.position - at.position, 0),
        (SELECT count(*) FROM atelier_parked k
          WHERE k.projection = p.projection AND k.generation = p.generation),
        coalesce(pg_total_relation_size(to_regclass(
            format('atelier_%%s_g%%s', p.projection, p.generation))), 0),
        p.made_at, p.live_since, p.accepted
-  FROM atelier_projections p CROSS JOIN atelier_head h
+  FROM atelier_projections p CROSS JOIN atelier_head h CROSS JOIN LATERAL (
+       SELECT coalesce(avg(s.position)::bigint, p.position) AS position
+         FROM atelier_projection_segments s
+        WHERE (s.projection, s.generation) = (p.projection, p.generation)) at
  WHERE %(models)s::text[] IS NULL OR p.projection = ANY(%(models)s)
  ORDER BY p.projection, p.generation"""
 

@@ -72,8 +72,8 @@ CREATE TRIGGER count_gone AFTER DELETE ON {table} REFERENCING OLD TABLE AS befor
 
 
 DROP: LiteralString = """
-DROP TABLE IF EXISTS {table}, {table}_blocks;
-DROP FUNCTION IF EXISTS {table}_count()"""
+DROP FUNCTION IF EXISTS {table}_count() CASCADE;
+DROP TABLE IF EXISTS {table}, {table}_blocks"""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):

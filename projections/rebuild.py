@@ -111,19 +111,13 @@ class Rebuild:
                 serving = live(snapshot, projection)  # from here on it sees no change
             assert serving is not None
             tables = [projection.table_of(n) for n in (serving.generation, generation)]
-            counts = [_counted(snapshot, projection, table) for table in tables]
-            differing, shown = 0, []
-            if counts[0] != counts[1]:
-                for difference in _differences(snapshot, projection, *tables):
-                    differing += 1
-                    if differing <= SHOWN_MOST:
-                        shown.append(difference)
+            rows, differing, shown = compared(snapshot, projection, *tables)
             snapshot.execute("COMMIT")
         return Comparison(
             model=name,
             generation=generation,
             position=position,
-            rows=counts[1][0],
+            rows=rows,
             differing=differing,
             differences=shown,
         )
@@ -141,6 +135,20 @@ class Rebuild:
         numbers = [self.generations[name] for name in names]
         ((at, until),) = connection.execute(REACHED, [names, numbers])
         return at, until
+
+
+def compared(
+    snapshot: Connection, projection: Projection, live: str, new: str
+) -> tuple[int, int, list[Difference]]:
+    """Compare two tables: the rows of the second, how many differ, and the first of these."""
+    counts = [_counted(snapshot, projection, table) for table in (live, new)]
+    differing, shown = 0, []
+    if counts[0] != counts[1]:
+        for difference in _differences(snapshot, projection, live, new):
+            differing += 1
+            if differing <= SHOWN_MOST:
+                shown.append(difference)
+    return counts[1][0], differing, shown
 
 
 def _begun(connection: Connection, projection: Projection) -> int:

@@ -20,6 +20,7 @@ log = structlog.get_logger("atelier.projector")
 
 BATCH = 4_000
 RETRY_S = 1.0
+BEAT_S = 1.0
 GATHER_S = 0.012  # between two batches while the log grows; the first after a pause comes at once
 
 TRACKS: LiteralString = """-- Which generations of our code are there, and where does each stand?
@@ -54,6 +55,10 @@ VALUES (%s, %s, %s, %s, %s, %s, %s)"""
 
 FORGET: LiteralString = """-- What was set aside of somebody erased is of no use any more.
 DELETE FROM atelier_parked WHERE projection = %s AND generation = %s AND account = %s"""
+
+BEAT: LiteralString = """-- Who keeps these read models is about to look at the log.
+INSERT INTO atelier_heartbeats SELECT unnest(%s::text[]), clock_timestamp()
+    ON CONFLICT (projection) DO UPDATE SET beat_at = EXCLUDED.beat_at"""
 
 
 class LostLock(AtelierError):
@@ -153,6 +158,7 @@ class Runner:
         self._applied = applied
         self._last: dict[tuple[str, int], Track] = {}
         self._waits = False
+        self._beat_at = 0.0
 
     def run(
         self,
@@ -190,12 +196,19 @@ class Runner:
         while not stop.is_set():
             begun = time.monotonic()
             names = ours()
+            self._beat(connection, names)
             applied = self.catch_up(connection, names) if names else 0
             if not applied:
                 self._waits = False
                 wait()
             elif applied < BATCH:  # the log grows all the time: let something gather
                 stop.wait(max(0.0, begun + GATHER_S - time.monotonic()))
+
+    def _beat(self, connection: Connection, names: Collection[str]) -> None:
+        """Tell that we are alive; what hangs after this, or never gets here, is told by its age."""
+        if time.monotonic() - self._beat_at >= BEAT_S:
+            connection.execute(BEAT, [sorted(names)])
+            self._beat_at = time.monotonic()
 
     def _tell_once(self, error: Exception) -> None:
         if not self._waits:

@@ -23,6 +23,7 @@ from infra.wording import counted
 
 LAG_S: Final = 10.0  # a reader that works is behind by far less
 CLEANING_S: Final = 60.0  # files may be many
+STILL_S: Final = 12.0  # a projector looks at the log each second, and after some errors in ten
 QUEUE_S: Final = 600.0
 FREE_LEAST: Final = 0.05  # of a disk
 WATCH_S: Final = 2.0
@@ -143,7 +144,7 @@ def of_postgres(found: Figures) -> Iterator[Check]:
     """What Postgres' figures say."""
     yield _log(found)
     order = sorted(found.readers, key=lambda each: (each.name != "relay", each.name == CLEANER))
-    yield from (_reader(each, found.processes) for each in order)
+    yield from (of_reader(each, found.processes) for each in order)
     yield _queue(found)
     yield _leases(found)
     yield _processes(found)
@@ -168,7 +169,8 @@ def _log(found: Figures) -> Check:
     )
 
 
-def _reader(reader: Reader, processes: dict[str, int]) -> Check:
+def of_reader(reader: Reader, processes: dict[str, int]) -> Check:
+    """How one reader of the log does."""
     patience = CLEANING_S if reader.name == CLEANER else LAG_S
     late = reader.waiting_seconds > patience
     told = f"{counted(reader.lag, 'event')} behind" if reader.lag else "up to date"
@@ -181,6 +183,9 @@ def _reader(reader: Reader, processes: dict[str, int]) -> Check:
         stand_by = processes.get(worker, 0)
         told += f"; nobody does it, {stand_by} could" if stand_by else f"; no {worker} runs"
     verdict: Verdict = "away" if not reader.led else "behind" if late or reader.parked else "ok"
+    if reader.led and reader.still_seconds > STILL_S:
+        told += f"; its projector has stood still for {_ago(reader.still_seconds)}"
+        verdict = "away"
     if reader.trouble:
         told, verdict = "stopped, see below", "wrong"
     return Check(

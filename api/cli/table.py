@@ -74,9 +74,17 @@ EVENT_LINES: Final = (
     option("--partition", type=int, metavar="N", help="with --kafka: only this partition"),
 )
 
+READ_MODELS: Final = "accounts, gallery, queue, tasks or wardrobe"
+MODEL: Final = option("model", metavar="NAME", help=READ_MODELS)
+ANY_MODELS: Final = option(
+    "models", nargs="*", metavar="NAME", help=f"{READ_MODELS} (default: all of them)"
+)
 MODELS: Final = (
-    option("models", nargs="*", metavar="NAME", help="accounts, gallery, queue, tasks or wardrobe"),
+    option("models", nargs="*", metavar="NAME", help=READ_MODELS),
     option("--all", action="store_true", help="every read model"),
+)
+JSON: Final = option(
+    "--json", action="store_true", help="print JSON for programs; what people read goes to stderr"
 )
 
 COMMANDS: Final[dict[str, Command]] = {
@@ -162,22 +170,46 @@ COMMANDS: Final[dict[str, Command]] = {
         (*STORES, "ATELIER_METRICS_", "ATELIER_LOG"),
     ),
     "projections list": Command(
-        "api.cli.projections:show",
-        "list the read models' generations",
-        "Shows every generation of every read model: which one serves, how many events each is\n"
-        "behind, what is parked, its size, and whether this build's code makes its rows.",
+        "api.cli.read_models.health:show",
+        "list the read models and what each is for",
+        "Shows which read models there are, the question that each answers, and which generation\n"
+        "of it serves. `atelier projections status` tells how they do.",
         "atelier projections list",
         ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
-        (option("--json", action="store_true", help="as JSON, for programs"),),
+        (JSON,),
+    ),
+    "projections status": Command(
+        "api.cli.read_models.health:show_status",
+        "tell how the read models do, and what to do about it",
+        "Shows for each read model how far it has come, how many events it lacks and for how\n"
+        "long, which projector keeps it and whether that one moves, what is parked, and how far\n"
+        "a generation is that is being filled; below, what to do. The exit code is 1 unless all\n"
+        "is well.",
+        "atelier projections status",
+        ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
+        (ANY_MODELS, JSON),
+    ),
+    "projections generations": Command(
+        "api.cli.read_models.health:show_generations",
+        "list the generations of read models",
+        "Shows every generation: whether it serves (live), is kept up with the log to go back to\n"
+        "(ready) or is being filled (building), how many events it is behind, what is parked of\n"
+        "it, its size, and whether this build's code makes its rows.",
+        "atelier projections generations gallery",
+        ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
+        (ANY_MODELS, JSON),
     ),
     "projections rebuild": Command(
-        "api.cli.projections:rebuild",
+        "api.cli.read_models.making:rebuild",
         "make read models anew from the log",
         "For a read model that is wrong, or that other code has made. Fills another generation\n"
         "while the one that serves goes on, compares all rows of both at one position, and has\n"
         "the new one serve from one moment to the next. Where they differ, the old one goes on\n"
-        "serving, each difference is listed, and the exit code is 1. It may be interrupted at any\n"
-        "time and goes on where it was when it is called again. `rollback` goes back.",
+        "serving, each difference is listed, and the exit code is 1: look at them, and repeat it\n"
+        "with --accept if they are to be so.\n\n"
+        "Ctrl-C, or a kill, changes nothing for anybody: called again it goes on where it was.\n"
+        "`drop` removes what was begun, also while another terminal fills it, which then ends.\n"
+        "`rollback` goes back to what served before.",
         "atelier projections rebuild gallery",
         (*STORES, "ATELIER_LOG"),
         (
@@ -185,72 +217,128 @@ COMMANDS: Final[dict[str, Command]] = {
             option(
                 "--accept",
                 action="store_true",
-                help="have it serve though rows differ, as a change of the code explains",
+                help="have it serve though rows differ, as damage or a change of the code explains",
             ),
+            JSON,
         ),
     ),
     "projections verify": Command(
-        "api.cli.projections:verify",
+        "api.cli.read_models.making:verify",
         "compare read models with the log",
         "Makes each read model anew beside the one that serves, compares all rows at one\n"
-        "position, lists each that is missing, surplus or changed, and leaves everything as it\n"
-        "is. The exit code is 1 when one differs.",
+        "position, lists each that is missing, surplus or changed, and removes what it has made,\n"
+        "after Ctrl-C as well. The exit code is 1 when one differs.",
         "atelier projections verify --all",
         (*STORES, "ATELIER_LOG"),
-        (*MODELS, option("--json", action="store_true", help="as JSON, for programs")),
+        (*MODELS, JSON),
     ),
     "projections rollback": Command(
-        "api.cli.projections:roll_back",
+        "api.cli.read_models.making:roll_back",
         "have the generation before serve again",
         "Goes back to the generation that served before the last rebuild, from one moment to the\n"
-        "next. The projector keeps it up to date for as long as it is not dropped.",
+        "next. The projector keeps it up to date for as long as it is not dropped, so nothing\n"
+        "that came in since then is missing. Called again, it goes forth.",
         "atelier projections rollback gallery",
         ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
-        MODELS,
+        (*MODELS, JSON),
     ),
     "projections drop": Command(
-        "api.cli.projections:drop",
+        "api.cli.read_models.making:drop",
         "delete a generation that does not serve",
-        "Deletes the rows of a generation, and what was parked of it. The one that serves cannot\n"
-        "be dropped. What is dropped can be rebuilt.",
+        "Deletes the rows of a generation, and what was parked of it. Where a rebuild or verify\n"
+        "is filling it, in whatever terminal, that command ends; nothing else changes. The one\n"
+        "that serves cannot be dropped. What is dropped can be rebuilt.",
         "atelier projections drop gallery 1",
         ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
         (
-            option("model", metavar="NAME", help="the read model"),
+            MODEL,
             option("generation", metavar="GENERATION", type=int, help="its number"),
+            JSON,
+        ),
+    ),
+    "projections build": Command(
+        "api.cli.read_models.past:build",
+        "make a table of what a read model was",
+        "Fills a table with a read model as it was at a position of the log, or after the last\n"
+        "event up to a time, so that psql can tell what a client saw then. It has the name that\n"
+        "queries use, in a schema of your choice, which is made if need be. It is this build's\n"
+        "code that makes it. No projector keeps it, and it serves nobody.\n\n"
+        "Who has been erased is not brought back. Who is erased later stays in the table, so drop\n"
+        "the schema when you are done.",
+        "atelier projections build gallery --at 2026-11-22T10:30:00 --into past",
+        (*STORES, "ATELIER_LOG"),
+        (
+            MODEL,
+            option(
+                "--at",
+                required=True,
+                metavar="PLACE",
+                help="a position (1200), a time (now, today, yesterday, 2026-11-22,"
+                " 2026-11-22T10:30:00; in UTC unless it ends in an offset) or so long ago (90s,"
+                " 15m, 2h, 3d)",
+            ),
+            option("--into", required=True, metavar="SCHEMA", help="in small letters, digits, _"),
+            option("--replace", action="store_true", help="in place of such a table there"),
+            JSON,
+        ),
+    ),
+    "projections diff": Command(
+        "api.cli.read_models.past:diff",
+        "tell how two generations or two positions differ",
+        "Compares the rows of two generations where they stand now, or what a read model was at\n"
+        "two places of the log, and lists each row that was added, removed or changed from the\n"
+        "first to the second, by its key and columns. It leaves nothing behind. The exit code is\n"
+        "1 when they differ.",
+        "atelier projections diff gallery --at 1h --at now",
+        (*STORES, "ATELIER_LOG"),
+        (
+            MODEL,
+            option(
+                "generations", nargs="*", type=int, metavar="GENERATION", help="two of its numbers"
+            ),
+            option(
+                "--at",
+                action="append",
+                default=[],
+                metavar="PLACE",
+                help="given twice: a position, a time or how long ago, as for `build`",
+            ),
+            JSON,
         ),
     ),
     "projections parked": Command(
-        "api.cli.projections:show_parked",
+        "api.cli.read_models.parked:show_parked",
         "list what could not be applied",
         "Shows every event that was set aside because it could not be applied, and those that\n"
         "came after such a one for the same aggregate.",
         "atelier projections parked",
         ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
-        (option("--json", action="store_true", help="as JSON, for programs"),),
+        (JSON,),
     ),
     "projections retry": Command(
-        "api.cli.projections:retry",
+        "api.cli.read_models.parked:retry",
         "apply what was parked",
         "Applies the parked events of each aggregate in their order, once what stopped them is\n"
         "mended. One that still cannot be applied stays parked, and the exit code is 1.",
         "atelier projections retry gallery",
         (*STORES, "ATELIER_LOG"),
         (
-            option("model", metavar="NAME", help="the read model"),
+            MODEL,
             option("--aggregate", metavar="ID", help="only what is parked of this aggregate"),
+            JSON,
         ),
     ),
     "projections skip": Command(
-        "api.cli.projections:skip",
+        "api.cli.read_models.parked:skip",
         "give a parked event up and apply what came after it",
         "Leaves the first parked event of an aggregate out of a read model for good, and applies\n"
         "those that came after it. The log keeps it; a rebuild will park it again.",
         "atelier projections skip gallery --aggregate 35929d81-dd65-4550-839e-411f6ca1f0fa",
         (*STORES, "ATELIER_LOG"),
         (
-            option("model", metavar="NAME", help="the read model"),
+            MODEL,
             option("--aggregate", required=True, metavar="ID", help="the aggregate"),
+            JSON,
         ),
     ),
     "render-consumer": Command(

@@ -67,18 +67,18 @@ class Progress:
 class Bar:
     """How much of an amount is done, with rate and time left; without a terminal plain lines.
 
-    ``unit`` is what is counted, in the plural.
+    ``unit`` is what is counted, in the plural; ``done`` was there before, and counts for no rate.
     """
 
-    def __init__(self, text: str, total: int, unit: str) -> None:
+    def __init__(self, text: str, total: int, unit: str, *, done: int = 0) -> None:
         self._text, self._total, self._unit = text, total, unit
-        self._done = 0
+        self._done = self._before = done
         self._began = self._told = time.monotonic()
         self._bar = _bar(unit) if sys.stderr.isatty() else None
 
     def __enter__(self) -> Self:
         if self._bar is not None:
-            self._bar.add_task(self._text, total=self._total)
+            self._bar.add_task(self._text, total=self._total, completed=self._done)
             self._bar.start()
         return self
 
@@ -100,7 +100,7 @@ class Bar:
             print(self._line(), file=sys.stderr, flush=True)
 
     def _line(self) -> str:
-        rate = self._done / (time.monotonic() - self._began)
+        rate = (self._done - self._before) / (time.monotonic() - self._began)
         left = (self._total - self._done) / rate if rate else 0
         return (
             f"{self._text}: {self._done:,} of {self._total:,} {self._unit},"

@@ -84,7 +84,10 @@ def test_the_readme_names_every_command_and_starts_with_what_it_is() -> None:
 
 
 def test_every_picture_in_the_readme_is_there() -> None:
-    assert (ROOT / "docs" / "demo.jpg").stat().st_size > 10_000
+    pictures = re.findall(r'<img src="(.+?)"', (ROOT / "README.md").read_text())
+    assert len(pictures) == 2
+    for picture in pictures:
+        assert (ROOT / picture).stat().st_size > 10_000
 
 
 def test_the_operations_page_tells_of_every_metric_and_of_no_other() -> None:

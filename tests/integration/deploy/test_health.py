@@ -42,6 +42,10 @@ def test_a_projector_is_healthy_once_its_slowest_read_model_has_caught_up(postgr
     assert not healthy("projector", postgres_url)
     execute(postgres_url, "UPDATE atelier_projections SET position = 7 WHERE live")
     assert healthy("projector", postgres_url)
+    execute(postgres_url, "INSERT INTO atelier_heartbeats VALUES ('a', now())")
+    assert healthy("projector", postgres_url)
+    execute(postgres_url, "UPDATE atelier_heartbeats SET beat_at = now() - interval '1 minute'")
+    assert not healthy("projector", postgres_url)  # it hangs, and lacks nothing
 
 
 @pytest.mark.parametrize("process", ["relay", "projector"])

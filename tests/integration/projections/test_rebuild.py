@@ -5,6 +5,7 @@ import functools
 import multiprocessing
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -556,3 +557,25 @@ def test_retried_is_all_that_was_parked_in_its_order(models, story, connecting):
     (row,) = models.rows(tasks.PROJECTION)
     assert (row["status"], row["attempt"]) == ("SUCCESS", 3)
     assert models.parked(tasks.PROJECTION) == []
+
+
+def test_what_is_being_filled_can_be_dropped_amid_a_batch(models, rebuild, connecting):
+    models.catch_up()
+    number = rebuild(gallery.PROJECTION).generations["gallery"]
+
+    def drop():
+        with connecting() as connection:
+            generations.drop(connection, gallery.PROJECTION, number)
+
+    with connecting() as batch, ThreadPoolExecutor(1) as threads:
+        with batch.transaction():  # rows first, then where they stand, as the runner does
+            batch.execute(f"LOCK TABLE atelier_gallery_g{number} IN ROW EXCLUSIVE MODE")
+            dropped = threads.submit(drop)
+            eventually(lambda: waits(models))
+            batch.execute("UPDATE atelier_projections SET position = 1 WHERE NOT live")
+        dropped.result()
+    assert [each.generation for each in found(models, gallery.PROJECTION)] == [1]
+
+
+def waits(models):
+    return models.ask_database("SELECT FROM pg_locks WHERE NOT granted")

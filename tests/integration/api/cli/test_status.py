@@ -1,6 +1,12 @@
 """`atelier status` and the figures behind it, on real servers."""
 
-from collections.abc import Callable
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -10,10 +16,12 @@ import pytest
 from api import figures, metrics
 from api.cli import status
 from domain.errors import Unavailable
-from infra.log.event_store import open_store
+from infra.log.event_store import EventBatch, open_store
 from infra.postgres import connect
 from infra.process.leader import Leadership
 from infra.settings import Settings
+from projections import PROJECTIONS, gallery
+from projections.runner import Runner
 from tests.support.scenario import Story, eventually, started, upscale_requested
 from tests.support.scripts import Kafka
 from tests.support.servers import SERVERS
@@ -74,6 +82,96 @@ def led(settings: Settings) -> set[str]:
             "INSERT INTO atelier_followers VALUES ('media_cleaner', 0) ON CONFLICT DO NOTHING"
         )
     return {each.name for each in figures.figures(settings).readers if each.led}
+
+
+@pytest.fixture
+def projector(migrated: Settings, environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A projector process that keeps every read model; what it logs is of no interest."""
+    with connect(migrated.postgres_url) as connection:
+        connection.execute("UPDATE atelier_projections SET live_since = now() - interval '1 hour'")
+    command = [sys.executable, "-m", "api", "projector"]
+    with subprocess.Popen(command, env=os.environ | environ, stderr=subprocess.DEVNULL) as process:
+        try:
+            eventually(lambda: of_models(migrated) == ["ok"] * len(PROJECTIONS))
+            yield process
+        finally:
+            process.kill()
+
+
+def of_models(settings: Settings) -> list[str]:
+    checks = status.of_postgres(figures.figures(settings))
+    return [each.verdict for each in checks if each.name.startswith("read model")]
+
+
+def test_a_projector_that_was_killed_is_missed(
+    migrated: Settings, projector: subprocess.Popen[bytes]
+):
+    keepers = {each.keeper for each in figures.figures(migrated).readers if each.is_model}
+    (keeper,) = keepers
+    assert keeper.endswith(f"-{projector.pid}")
+    projector.kill()
+    eventually(lambda: of_models(migrated) == ["away"] * len(PROJECTIONS))
+    assert (read(migrated, "gallery").lag, read(migrated, "gallery").led) == (0, False)
+
+
+def test_a_projector_that_was_stopped_is_told_though_it_lacks_nothing(
+    migrated: Settings, projector: subprocess.Popen[bytes]
+):
+    projector.send_signal(signal.SIGSTOP)
+    try:
+        eventually(lambda: of_models(migrated) == ["away"] * len(PROJECTIONS), seconds=10)
+        before = read(migrated, "gallery")
+        eventually(lambda: read(migrated, "gallery").still_seconds > before.still_seconds + 0.5)
+        assert before.lag == 0
+    finally:
+        projector.send_signal(signal.SIGCONT)
+    eventually(lambda: of_models(migrated) == ["ok"] * len(PROJECTIONS))
+    eventually(lambda: read(migrated, "gallery").still_seconds < 1)
+
+
+def test_a_runner_that_hangs_is_told_though_it_has_its_locks_and_lacks_nothing(
+    migrated: Settings, story: Story
+):
+    hangs, stop = threading.Event(), threading.Event()
+
+    def read_some(*arguments: Any, **named: Any) -> EventBatch:
+        if story.store.head()[1] == read(migrated, "gallery").position:
+            hangs.set()
+            stop.wait()
+        return story.store.read_some(*arguments, **named)
+
+    runner = Runner([gallery.PROJECTION], read_some)
+    with Leadership(migrated.postgres_url, "atelier.projection.gallery") as leader:
+        eventually(leader.try_acquire)
+        arguments = (lambda: connect(migrated.postgres_url), lambda: ["gallery"], hangs.set, stop)
+        thread = threading.Thread(target=runner.run, args=arguments)
+        thread.start()
+        try:
+            assert hangs.wait(20)
+            eventually(lambda: verdict_of(migrated, "gallery") == "away", seconds=20)
+            gallery_now = read(migrated, "gallery")
+            assert (gallery_now.lag, gallery_now.led) == (0, True)
+            families = {each.name: each for each in metrics._of_postgres(figures.figures(migrated))}
+            samples = families["atelier_projector_still_seconds"].samples
+            told = {sample.labels["model"]: sample.value for sample in samples}
+            assert told["gallery"] > status.STILL_S
+        finally:
+            stop.set()
+            thread.join()
+
+
+def verdict_of(settings: Settings, model: str) -> str:
+    checks = status.of_postgres(figures.figures(settings))
+    return next(each.verdict for each in checks if each.name == f"read model {model}")
+
+
+def test_a_read_model_ahead_of_the_log_does_not_look_up_to_date(migrated: Settings, story: Story):
+    with connect(migrated.postgres_url) as connection:
+        connection.execute("UPDATE atelier_projections SET position = 9 WHERE projection = 'tasks'")
+    tasks = read(migrated, "tasks")
+    assert tasks.lag == 0
+    assert "more than the log has" in tasks.trouble
+    assert verdict_of(migrated, "tasks") == "wrong"
 
 
 def test_the_queue_is_counted_by_what_could_be_claimed(migrated: Settings, story: Story):

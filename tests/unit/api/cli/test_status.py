@@ -48,8 +48,10 @@ def check(found: Figures, name: str) -> status.Check:
         ({"lag": 1, "waiting_seconds": 60.0}, "behind"),
         ({"parked": 1}, "behind"),
         ({"led": False}, "away"),
+        ({"still_seconds": 11.0}, "ok"),
+        ({"still_seconds": 13.0}, "away"),
     ],
-    ids=["up to date", "busy", "late", "parked", "not led"],
+    ids=["up to date", "busy", "late", "parked", "not led", "slow", "stuck"],
 )
 def test_a_reader_of_the_log_is_judged(given: dict[str, Any], verdict: str):
     assert check(figures(reader("accounts", **given)), "read model accounts").verdict == verdict
@@ -166,6 +168,8 @@ def test_programs_are_told_the_same():
         "waiting_seconds": 864_000.0,
         "parked": 12_345,
         "led": True,
+        "keeper": "",
+        "still_seconds": 0.0,
         "trouble": "",
     }
     assert told["checks"]["queue"]["pending_vip"] == 12_345

@@ -1,0 +1,1 @@
+"""The commands `atelier projections …`, for operators who look after read models."""
