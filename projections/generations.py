@@ -170,6 +170,11 @@ def roll_back(connection: Connection, projection: Projection) -> int:
     if not before:
         raise CannotSwitch(f"no other generation of {projection.name} has served before")
     target = max(before, key=lambda each: (each.live_since, each.generation))
+    if (target.generation,) in connection.execute(AHEAD, [projection.name]).fetchall():
+        raise CannotSwitch(
+            f"generation {target.generation} of {projection.name} shows what the log has lost, as"
+            " after a restore: rebuild it"
+        )
     if target.fingerprint != projection.fingerprint():
         raise CannotSwitch(
             f"generation {target.generation} of {projection.name} is of another build, which alone"

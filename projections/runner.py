@@ -179,6 +179,8 @@ class Runner:
             except HistoryReplaced as error:
                 log.error("stopped", why=str(error))
                 return
+            except LostLock as error:  # or its generation, which somebody has dropped
+                self._tell_once(error)
             except UnknownEvent as error:
                 log.error("stopped: upgrade this build", why=str(error))
                 stop.wait(10 * RETRY_S)

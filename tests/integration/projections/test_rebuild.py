@@ -28,8 +28,10 @@ from tests.support.scenario import (
     HASH_KEY,
     MASTER_KEY,
     completed,
+    erased,
     eventually,
     garment_details,
+    lose_key,
     registered,
     requested,
     source,
@@ -164,6 +166,15 @@ def test_a_single_row_that_is_wrong_is_found_and_named(models, story, rebuild):
         (str(surplus), "surplus", ()),
     }
     assert comparison.differing == 3
+
+
+def test_rows_of_somebody_whose_erasure_is_still_to_come_make_no_difference(models, story, rebuild):
+    picture(story)
+    models.catch_up()
+    lose_key(story.store)
+    story.tell(ACCOUNT, erased())
+    for projection in (accounts.PROJECTION, gallery.PROJECTION):
+        assert filled(rebuild(projection), projection).differing == 0
 
 
 def test_the_proof_is_at_one_position_while_events_come_in(models, story, rebuild, connecting):
@@ -324,7 +335,12 @@ def test_there_may_be_nothing_to_go_back_to(models, rebuild, connecting):
             generations.roll_back(connection, tasks.PROJECTION)
         filled(rebuild(tasks.PROJECTION), tasks.PROJECTION)
         generations.switch(connection, tasks.PROJECTION, 2)
-        connection.execute("UPDATE atelier_projections SET fingerprint = 'x' WHERE NOT live")
+        connection.execute("UPDATE atelier_projections SET position = 99 WHERE NOT live")
+        with pytest.raises(CannotSwitch, match="the log has lost"):
+            generations.roll_back(connection, tasks.PROJECTION)
+        connection.execute(
+            "UPDATE atelier_projections SET position = 0, fingerprint = 'x' WHERE NOT live"
+        )
         with pytest.raises(CannotSwitch, match="another build"):
             generations.roll_back(connection, tasks.PROJECTION)
 
