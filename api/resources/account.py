@@ -48,6 +48,7 @@ FullName = Annotated[
     msgspec.Meta(
         min_length=1, max_length=200, pattern=r"\S", description="a name of 1 to 200 characters"
     ),
+    Check(lambda name: any(map(str.isprintable, "".join(name.split()))), "text that shows"),
 ]
 BirthDate = Annotated[
     int,
