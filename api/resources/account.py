@@ -243,7 +243,7 @@ def _mail_code(account: UUID | None, code: str | None, services: Services) -> No
 def _login_by_code(email: str, code: str, services: Services) -> str:
     account = services.login_codes.redeem(services.store.email_key(email), code)
     if account is None:
-        raise Unauthorized("the code is wrong, used or too old; ask for a new one")
+        raise Unauthorized("the code is wrong, used or expired; ask for a new one")
     services.account(account)
     return services.tokens.issue(account)
 

@@ -54,7 +54,7 @@ def sheets(data: bytes) -> Iterator[Sheet]:
                 cells = _look_through(book, index)
                 unread -= cells.bytes
                 if unread < 0:
-                    raise UnreadableWorkbook("the file is broken: its sheets lie in one another")
+                    raise UnreadableWorkbook("the file is damaged: its sheets overlap")
                 yield Sheet(name, _rows(book, index, cells))
                 book.unload_sheet(index)
 
@@ -77,7 +77,7 @@ def _check_short_streams(container: CompDoc) -> None:
             if not 0 <= sector < len(container.SSAT):
                 break
             if left == 0:
-                raise UnreadableWorkbook("the file is broken: one of its streams has no end")
+                raise UnreadableWorkbook("the file is damaged: one of its streams has no end")
             sector, left = container.SSAT[sector], left - 1
 
 

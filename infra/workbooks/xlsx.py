@@ -59,7 +59,7 @@ LONGEST_FORMAT: Final = 255  # characters; Excel takes no more
 # What else comes as a package, by a part that it has.
 OTHERS: Final = {
     "content.xml": "the file is an OpenDocument spreadsheet; save it as an Excel workbook (.xlsx)",
-    "index/document.iwa": "the file is of Numbers; export it to Excel (.xlsx)",
+    "index/document.iwa": "the file is a Numbers spreadsheet; export it to Excel (.xlsx)",
     "word/document.xml": "the file is a Word document; send .xlsx or .xls",
 }
 
@@ -119,12 +119,16 @@ class _Package:
         if any(name.endswith("vbaproject.bin") for name in names):
             raise UnsupportedWorkbook("the workbook has macros; save it as .xlsx")
         if "xl/workbook.bin" in names:
-            raise UnsupportedWorkbook("binary workbooks (.xlsb) are not taken; save it as .xlsx")
+            raise UnsupportedWorkbook(
+                "binary workbooks (.xlsb) are not supported; save it as .xlsx"
+            )
         if any(part.flag_bits & 1 for part in parts):
             raise UnsupportedWorkbook("the file is encrypted; save it without a password")
         methods = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
         if any(part.compress_type not in methods for part in parts):
-            raise UnsupportedWorkbook("the file is packed as Excel does not; save it as .xlsx")
+            raise UnsupportedWorkbook(
+                "the file is compressed in a way that Excel does not read; save it as .xlsx"
+            )
 
     def targets(self, source: str, kind: str = "worksheet") -> dict[str, str]:
         """The parts of a kind that a part refers to, by the ids of these relations."""
@@ -183,7 +187,7 @@ class _Counter:
             if self._cells[tag] > MOST_CELLS:
                 raise WorkbookTooLarge(TOO_MANY_CELLS)
         if self._all > MOST_NODES or self._held > MOST_HELD_NODES or self._depth > MOST_DEPTH:
-            raise WorkbookTooLarge("the workbook holds too much; keep only the catalogue in it")
+            raise WorkbookTooLarge("the workbook is too large; keep only the catalogue in it")
 
     def _end(self, tag: str) -> None:
         self._depth -= 1
@@ -229,7 +233,7 @@ def _parsed(
         parser.Parse(chunk, False)
         fed += len(chunk)
         if fed - parser.CurrentByteIndex > MOST_TAG_BYTES:
-            raise WorkbookTooLarge("the workbook holds too long a tag")
+            raise WorkbookTooLarge("the workbook has an XML tag that is too long")
         yield
     parser.Parse(b"", True)
     yield
@@ -274,7 +278,7 @@ class _Text:
             self._pieces.append(text)
             self._length += len(text)
             if self._length > MOST_CHARACTERS:
-                raise WorkbookTooLarge("the workbook holds too long a text")
+                raise WorkbookTooLarge("the workbook has a text that is too long")
 
     def take(self) -> str:
         text = "".join(self._pieces)
@@ -413,7 +417,7 @@ class _SheetReader:
 
     def _shared(self, place: int) -> Cell:
         if place < 0:
-            raise UnreadableWorkbook("the file is broken: a cell has a text that is not there")
+            raise UnreadableWorkbook("the file is damaged: a cell refers to a missing text")
         return self._texts[place]
 
     def _number(self, text: str) -> Cell:
