@@ -79,9 +79,9 @@ data:
 
 # The tests take it from here; `make run` does this by itself.
 .atelier/anny/prepared: .venv/developed
-	@tools/step "Preparing the body model (about ten seconds, once)" \
+	@tools/step "Preparing the body model (some seconds, once)" \
 	  env ANNY_CACHE_DIR=$(@D) $(BIN)/python -c \
-	  'from render_consumers.painting.painter import prepare; prepare()'
+	  'from render_consumers.painting.preparation import prepare; prepare()'
 	@touch $@
 
 .venv/made:

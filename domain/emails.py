@@ -13,6 +13,8 @@ INVISIBLE: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 
+NUMERIC_ADDRESS: Final = re.compile(r"@([^@]*\.)?\d+\s*$")  # no top-level domain is a number
+
 SPECIAL_USE_DOMAIN_NAMES.clear()  # localhost, .test and .local are names in somebody's network
 
 
@@ -22,7 +24,7 @@ def is_mailable(email: str) -> bool:
     The domain must be one by IDNA 2008, if only of a local network, and no character may be
     invisible.
     """
-    if INVISIBLE.search(email):
+    if INVISIBLE.search(email) or NUMERIC_ADDRESS.search(email):
         return False
     try:
         validate_email(email.strip(), check_deliverability=False, globally_deliverable=False)

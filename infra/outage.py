@@ -26,7 +26,7 @@ class Outage:
             if self._lasts or time.monotonic() - self._told < QUIET_S:
                 return
             self._lasts, self._told = True, time.monotonic()
-        log.warning(f"{self._server} does not serve us", why=why)
+        log.warning(f"{self._server} is unavailable", why=why)
 
     def over(self) -> None:
         """It serves us."""
@@ -34,4 +34,4 @@ class Outage:
             with self._lock:
                 told, self._lasts = self._lasts, False
             if told:
-                log.info(f"{self._server} serves us again")
+                log.info(f"{self._server} is available again")

@@ -25,7 +25,8 @@ from render_consumers.loop.cleaner import NAME as CLEANER
 from render_consumers.loop.cleaner import Cleaner
 from render_consumers.loop.consumer import Consumer
 from render_consumers.loop.leases import Leases
-from render_consumers.painting.painter import Painter, prepare
+from render_consumers.painting.painter import Painter
+from render_consumers.painting.preparation import prepare
 
 log = structlog.get_logger("atelier.render")
 

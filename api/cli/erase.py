@@ -49,9 +49,9 @@ def run(settings: Settings, arguments: argparse.Namespace) -> None:
         by = Origin(actor="operator", correlation_id=uuid4())
         outcome = execute(EraseAccount(aggregate_id=account, account=account), store, by)
         if outcome.events:
-            print(f"Erased account {account}: what it was can no longer be read.")
+            print(f"Erased account {account}: its personal data can no longer be read.")
         else:
-            print(f"Account {account} has been erased before; nothing has changed.")
+            print(f"Account {account} was erased before; nothing has changed.")
         _tell_what_follows(pool, outcome.position)
 
 

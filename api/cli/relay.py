@@ -114,7 +114,7 @@ def _confirm(yes: bool, what: str) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise NotConfirmed(f"{what}\nSay so with --yes.")
+        raise NotConfirmed(f"{what}\nConfirm with --yes.")
     Console().print(what, highlight=False)
     if input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
         raise NotConfirmed("nothing was done")

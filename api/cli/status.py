@@ -264,7 +264,7 @@ def of_server(server: Server) -> Check:
     """What a server's answer says."""
     told = f"answered in {1000 * server.seconds:.0f} ms"
     if server.trouble:
-        told = "does not serve us, see below"
+        told = "unavailable, see below"
     return Check(
         name=SERVERS[server.name],
         told=f"{server.version}, {told}" if server.version else told,

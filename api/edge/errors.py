@@ -183,7 +183,7 @@ def _of_parameters(request: Request[Any, Any, Any], error: ValidationException) 
     refused = error.extra if isinstance(error.extra, list) else []
     kinds = request.route_handler.signature_model.__annotations__
     return Invalid(
-        "some parameters are not allowed",
+        "some parameters are invalid",
         [
             Violation(field=name, message=f"must be {expected_parameter(kinds[name])}")
             for name in (each["key"] for each in refused)

@@ -53,4 +53,4 @@ def _check_parameters(query: str) -> None:
         if name in TEXTS and CONTROL.search(value)
     ]
     if violations:
-        raise Invalid("some parameters are not allowed", violations)
+        raise Invalid("some parameters are invalid", violations)

@@ -1,10 +1,13 @@
 """Strict reading of JSON bodies: every violation at once, each with its field's path."""
 
+import codecs
 import contextlib
 import functools
+import json
 import types
 import typing
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Final, NamedTuple, TypeVar, cast
 
@@ -39,7 +42,7 @@ class StrictRequest(Request[Any, Any, Any]):
         """The body; raises `UnsupportedMediaType` unless it says that it is JSON."""
         if self.content_type[0] != "application/json":
             raise UnsupportedMediaType("send JSON, with the header Content-Type: application/json")
-        body = await super().body()
+        body = (await super().body()).removeprefix(codecs.BOM_UTF8)  # as .NET writes it
         if not body:
             raise MalformedJson("the body is empty; send a JSON object")
         return body
@@ -60,6 +63,7 @@ def decode(body: bytes, kind: type[Body]) -> Body:
     """
     try:
         members = msgspec.json.decode(body)
+        _check_names(body, members)
     except (ValueError, RecursionError) as error:
         raise MalformedJson(f"the body cannot be read as JSON: {_reason(error)}") from error
     if _is_faultless(members, kind, _is_plain_throughout(body)):
@@ -70,6 +74,27 @@ def decode(body: bytes, kind: type[Body]) -> Body:
     if violations:
         raise Invalid(_summary(violations), violations[:MOST_DETAILS])
     return cast(Body, value)
+
+
+def _check_names(body: bytes, members: object) -> None:
+    """Raises ValueError when an object names a member twice: programs differ in which counts."""
+    count, left = 0, [members]
+    while left:
+        match left.pop():
+            case dict() as some:
+                count += len(some)
+                left += some.values()
+            case list() as some:
+                left += some
+    if count != body.count(b":"):  # which texts may hold, too
+        json.loads(body, object_pairs_hook=_named_once)
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> None:
+    names = Counter(name for name, _ in pairs)
+    for name, times in names.most_common(1):
+        if times > 1:
+            raise ValueError(f"it has the member {name[:MOST_OF_A_NAME]} twice")
 
 
 def _is_faultless(members: object, kind: type[msgspec.Struct], plain: bool) -> bool:
@@ -254,5 +279,7 @@ def _reason(error: Exception) -> str:
             return "it is nested too deeply"
         case UnicodeDecodeError():
             return "it is not UTF-8"
+        case msgspec.DecodeError() if "truncated" in str(error):
+            return "it ends too early, or has half a surrogate pair"
         case _:
             return str(error)

@@ -48,6 +48,7 @@ FullName = Annotated[
     msgspec.Meta(
         min_length=1, max_length=200, pattern=r"\S", description="a name of 1 to 200 characters"
     ),
+    Check(lambda name: any(map(str.isprintable, "".join(name.split()))), "text that shows"),
 ]
 BirthDate = Annotated[
     int,
@@ -242,7 +243,7 @@ def _mail_code(account: UUID | None, code: str | None, services: Services) -> No
 def _login_by_code(email: str, code: str, services: Services) -> str:
     account = services.login_codes.redeem(services.store.email_key(email), code)
     if account is None:
-        raise Unauthorized("the code is wrong, used or too old; ask for a new one")
+        raise Unauthorized("the code is wrong, used or expired; ask for a new one")
     services.account(account)
     return services.tokens.issue(account)
 

@@ -22,6 +22,7 @@ HEX: Final = re.compile(r"#?([0-9A-Fa-f]{6}|[0-9A-Fa-f]{8})")
 
 SEPARATORS: Final = re.compile("[,，、;；\\r\\n\\v\\f\\x85\\u2028\\u2029]")
 LONGEST_TEXT: Final = 32_767  # characters; Excel puts no more into a cell
+LARGEST_NAME: Final = 99_999_999_999  # as a number; Excel shows larger ones rounded
 LARGEST_SIZE: Final = 9_999  # as a number; what is larger was a list such as 100,110,120
 MOST_SHEETS_TOLD: Final = 10
 
@@ -60,10 +61,9 @@ def read_garments(rows: Sequence[Row]) -> list[GarmentDetails]:
         violations.append(_violation(header.row + 1, None, "must hold the first garment"))
     violations += _contradictions(rows[1:], garments, header)
     if violations:
-        number = len(violations)
+        more = f" and {len(violations) - 1} more" if len(violations) > 1 else ""
         raise Invalid(
-            f"nothing is stored: {number} cells are not as they must be, the first in"
-            f" {violations[0].field}",
+            f"nothing was stored; correct {violations[0].field}{more}",
             violations[:MOST_VIOLATIONS],
         )
     return [garment for garment in garments if garment is not None]
@@ -149,9 +149,13 @@ def _without_controls(text: str) -> str:
     return text
 
 
-def _plain_number(cell: Cell) -> bool:
-    """Whether it can be one size: a list such as 100,110 or 48,50 becomes another number."""
-    return cell.text.isdecimal() and int(cell.text) <= LARGEST_SIZE and not cell.formatted
+def _plain_number(largest: int) -> Callable[[Cell], bool]:
+    """Whether it is what was typed: 007 becomes 7, 5.10 becomes 5.1, 100,110 becomes 100110."""
+
+    def is_plain(cell: Cell) -> bool:
+        return cell.text.isdecimal() and int(cell.text) <= largest and not cell.formatted
+
+    return is_plain
 
 
 def _no_number(_cell: Cell) -> bool:
@@ -236,11 +240,11 @@ def _list_of(read: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
 
 COLUMNS: Final = (
     Column("URL", "url", _url),
-    Column("Brand", "brand", _label(LONGEST_GARMENT_NAME)),
+    Column("Brand", "brand", _label(LONGEST_GARMENT_NAME), _plain_number(LARGEST_NAME)),
     Column("Gender", "gender", _label(LONGEST_LABEL)),
-    Column("Name", "name", _label(LONGEST_GARMENT_NAME)),
+    Column("Name", "name", _label(LONGEST_GARMENT_NAME), _plain_number(LARGEST_NAME)),
     Column("Render Mode", "render_mode", _render_mode),
-    Column("Colors", "colors", _list_of(_label(LONGEST_LABEL)), _plain_number),
+    Column("Colors", "colors", _list_of(_label(LONGEST_LABEL)), _plain_number(LARGEST_SIZE)),
     Column("Colors Hex", "colors_hex", _list_of(_hex), _no_number),
-    Column("Sizes", "sizes", _list_of(_label(LONGEST_LABEL)), _plain_number),
+    Column("Sizes", "sizes", _list_of(_label(LONGEST_LABEL)), _plain_number(LARGEST_SIZE)),
 )

@@ -102,7 +102,7 @@ class Tokens:
                 options={"require": list(required)},
             )
             if self._codes and claims.get("amr") != [BY_CODE]:
-                raise Unauthorized("the token was given without a code; log in again")
+                raise Unauthorized("the token was issued without a code; log in again")
             return claims | {"sub": str(UUID(claims["sub"]))}
         except jwt.ExpiredSignatureError as error:
             raise Unauthorized("the token has expired; log in again") from error

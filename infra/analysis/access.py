@@ -10,9 +10,9 @@ from psycopg import sql
 
 from domain.errors import AtelierError
 from infra.analysis.personal import Decrypter, NoKeys
+from infra.log.event_mapper import EventMapper
 from infra.log.event_store import EventLog
 from infra.log.keys import KeyRing
-from infra.log.recorder import EventMapper
 from infra.postgres import Pool, answered, connect, open_pool
 from infra.settings import Settings
 

@@ -73,7 +73,7 @@ def _answered() -> Iterator[None]:
     try:
         yield
     except adbc_driver_manager.Error as error:
-        raise Unavailable(f"Postgres does not give the events: {error}") from error
+        raise Unavailable(f"the events cannot be read from Postgres: {error}") from error
 
 
 def blocks(first: int, last: int) -> Iterator[tuple[int, int]]:

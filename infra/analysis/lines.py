@@ -8,7 +8,8 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from infra.log.recorder import PERSONAL, StoredRecord
+from infra.log.event_mapper import PERSONAL
+from infra.log.recorder import StoredRecord
 
 SEALED: Final = "sealed"
 COLOURS: Final = {"account": "magenta", "render": "cyan", "garment": "yellow"}

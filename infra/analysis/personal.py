@@ -7,8 +7,9 @@ from cryptography.exceptions import InvalidTag
 
 from domain.catalogue import CATALOGUE
 from domain.events import Event
+from infra.log.event_mapper import EventMapper, unknown
 from infra.log.keys import KeyRing
-from infra.log.recorder import EventMapper, StoredRecord, unknown
+from infra.log.recorder import StoredRecord
 
 
 class NoKeys(KeyRing):

@@ -14,8 +14,9 @@ from domain.events import fold
 from infra.analysis import lines
 from infra.analysis.reading import stored
 from infra.analysis.selection import Selection
+from infra.log.event_mapper import EventMapper
 from infra.log.event_store import EventLog
-from infra.log.recorder import EventMapper, StoredRecord
+from infra.log.recorder import StoredRecord
 from infra.wording import counted
 
 

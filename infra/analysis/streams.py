@@ -75,7 +75,9 @@ def table(
     settings = settings or Settings.load(os.environ)
     selection = _selection(settings, after, until, kind, aggregate, account)
     if len(selection.types) != 1:
-        raise BadArgument(f"a table is of one type, and {kind} means {', '.join(selection.types)}")
+        raise BadArgument(
+            f"a table holds events of one type, and {kind} stands for {', '.join(selection.types)}"
+        )
     (name,) = selection.types
     found = _batches(settings, selection, decrypt)
     return pa.RecordBatchReader.from_batches(

@@ -55,7 +55,7 @@ def read(
     try:
         yield from _Reading(consumer, window, selection).events()
     except KafkaError as error:
-        raise Unavailable("Kafka does not give the events", str(error)) from error
+        raise Unavailable("the events cannot be read from Kafka", str(error)) from error
     finally:
         consumer.close()
 
@@ -88,7 +88,7 @@ class _Reading:
             if empty:
                 self._close_what_has_ended()
             if empty > EMPTY_POLLS_MOST:
-                raise Unavailable(f"Kafka does not give the end of {EVENTS_TOPIC}")
+                raise Unavailable(f"Kafka does not tell the end of {EVENTS_TOPIC}")
 
     def _partitions(self) -> list[TopicPartition]:
         numbers = self._consumer.partitions_for_topic(EVENTS_TOPIC)

@@ -13,7 +13,7 @@ from msgspec import inspect
 from domain.catalogue import CATALOGUE
 from domain.events import Event
 from infra.analysis.arrow import ENVELOPE
-from infra.log.recorder import PERSONAL, unknown
+from infra.log.event_mapper import PERSONAL, unknown
 
 PLAIN: Final[dict[type[inspect.Type], pa.DataType]] = {
     inspect.IntType: pa.int64(),

@@ -12,18 +12,17 @@ from domain.catalogue import CATALOGUE
 from domain.errors import EmailTaken, TooManyTasks, VersionConflict
 from domain.events import WHOLE, NewEvent, Recorded, Segment
 from domain.reservations import EMAIL, Guard, guards
+from infra.log.event_mapper import EventMapper, unknown
 from infra.log.fingerprints import HASH, KeyCheck
 from infra.log.keys import KeyRing, email_key
 from infra.log.recorder import (
     ROWS,
-    EventMapper,
     LogRecorder,
     OverLimit,
     Reserved,
     StoredEnvelope,
     StoredRecord,
     VersionTaken,
-    unknown,
 )
 from infra.postgres import Pool, borrowed, open_pool
 

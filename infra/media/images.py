@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import re
 import struct
 import threading
 import warnings
@@ -23,8 +24,11 @@ WAIT_S: Final = 4.0
 PNG_EFFORT: Final = 3  # of 9: half the time for a tenth more bytes
 
 PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
-PNG_ANCILLARY: Final = (b"tRNS", b"iCCP", b"eXIf")  # what decides how the pixels look
+PNG_ANCILLARY: Final = (b"iCCP", b"eXIf")  # what decides how the pixels look, beside tRNS
+PNG_TRANSPARENT_BYTES: Final = {0: (2,), 2: (6,), 3: range(1, 257)}  # by the kind of colour
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+JPEG_MARKER: Final = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # of a segment
+JPEG_EXIF: Final = re.compile(rb"\xff\xe1..(?=Exif\0\0)", re.DOTALL)
 JPEG_NOISE: Final = b"\x55\xa3\x1c\xe6\x39" * 200  # what no row of a picture should be made of
 
 TURNS: Final = {
@@ -97,7 +101,7 @@ def _decoded(data: bytes) -> Image.Image:
     try:
         # Pillow warns of what it passes over by itself, such as EXIF that it cannot read.
         with warnings.catch_warnings(action="ignore"), _opened(_readable(data)) as image:
-            turn = TURNS.get(_orientation(image))
+            turn = TURNS.get(_orientation(image, data))
             tones = _eight_bits(image)
             tones.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
             kept = _plain(tones)
@@ -123,21 +127,80 @@ def _readable(data: bytes) -> bytes:
     """The same picture without what other programs write and Pillow stumbles over."""
     if data.startswith(PNG_SIGNATURE):
         return PNG_SIGNATURE + b"".join(_png_chunks(data))
-    if data.startswith(JPEG_START) and JPEG_END not in data[-64:] and _has_all_rows(data):
-        return data + JPEG_END
+    if data.startswith(JPEG_START):
+        data = _without_exif(data)
+        if JPEG_END not in data[-64:] and _has_all_scans(data) and _has_all_rows(data):
+            return data + JPEG_END
     return data
 
 
 def _png_chunks(data: bytes) -> Iterator[bytes]:
     """The chunks that matter: texts, times and the like are passed over, whatever they hold."""
     start = len(PNG_SIGNATURE)
+    depth = colours = 0
     while start < len(data):
         size = int.from_bytes(data[start : start + 4])
         name, chunk = data[start + 4 : start + 8], data[start : start + size + 12]
+        if name == b"IHDR":
+            depth, colours = chunk[16], chunk[17]
         is_critical = not name[:1].islower()
         if is_critical or (name in PNG_ANCILLARY and _is_sound(chunk)):
             yield chunk
+        elif name == b"tRNS" and size in PNG_TRANSPARENT_BYTES.get(colours, ()):
+            yield _in_8_bits(chunk, depth, colours)
         start += size + 12
+
+
+def _in_8_bits(chunk: bytes, depth: int, colours: int) -> bytes:
+    """The transparent colour as Pillow has the pixels, which it does not change with them."""
+    if colours == 3 or depth in (1, 8):
+        return chunk
+    colour = struct.unpack(f">{len(chunk[8:-4]) // 2}H", chunk[8:-4])
+    if depth < 8:
+        scaled = [tone * 255 // (2**depth - 1) for tone in colour]
+    else:
+        scaled = [tone // 257 if colours == 0 else tone // 256 for tone in colour]
+    named = b"tRNS" + struct.pack(f">{len(scaled)}H", *scaled)
+    return chunk[:4] + named + struct.pack(">I", zlib.crc32(named))
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The segments of a JPEG, and where each starts; behind some of them are pixels."""
+    start = len(JPEG_START)
+    while found := JPEG_MARKER.search(data, start):
+        start = found.start()
+        if data[start : start + 2] == JPEG_END:
+            return
+        size = int.from_bytes(data[start + 2 : start + 4])
+        yield start, data[start : start + 2 + size]
+        start += 2 + size
+
+
+def _without_exif(data: bytes) -> bytes:
+    """A JPEG whose EXIF Pillow does not see: it gives up at a resolution that it cannot read."""
+    kept, start = [], 0
+    for at, segment in _segments(data):
+        if JPEG_EXIF.match(segment):
+            kept.append(data[start:at])
+            start = at + len(segment)
+    return b"".join([*kept, data[start:]])
+
+
+def _has_all_scans(data: bytes) -> bool:
+    """Whether each component has all its coefficients, to their last bits.
+
+    Without its last scans a progressive picture is a coarse one.
+    """
+    wanted: set[tuple[int, int]] = set()
+    found: set[tuple[int, int]] = set()
+    for _, segment in _segments(data):
+        if segment[1] in (0xC0, 0xC1, 0xC2):
+            wanted = {(component, n) for component in segment[10::3] for n in range(64)}
+        if segment[1] == 0xDA:
+            first, last, bits = segment[-3:]
+            if bits & 15 == 0:  # none are left to be refined
+                found |= {(c, n) for c in segment[5:-3:2] for n in range(first, last + 1)}
+    return wanted <= found
 
 
 def _is_sound(chunk: bytes) -> bool:
@@ -158,12 +221,22 @@ def _digest(data: bytes) -> bytes:
         return hashlib.sha256(image.tobytes()).digest()
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image, data: bytes) -> int:
     """As EXIF says, from 1 to 8; what cannot be understood is 1, upright."""
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        exif = _exif(data) if data.startswith(JPEG_START) else image.getexif()
+        return int(exif.get(ExifTags.Base.Orientation, 1))
     except Exception:  # whatever a program has written there, the picture can be read
         return 1
+
+
+def _exif(jpeg: bytes) -> Image.Exif:
+    exif = Image.Exif()
+    for _, segment in _segments(jpeg):
+        if found := JPEG_EXIF.match(segment):
+            exif.load(segment[found.end() :])
+            break
+    return exif
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -98,7 +98,7 @@ class TopicMaintenance:
             self._ledger.claim()
             while not leader.demand(ASK_AGAIN_S):
                 if time.monotonic() > until:
-                    raise Unavailable("a relay is at work and does not let go: stop it first")
+                    raise Unavailable("a relay is running: stop it first")
                 self._ledger.claim()
             yield leader, self._ledger.claim()
 

@@ -1,6 +1,8 @@
 """What a workbook is to us: sheets of rows of cells, and the ways in which it may be refused."""
 
+import html
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -10,6 +12,12 @@ from openpyxl.utils import get_column_letter
 from domain.errors import AtelierError
 
 MOST_COLUMNS: Final = 64  # what lies to the right is not looked at
+MOST_CELLS: Final = 250_000  # with a value, and as many shared texts; 20,000 rows have 160,000
+TOO_MANY_CELLS: Final = f"the workbook has more than {MOST_CELLS} cells; split it"
+GENERAL: Final = "General"
+SHOWN_AS_THEY_ARE: Final = ("general", "0", "@")  # numbers in these formats
+THOUSANDS: Final = "#,##0"
+ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
 
 # They show nothing, and get into cells from web pages and other programs. The joiners U+200C and
 # U+200D are not among them, since words and emoji are written with these.
@@ -78,8 +86,15 @@ def trimmed(text: str) -> str:
 
 
 def text_cell(text: str) -> Cell:
-    text = trimmed(text)
+    """Entities are what they stand for: shop systems write `H&amp;M` into their exports."""
+    text = trimmed(ENTITY.sub(lambda found: html.unescape(found[0]), text))
     return Cell(text) if text else BLANK
+
+
+def changes(number_format: str, value: float) -> bool:
+    """Whether the format shows the number otherwise than by its plain digits."""
+    code = number_format.lower()
+    return code not in SHOWN_AS_THEY_ARE and not (code == THOUSANDS and abs(value) < 1000)
 
 
 def number_cell(value: float, *, formatted: bool = False) -> Cell:

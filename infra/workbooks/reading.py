@@ -60,7 +60,9 @@ def read_sheet(data: bytes, is_header: Callable[[Row], bool] = lambda _row: True
     except AtelierError:
         raise
     except Exception as error:  # broken files raise all sorts of them
-        raise UnreadableWorkbook("the file is broken: Excel could not have saved it so") from error
+        raise UnreadableWorkbook(
+            "the file is damaged; open it in Excel and save it again"
+        ) from error
     finally:
         ONE_AT_A_TIME.release()
 

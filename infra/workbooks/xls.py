@@ -4,7 +4,7 @@ import contextlib
 import os
 import struct
 from collections.abc import Iterator
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple
 
 import xlrd
 from xlrd.compdoc import CompDoc
@@ -13,19 +13,28 @@ from infra.workbooks.model import (
     BLANK,
     DATE,
     FORMULA,
+    GENERAL,
+    MOST_CELLS,
     MOST_COLUMNS,
+    TOO_MANY_CELLS,
     TRUTH,
     Cell,
     Row,
     Sheet,
     UnreadableWorkbook,
     UnsupportedWorkbook,
+    WorkbookTooLarge,
+    changes,
     filled_row,
     number_cell,
     text_cell,
 )
 
-FORMULAS: Final = (0x0006, 0x0206, 0x0406)  # BIFF records
+# BIFF records
+FORMULAS: Final = (0x0006, 0x0206, 0x0406)
+NUMBERS: Final = (0x0203, 0x027E)
+NUMBER_RUN: Final = 0x00BD  # of several cells in a row, six bytes each
+OTHER_CELLS: Final = (0x0003, 0x0004, 0x00D6, 0x00FD, 0x0204, 0x0205)
 BEGIN: Final = (0x0009, 0x0209, 0x0409, 0x0809)
 END: Final = 0x000A
 STREAM: Final = 2  # a type of entry in the container's directory
@@ -42,11 +51,11 @@ def sheets(data: bytes) -> Iterator[Sheet]:
             for index, name in enumerate(book.sheet_names()):
                 if book._sheet_visibility[index]:
                     continue
-                formulas, length = _look_through(book, index)
-                unread -= length
+                cells = _look_through(book, index)
+                unread -= cells.bytes
                 if unread < 0:
-                    raise UnreadableWorkbook("the file is broken: its sheets lie in one another")
-                yield Sheet(name, _rows(book, index, formulas))
+                    raise UnreadableWorkbook("the file is damaged: its sheets overlap")
+                yield Sheet(name, _rows(book, index, cells))
                 book.unload_sheet(index)
 
 
@@ -68,7 +77,7 @@ def _check_short_streams(container: CompDoc) -> None:
             if not 0 <= sector < len(container.SSAT):
                 break
             if left == 0:
-                raise UnreadableWorkbook("the file is broken: one of its streams has no end")
+                raise UnreadableWorkbook("the file is damaged: one of its streams has no end")
             sector, left = container.SSAT[sector], left - 1
 
 
@@ -90,41 +99,75 @@ def _opened(data: bytes, log: IO[str]) -> Iterator[xlrd.Book]:
         yield book
 
 
-def _look_through(book: xlrd.Book, index: int) -> tuple[set[tuple[int, int]], int]:
-    """Where a sheet has formulas, of which xlrd gives only the last results, and its bytes."""
+class _Cells(NamedTuple):
+    """What xlrd does not tell of a sheet: formulas, of which it gives only the last results, and
+    the styles of numbers, by row and column.
+    """
+
+    formulas: set[tuple[int, int]]
+    styles: dict[tuple[int, int], int]
+    bytes: int
+
+
+def _look_through(book: xlrd.Book, index: int) -> _Cells:
     start = at = book._sh_abs_posn[index]
     end = book.base + book.stream_len
-    formulas, depth = set(), 0
+    formulas: set[tuple[int, int]] = set()
+    styles: dict[tuple[int, int], int] = {}
+    depth = cells = 0
     while at + 4 <= end:
         record, length = struct.unpack_from("<HH", book.mem, at)
         depth += (record in BEGIN) - (record == END)
-        if record in FORMULAS and depth == 1:
-            formulas.add(struct.unpack_from("<HH", book.mem, at + 4))
-        at += 4 + length
+        body, at = at + 4, at + 4 + length
         if depth == 0:
             break
-    return formulas, at - start
+        if depth > 1:  # a chart's
+            continue
+        if record in FORMULAS:
+            formulas.add(struct.unpack_from("<HH", book.mem, body))
+        elif record in NUMBERS:
+            row, column, style = struct.unpack_from("<HHH", book.mem, body)
+            styles[row, column] = style
+        elif record == NUMBER_RUN:
+            row, first = struct.unpack_from("<HH", book.mem, body)
+            for place in range((length - 6) // 6):
+                (styles[row, first + place],) = struct.unpack_from(
+                    "<H", book.mem, body + 4 + 6 * place
+                )
+        cells += record in OTHER_CELLS
+        if cells + len(formulas) + len(styles) > MOST_CELLS:
+            raise WorkbookTooLarge(TOO_MANY_CELLS)
+    return _Cells(formulas, styles, at - start)
 
 
-def _rows(book: xlrd.Book, index: int, formulas: set[tuple[int, int]]) -> Iterator[Row]:
+def _rows(book: xlrd.Book, index: int, cells: _Cells) -> Iterator[Row]:
     sheet = book.sheet_by_index(index)
     for number in range(sheet.nrows):
-        cells = [
-            FORMULA if (number, column) in formulas else _cell(cell.ctype, cell.value)
+        row = [
+            FORMULA
+            if (number, column) in cells.formulas
+            else _cell(cell.ctype, cell.value, _format(book, cells.styles.get((number, column), 0)))
             for column, cell in enumerate(sheet.row(number)[:MOST_COLUMNS])
         ]
-        if row := filled_row(number + 1, cells):
-            yield row
+        if filled := filled_row(number + 1, row):
+            yield filled
 
 
-def _cell(kind: int, value: Any) -> Cell:
+def _format(book: xlrd.Book, style: int) -> str:
+    if style >= len(book.xf_list):
+        return GENERAL
+    known = book.format_map.get(book.xf_list[style].format_key)
+    return known.format_str if known else GENERAL
+
+
+def _cell(kind: int, value: Any, number_format: str) -> Cell:
     match kind:
         case xlrd.XL_CELL_EMPTY | xlrd.XL_CELL_BLANK:
             return BLANK
         case xlrd.XL_CELL_TEXT:
             return text_cell(value)
         case xlrd.XL_CELL_NUMBER:
-            return number_cell(value)
+            return number_cell(value, formatted=changes(number_format, value))
         case xlrd.XL_CELL_DATE:
             return DATE
         case xlrd.XL_CELL_BOOLEAN:

@@ -20,7 +20,10 @@ from infra.workbooks.model import (
     BLANK,
     DATE,
     FORMULA,
+    GENERAL,
+    MOST_CELLS,
     MOST_COLUMNS,
+    TOO_MANY_CELLS,
     TRUTH,
     Cell,
     Row,
@@ -28,6 +31,7 @@ from infra.workbooks.model import (
     UnreadableWorkbook,
     UnsupportedWorkbook,
     WorkbookTooLarge,
+    changes,
     filled_row,
     number_cell,
     text_cell,
@@ -36,7 +40,6 @@ from infra.workbooks.model import (
 MOST_PARTS: Final = 1_000  # files in a package
 MOST_UNPACKED_BYTES: Final = 48 * 1024 * 1024  # of a whole package
 MOST_NODES: Final = 2_000_000  # elements and attributes of a package; 20,000 rows have 1,400,000
-MOST_CELLS: Final = 250_000  # with a value, and as many shared texts; 20,000 rows have 160,000
 MOST_HELD_NODES: Final = 100_000  # of one row, or of what is in no row
 MOST_CHARACTERS: Final = 1024 * 1024  # of one text, of which copies are made
 MOST_DEPTH: Final = 100
@@ -51,10 +54,14 @@ NAMESPACES: Final = (
 COUNTED: Final = ("v", "is", "f", "si")
 LET_GO: Final = {"worksheet": "row", "sst": "si"}
 ESCAPE: Final = re.compile(r"_x([0-9A-Fa-f]{4})_")
-GENERAL: Final = "General"
 LONGEST_FORMAT: Final = 255  # characters; Excel takes no more
-SHOWN_AS_THEY_ARE: Final = ("general", "0", "@")
-THOUSANDS: Final = "#,##0"
+
+# What else comes as a package, by a part that it has.
+OTHERS: Final = {
+    "content.xml": "the file is an OpenDocument spreadsheet; save it as an Excel workbook (.xlsx)",
+    "index/document.iwa": "the file is a Numbers spreadsheet; export it to Excel (.xlsx)",
+    "word/document.xml": "the file is a Word document; send .xlsx or .xls",
+}
 
 Attributes = dict[str, str]
 
@@ -105,16 +112,23 @@ class _Package:
         names = set(self._parts)
         parts = self._archive.infolist()
         if "[content_types].xml" not in names or not any(n.startswith("xl/") for n in names):
-            raise UnsupportedWorkbook("the file is not an Excel workbook; send .xlsx or .xls")
+            told = next((OTHERS[name] for name in OTHERS if name in names), "")
+            raise UnsupportedWorkbook(
+                told or "the file is not an Excel workbook; send .xlsx or .xls"
+            )
         if any(name.endswith("vbaproject.bin") for name in names):
             raise UnsupportedWorkbook("the workbook has macros; save it as .xlsx")
         if "xl/workbook.bin" in names:
-            raise UnsupportedWorkbook("binary workbooks (.xlsb) are not taken; save it as .xlsx")
+            raise UnsupportedWorkbook(
+                "binary workbooks (.xlsb) are not supported; save it as .xlsx"
+            )
         if any(part.flag_bits & 1 for part in parts):
             raise UnsupportedWorkbook("the file is encrypted; save it without a password")
         methods = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
         if any(part.compress_type not in methods for part in parts):
-            raise UnsupportedWorkbook("the file is packed as Excel does not; save it as .xlsx")
+            raise UnsupportedWorkbook(
+                "the file is compressed in a way that Excel does not read; save it as .xlsx"
+            )
 
     def targets(self, source: str, kind: str = "worksheet") -> dict[str, str]:
         """The parts of a kind that a part refers to, by the ids of these relations."""
@@ -171,9 +185,9 @@ class _Counter:
         if tag in self._cells:
             self._cells[tag] += 1
             if self._cells[tag] > MOST_CELLS:
-                raise WorkbookTooLarge(f"the workbook has more than {MOST_CELLS} cells; split it")
+                raise WorkbookTooLarge(TOO_MANY_CELLS)
         if self._all > MOST_NODES or self._held > MOST_HELD_NODES or self._depth > MOST_DEPTH:
-            raise WorkbookTooLarge("the workbook holds too much; keep only the catalogue in it")
+            raise WorkbookTooLarge("the workbook is too large; keep only the catalogue in it")
 
     def _end(self, tag: str) -> None:
         self._depth -= 1
@@ -219,7 +233,7 @@ def _parsed(
         parser.Parse(chunk, False)
         fed += len(chunk)
         if fed - parser.CurrentByteIndex > MOST_TAG_BYTES:
-            raise WorkbookTooLarge("the workbook holds too long a tag")
+            raise WorkbookTooLarge("the workbook has an XML tag that is too long")
         yield
     parser.Parse(b"", True)
     yield
@@ -264,7 +278,7 @@ class _Text:
             self._pieces.append(text)
             self._length += len(text)
             if self._length > MOST_CHARACTERS:
-                raise WorkbookTooLarge("the workbook holds too long a text")
+                raise WorkbookTooLarge("the workbook has a text that is too long")
 
     def take(self) -> str:
         text = "".join(self._pieces)
@@ -305,14 +319,9 @@ class _Formats:
         self.styles: list[str] = []
 
     def is_date(self, style: str) -> bool:
-        return bool(is_date_format(self._code(style)))
+        return bool(is_date_format(self.code(style)))
 
-    def changes(self, style: str, value: float) -> bool:
-        """Whether the number is shown otherwise than by its plain digits."""
-        code = self._code(style).lower()
-        return code not in SHOWN_AS_THEY_ARE and not (code == THOUSANDS and abs(value) < 1000)
-
-    def _code(self, style: str) -> str:
+    def code(self, style: str) -> str:
         known = style.isdecimal() and len(style) < 10 and int(style) < len(self.styles)
         return self.codes.get(self.styles[int(style)], GENERAL) if known else GENERAL
 
@@ -408,7 +417,7 @@ class _SheetReader:
 
     def _shared(self, place: int) -> Cell:
         if place < 0:
-            raise UnreadableWorkbook("the file is broken: a cell has a text that is not there")
+            raise UnreadableWorkbook("the file is damaged: a cell refers to a missing text")
         return self._texts[place]
 
     def _number(self, text: str) -> Cell:
@@ -419,7 +428,7 @@ class _SheetReader:
             value: float = int(text)
         except ValueError:
             value = float(text)
-        return number_cell(value, formatted=self._formats.changes(style, value))
+        return number_cell(value, formatted=changes(self._formats.code(style), value))
 
 
 def _column(reference: str) -> int:

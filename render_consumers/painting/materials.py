@@ -19,7 +19,7 @@ BROW = (
     (0.038, 0.7494), (0.044, 0.7484), (0.049, 0.7462), (0.054, 0.7430),
 )  # fmt: skip
 SOLE = 0.024  # metres above the ground
-LIPS, EYELIDS, EARS, NAILS = range(4)  # columns of the marks, as in assets.MARKS
+LIPS, EYELIDS, EARS, NAILS = range(4)  # columns of the marks, as in preparation.MARKS
 
 
 class Samples(msgspec.Struct, frozen=True):

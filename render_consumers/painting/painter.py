@@ -10,7 +10,6 @@ from torch import Tensor
 
 from domain.picture import UserDetails
 from render_consumers.painting import assets, camera
-from render_consumers.painting.assets import prepare
 from render_consumers.painting.body import Body, Skin
 from render_consumers.painting.fit import fit, start_from
 from render_consumers.painting.garment import Cloth, GarmentLook, Wardrobe, bare
@@ -19,10 +18,11 @@ from render_consumers.painting.materials import EARS
 from render_consumers.painting.measure import Tape
 from render_consumers.painting.mesh import Mesh
 from render_consumers.painting.order import Order, understand
+from render_consumers.painting.preparation import MARKS
 from render_consumers.painting.scene import Layer, Material, Scene, together
 from render_consumers.painting.studio import filmed, photographed
 
-__all__ = ["GarmentLook", "Model", "Painter", "Painting", "Pixels", "Stopped", "prepare"]
+__all__ = ["GarmentLook", "Model", "Painter", "Painting", "Pixels", "Stopped"]
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
 PICTURE = (768, 1024)  # width and height in pixels
@@ -185,7 +185,7 @@ class Painter:
             mesh=mesh,
             places=cloth.places,
             template=cloth.template,
-            marks=torch.zeros_like(cloth.places[:, :1]).expand(-1, len(assets.MARKS)),
+            marks=torch.zeros_like(cloth.places[:, :1]).expand(-1, len(MARKS)),
             field=cloth.field,
             open=True,
         )

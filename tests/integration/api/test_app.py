@@ -169,3 +169,10 @@ def test_a_bug_of_ours_tells_nothing_but_the_requests_id(
     assert answer.json()["message"].endswith("tell us the request id web-7")
     assert [each["request_id"] for each in logs if each["event"] == "failed"] == ["web-7"]
     assert "secret" not in answer.text
+
+
+def test_a_byte_order_mark_before_the_json_is_no_matter(ada: Client):
+    headers = ada.headers | {"Content-Type": "application/json; charset=utf-8"}
+    body = b'\xef\xbb\xbf{"gender": "Other"}'
+    assert ada.http.post("/update_user_info", content=body, headers=headers).status_code == 200
+    assert ada.get("/get_user_info").json()["gender"] == "Other"

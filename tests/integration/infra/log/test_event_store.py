@@ -25,8 +25,8 @@ from domain.garment import GarmentListed
 from domain.measurements import Measurements
 from domain.picture import UserDetails
 from domain.reservations import EMAIL, UNFINISHED_TASK
+from infra.log.event_mapper import STATE_LIMIT_BYTES
 from infra.log.event_store import EventLog
-from infra.log.recorder import STATE_LIMIT_BYTES
 from infra.postgres import connect
 from tests.support.batches import Row, append, refusals_of
 from tests.support.scenario import (

@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from domain.errors import HistoryReplaced
+from infra.log.event_mapper import STATE_LIMIT_BYTES
 from infra.log.event_store import EventLog
-from infra.log.recorder import STATE_LIMIT_BYTES, LogRecorder
+from infra.log.recorder import LogRecorder
 from infra.postgres import connect
 from tests.support.batches import Row, Wanted, append
 from tests.support.scenario import (

@@ -224,3 +224,71 @@ def test_what_is_read_at_once_is_what_is_read_field_by_field(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wire, "_is_faultless", lambda *_: False)
         assert outcome(sent, PictureRequest) == at_once
+
+
+@pytest.mark.parametrize("name", ["\u200b", " \u2060\u00a0", "\u202e\u202c", "\ufeff", "\u200d\n"])
+def test_a_name_is_text_that_shows(name):
+    assert violations(PERSON | {"full_name": name}, Registration) == {
+        "full_name": "must be text that shows"
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["O'Brien", "李", "A\u0301da", "می\u200cخواهم", "Ada \U0001f600", "\ufeffAda", "<b>"]
+)
+def test_names_that_people_have_are_taken(name):
+    assert decode(json.dumps(PERSON | {"full_name": name}).encode(), Registration).full_name == name
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b'{"render_mode": "3D", "render_mode": "2D_Kling"}', "render_mode"),
+        (b'{"render_mode": "3D", "render\\u005fmode": "3D"}', "render_mode"),
+        (b'{"apparel_details": {"color": "Red", "size": "L", "color": ":"}}', "color"),
+        (b'{"task_options": {}, "task_options": {}}', "task_options"),
+        (b'{"x": [{"y": 1, "y": 1}]}', "y"),
+    ],
+)
+def test_a_member_that_is_there_twice_is_refused(body, name):
+    with pytest.raises(MalformedJson, match=f"it has the member {name} twice"):
+        decode(body, PictureRequest)
+
+
+def test_colons_and_equal_names_in_different_objects_are_no_repetition():
+    body = example().replace(b'"Hoodie"', b'"A: B"')
+    assert decode(body, PictureRequest).apparel_details.item_id == "A: B"
+
+
+LIMIT = "must be a whole number from 1 to 1000"
+
+
+@pytest.mark.parametrize("limit", ["123456789012345678901234567890", "1.0", '"5"', "true", "-0"])
+def test_a_number_is_what_it_says(limit):
+    with pytest.raises(Invalid) as refused:
+        decode(b'{"task_options": {"limit": %b}}' % limit.encode(), PictureRequest)
+    assert [each.message for each in refused.value.details] == [LIMIT]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"x": NaN}', "invalid character"),
+        (b'{"x": Infinity}', "invalid character"),
+        (b'{"x": 1e999}', "out of range"),
+        (b'{"x": "\\ud800"}', "half a surrogate pair"),
+        (b'{"x"', "ends too early"),
+        (b"   ", "ends too early"),
+        (b'{"x": 05}', "invalid number"),
+        (b'{"x": 1,}', "trailing comma"),
+        (b"{} {}", "trailing characters"),
+        (b"/* x */ {}", "invalid character"),
+        (b"{'x': 1}", "must be strings"),
+        (b'{"x": "R\xe9d"}', "not UTF-8"),
+        ("{}".encode("utf-16"), "invalid character"),
+        (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, "nested too deeply"),
+    ],
+)
+def test_what_is_no_json_is_said_to_be_none(body, reason):
+    with pytest.raises(MalformedJson, match=reason):
+        decode(body, PictureRequest)

@@ -101,3 +101,29 @@ def test_the_row_that_comes_nearest_to_a_header_is_told(make):
     assert told(data) == [("row 2", "has no column Sizes")]
     with pytest.raises(Invalid, match="looked at: “Catalogue”"):
         read_catalogue(data)
+
+
+@MAKERS
+@pytest.mark.parametrize("number", [5.1, -7, 1e21, 123_456_789_012])
+def test_a_brand_or_name_that_is_no_longer_what_was_typed_is_told(make, number):
+    message = "must be text, but Excel has made a number of it: format the column as text"
+    assert told(make([row(brand=number, name=number)])) == [
+        ("row 2, column B (Brand)", message),
+        ("row 2, column D (Name)", message),
+    ]
+
+
+@MAKERS
+def test_an_entity_parts_no_list(make):
+    assert garment(make([row(colors="Black &amp; White,b,c")])).colors == (
+        "Black & White",
+        "b",
+        "c",
+    )
+
+
+def test_what_must_be_corrected_is_said_with_how_much_more_there_is():
+    with pytest.raises(Invalid, match=r"^nothing was stored; correct row 2, column C \(Gender\)$"):
+        read_catalogue(xlsx([row(gender="")]))
+    with pytest.raises(Invalid, match=r"column C \(Gender\) and 2 more$"):
+        read_catalogue(xlsx([row(gender="", name="", sizes="")]))

@@ -14,8 +14,9 @@ from msgspec import inspect
 
 from domain.catalogue import CATALOGUE
 from domain.events import Event, NewEvent
+from infra.log.event_mapper import EventMapper
 from infra.log.keys import KeyRing
-from infra.log.recorder import EventMapper, StoredRecord
+from infra.log.recorder import StoredRecord
 from tests.support.scenario import ACCOUNT, enveloped
 
 NAMES = sorted(CATALOGUE)

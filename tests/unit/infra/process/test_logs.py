@@ -60,12 +60,12 @@ def test_an_outage_is_told_of_once_and_so_is_its_end(capsys, monkeypatch):
     outage.away("it comes and goes")
     told = [(line["event"], line.get("why")) for line in lines_of(capsys)]
     assert told == [
-        ("Kafka does not serve us", "Connection refused"),
-        ("Kafka serves us again", None),
+        ("Kafka is unavailable", "Connection refused"),
+        ("Kafka is available again", None),
     ]
     monkeypatch.setattr("infra.outage.QUIET_S", 0.0)
     outage.away("Connection refused")
-    assert [line["event"] for line in lines_of(capsys)] == ["Kafka does not serve us"]
+    assert [line["event"] for line in lines_of(capsys)] == ["Kafka is unavailable"]
 
 
 def test_an_exception_is_told_without_the_values_of_its_variables(capsys):
