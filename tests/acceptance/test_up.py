@@ -1,7 +1,6 @@
 """`atelier up`: one command that starts everything, and leaves nothing behind."""
 
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -43,8 +42,7 @@ def test_it_leaves_nothing_behind_and_has_all_its_data_when_it_starts_again(
     assert {int(e["atelier_position"]) for e in seen} == set(range(1, newest + 1))
 
 
-def test_a_second_one_in_the_same_directory_is_refused(own: Atelier, tmp_path: Path) -> None:
-    own.start()
-    second = Atelier(tmp_path / "data", own.outside)
+def test_a_second_one_in_the_same_directory_is_refused(atelier: Atelier) -> None:
+    second = Atelier(atelier.data, atelier.outside)
     with pytest.raises(AssertionError, match="already runs"):
         second.start()
