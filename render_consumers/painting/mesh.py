@@ -56,7 +56,7 @@ def split(faces: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def distinct(pairs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The distinct pairs (E, 2) in their order, which of them each one is, and how often each comes.
+    """The distinct pairs (E, 2) in order, which of them each one is, and how often each comes.
 
     Torch sorts rows many times slower than the numbers that stand for them here.
     """
