@@ -101,9 +101,11 @@ data:
 	  $(PIP_INSTALL) -e '.[embedded,render]'
 	@touch $@
 
-.venv/developed: .venv/installed
-	@tools/step "Installing the tools for check and test" $(PIP_INSTALL) -e '.[embedded,render,dev]'
-	@touch $@
+# All at once: pip looks through everything each time that it is called.
+.venv/developed: .venv/made pyproject.toml constraints.txt
+	@tools/step "Installing Atelier with the tools for check and test (two minutes the first time)" \
+	  $(PIP_INSTALL) -e '.[embedded,render,dev]'
+	@touch .venv/installed $@
 
 .venv/benchmarked: .venv/developed
 	@tools/step "Installing what the benchmarks compare with" $(PIP_INSTALL) -e '.[embedded,render,dev,bench]'

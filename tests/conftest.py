@@ -100,9 +100,9 @@ def own_database(postgres: Server, template: str) -> Iterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     database = sql.Identifier(name)
     with connect(postgres.url, statement_timeout=0) as connection:
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(database, sql.Identifier(template))
-        )
+        # Copied as files: through the write-ahead log it takes twice as long.
+        make = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
+        connection.execute(make.format(database, sql.Identifier(template)))
     with connect(_url_of(postgres, name)) as connection:
         connection.execute("UPDATE atelier_head SET log_id = gen_random_uuid()")
     yield _url_of(postgres, name)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from render_consumers.painting.assets import Assets
+from render_consumers.painting.mesh import distinct
 
 DIRECTIONS = 96
 Axis = tuple[float, float, float]
@@ -211,7 +212,7 @@ def _mirrored(rule: JointDistance) -> Axis | None:
 
 def _edges(faces: Tensor) -> Tensor:
     pairs = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    edges: Tensor = torch.unique(pairs.sort(dim=1).values, dim=0)
+    edges, _, _ = distinct(pairs.sort(dim=1).values)
     return edges
 
 

