@@ -14,11 +14,12 @@ import msgspec
 import psycopg
 
 from domain.errors import AtelierError, NotFound
+from projections.event_reader import EventReader
 from projections.generations import generations
 from projections.model import Projection
 from projections.rebuild import Difference, compared
 from projections.rows import Connection
-from projections.runner import EventReader, Runner
+from projections.runner import Runner
 
 SCRATCH: Final = 0  # no generation has this number
 SESSION: Final = "pg_temp"  # the schema of what ends with the connection

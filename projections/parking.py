@@ -8,9 +8,9 @@ import msgspec
 
 from domain.errors import NotFound
 from domain.events import Recorded, Unreadable
+from projections.event_reader import EventReader
 from projections.model import Projection
 from projections.rows import Connection, Rows, ask_known
-from projections.runner import EventReader
 
 LISTED: LiteralString = """-- What is set aside, the oldest of each aggregate first?
 SELECT k.projection, k.generation, k.aggregate_id, k.position, k.error, k.parked_at, e.type

@@ -15,7 +15,7 @@ from projections.runner import BATCH, Runner
 from projections.segments import OpenLog, Progress
 
 SHOWN_MOST: Final = 1_000
-LARGE: Final = 100_000  # events, for which it pays to start other processes
+LARGE: Final = 250_000  # events, for which it pays to start other processes
 
 REACHED: LiteralString = """-- How far have these generations come, and how far do those that serve?
 SELECT min(b.position), least(min(l.position), max(h.position))

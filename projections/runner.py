@@ -4,7 +4,7 @@ import gc
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Literal, LiteralString, NamedTuple, Protocol
+from typing import Any, Literal, LiteralString, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -13,6 +13,7 @@ import structlog
 from domain.account import AccountErased
 from domain.errors import AtelierError, HistoryReplaced, Unavailable, UnknownEvent
 from domain.events import WHOLE, Recorded, Segment, Unreadable
+from projections.event_reader import EventBatch, EventReader, ReadAhead
 from projections.model import Projection
 from projections.rows import Connection, Cursor, Key, Rows, ask_known
 
@@ -88,33 +89,6 @@ def tune_garbage_collection() -> None:
     gc.set_threshold(50_000)
 
 
-class EventBatch(Protocol):
-    """The events that a read model uses of a part of the log, and where that part ends."""
-
-    @property
-    def events(self) -> list[Recorded]:
-        """In the log's order."""
-
-    @property
-    def position(self) -> int:
-        """Of the part's last event, used or not."""
-
-
-class EventReader(Protocol):
-    """Reads some types of the events after a position, as `EventStore.read_some` does."""
-
-    def __call__(
-        self,
-        after: int,
-        limit: int,
-        types: Collection[str],
-        *,
-        personal: Collection[str],
-        segment: Segment = WHOLE,
-    ) -> EventBatch:
-        """What follows."""
-
-
 class Track(NamedTuple):
     """One generation of a read model, and where it stands: at the event of this id."""
 
@@ -154,7 +128,7 @@ class Runner:
         self._projections = {each.name: each for each in projections}
         self._state = state
         self._segment = segment
-        self._read = read
+        self._read = ReadAhead(read)
         self._applied = applied
         self._last: dict[tuple[str, int], Track] = {}
         self._waits = False
@@ -173,6 +147,7 @@ class Runner:
         log is waited out.
         """
         while not stop.is_set():
+            self._read.forget()
             try:
                 with connect() as connection:
                     self._follow(connection, ours, wait, stop)

@@ -15,10 +15,11 @@ import psycopg
 
 from domain.errors import AtelierError, Unavailable
 from domain.events import Segment
+from projections.event_reader import EventReader
 from projections.governor import Governor
 from projections.model import Projection
 from projections.rows import Connection
-from projections.runner import EventReader, LostLock, Runner, tune_garbage_collection
+from projections.runner import LostLock, Runner, tune_garbage_collection
 
 Connect = Callable[[], AbstractContextManager[Connection]]
 Progress = Callable[[int, int], object]  # position, head

@@ -12,7 +12,7 @@ import random
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -52,12 +52,33 @@ from tests.support.scenario import (
 RUNS = 3
 EVENTS = int(os.environ.get("BENCH_EVENTS", "120000"))
 STOCK_EVENTS = 3_000
+MILLION = int(os.environ.get("BENCH_MILLION", "1000000"))
+READS_S = 10.0
+READ_EVERY_S = 0.005
 LIVE_EVENTS_S = 1_000
 LIVE_S = 10.0
 SAVE = 999  # events, three to a task
 
 LIMIT = """
 INSERT INTO bench_limit SELECT aggregate_id, account, position, type, state FROM atelier_events"""
+
+
+HEAD = "SELECT position FROM atelier_head"
+MULTIPLY = """-- As many tasks again, of the same people.
+WITH head AS (UPDATE atelier_head SET position = position + %(count)s RETURNING position)
+INSERT INTO atelier_events
+SELECT head.position - %(count)s + e.position - %(skip)s, gen_random_uuid(), type,
+       md5(aggregate_id::text || head.position)::uuid, aggregate_version, clock_timestamp(), actor,
+       account, correlation_id, causation_id, state
+  FROM head, atelier_events e
+ WHERE e.position > %(skip)s AND e.position <= %(skip)s + %(count)s"""
+NEWEST = """
+SELECT task, name, (SELECT t.garment FROM atelier_tasks t WHERE t.task = g.task)
+  FROM atelier_gallery g WHERE account = %s ORDER BY last_modified DESC, position DESC LIMIT 10"""
+SIZES = """
+SELECT pg_total_relation_size('atelier_events'),
+       (SELECT sum(pg_total_relation_size(format('atelier_%s_g%s', projection, generation)))
+          FROM atelier_projections WHERE live)::bigint"""
 
 
 def main() -> None:
@@ -79,7 +100,7 @@ def main() -> None:
         stock = median([_stock(postgres.url) for _ in range(RUNS)])
         limit = median([_limit(postgres.url) for _ in range(RUNS)])
         figures = _catching_up(postgres.url, store, stock, limit)
-        figures.append(_rebuild(postgres.url, limit))
+        figures += _rebuilt(postgres.url, store, people)
         figures += _live(postgres.url, store, people)
     report("projections", figures)
 
@@ -146,18 +167,62 @@ def _limit(url: str) -> float:
         return count / (time.perf_counter() - began)
 
 
-def _rebuild(url: str, limit: float) -> Figure:
-    """All read models, with the proof and the switch."""
+def _rebuilt(url: str, store: EventStore, people: list[UUID]) -> list[Figure]:
+    """A million events into all read models, with the proof and the switch, while people read."""
     settings = Settings(postgres_url=url, master_key=MASTER_KEY, hash_key=HASH_KEY)
+    usual = _reads(url, people, lambda: time.sleep(READS_S))
+    with connect(url, statement_timeout=0) as connection:
+        while (count := connection.execute(HEAD).fetchone()[0]) < MILLION:  # type: ignore[index]
+            more = min(MILLION - count, EVENTS - 2 * len(people))
+            connection.execute(MULTIPLY, {"skip": len(people), "count": more})
+        connection.execute("ANALYZE atelier_events")
+        runner = Runner(PROJECTIONS, store.read_some)
+        while runner.catch_up(connection):
+            pass
+        before = _rebuild(settings)
+        sizes = connection.execute(SIZES).fetchone()
+    during = _reads(url, people, lambda: _rebuild(settings))
+    assert sizes is not None
+    return [
+        Figure(name="rebuild of a million, proved", unit="s", ours=before, limit=20.0),
+        Figure(name="reads while that goes on, p99", unit="ms", ours=during, limit=usual),
+        Figure(name="the log of a million", unit="MB", ours=sizes[0] / 1e6),
+        Figure(name="all read models of a million", unit="MB", ours=sizes[1] / 1e6),
+    ]
+
+
+def _rebuild(settings: Settings) -> float:
     began = time.perf_counter()
+    url = settings.postgres_url
     with Rebuild(PROJECTIONS, log_opener(settings)) as new, connect(url) as connection:
         new.fill(lambda _at, _until: None)
         for projection in PROJECTIONS:
             comparison = new.compare(projection)
             assert comparison.differing == 0, comparison
             switch(connection, projection, comparison.generation)
-    rate = EVENTS / (time.perf_counter() - began)
-    return Figure(name="rebuild all, proved", unit="events/s", ours=rate, limit=limit)
+    return time.perf_counter() - began
+
+
+def _reads(url: str, people: list[UUID], meanwhile: Callable[[], object]) -> float:
+    """The p99 of reading somebody's newest files, in ms, while something else goes on."""
+    took: list[float] = []
+    over = threading.Event()
+
+    def read() -> None:
+        with connect(url) as connection:
+            while not over.wait(READ_EVERY_S):
+                began = time.perf_counter()
+                connection.execute(NEWEST, [random.choice(people)]).fetchall()
+                took.append(1000 * (time.perf_counter() - began))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        meanwhile()
+    finally:
+        over.set()
+        reader.join()
+    return sorted(took)[len(took) * 99 // 100]
 
 
 def _live(url: str, store: EventStore, people: list[UUID]) -> list[Figure]:

@@ -7,7 +7,7 @@ import pytest
 from domain.account import AccountDetailsUpdated, AccountInfoUpdated
 from infra.postgres import connect
 from projections import PROJECTIONS, accounts, gallery, queue, tasks
-from projections.generations import make
+from projections.generations import begin, drop, switch
 from tests.support.scenario import (
     ACCOUNT,
     cancelled,
@@ -78,11 +78,8 @@ def test_read_models_made_again_from_the_log_have_the_same_rows(models, story, l
     before = [models.rows(each) for each in PROJECTIONS]
     with connect(models.url) as connection:
         for each in PROJECTIONS:
-            connection.execute(f"DROP VIEW {each.view}")
-            connection.execute(f"DROP TABLE {each.table_of(1)}")
-        connection.execute("DELETE FROM atelier_projections")
-        for each in PROJECTIONS:
-            make(connection, each)
+            switch(connection, each, begin(connection, each))
+            drop(connection, each, 1)
     models.catch_up()
     assert [models.rows(each) for each in PROJECTIONS] == before
     assert all(models.parked(each) == [] for each in PROJECTIONS)
