@@ -132,9 +132,7 @@ def request(command: Request, state: Render) -> list[Event]:
         if command.request_hash != state.request.request_hash:
             raise IdempotencyKeyReused("this Idempotency-Key was sent before with another body")
         return []
-    events: list[Event] = [
-        msgspec.convert(command, REQUESTS[type(command)], from_attributes=True)
-    ]
+    events: list[Event] = [msgspec.convert(command, REQUESTS[type(command)], from_attributes=True)]
     if command.webhook_url:
         events.append(WebhookRequested(url=command.webhook_url))
     return events

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api import figures
-from api.figures import CLEANER, PROCESSES, Disk, Figures, Reader, Server
+from api.figures import CLEANER, PROCESSES, WEBHOOKS, Disk, Figures, Reader, Server, Webhooks
 from domain.errors import AtelierError
 from infra.log.migrate import Schema
 from infra.settings import Settings
@@ -23,6 +23,7 @@ from infra.wording import counted
 
 LAG_S: Final = 10.0  # a reader that works is behind by far less
 CLEANING_S: Final = 60.0  # files may be many
+DUE_S: Final = 60.0  # webhooks may be many
 QUEUE_S: Final = 600.0
 FREE_LEAST: Final = 0.05  # of a disk
 WATCH_S: Final = 2.0
@@ -36,7 +37,11 @@ COLOURS: Final = {
     "wrong": "bold red",
 }
 SERVERS: Final = {"postgres": "Postgres", "kafka": "Kafka", "media": "media store"}
-WORKERS: Final = {"relay": "relay", CLEANER: "render-consumer"}  # the others are the projector's
+WORKERS: Final = {  # the others are the projector's
+    "relay": "relay",
+    CLEANER: "render-consumer",
+    WEBHOOKS: "render-consumer",
+}
 
 
 class Unhealthy(AtelierError):
@@ -142,8 +147,10 @@ def _unknown(why: str) -> Check:
 def of_postgres(found: Figures) -> Iterator[Check]:
     """What Postgres' figures say."""
     yield _log(found)
-    order = sorted(found.readers, key=lambda each: (each.name != "relay", each.name == CLEANER))
-    yield from (_reader(each, found.processes) for each in order)
+    order = sorted(found.readers, key=lambda each: (each.name != "relay", not each.is_model))
+    for reader in order:
+        check = _reader(reader, found.processes)
+        yield _webhooks(check, found.webhooks) if reader.name == WEBHOOKS else check
     yield _queue(found)
     yield _leases(found)
     yield _processes(found)
@@ -188,6 +195,21 @@ def _reader(reader: Reader, processes: dict[str, int]) -> Check:
         told=told,
         verdict=verdict,
         figures=_plain(reader, "name"),
+    )
+
+
+def _webhooks(follows: Check, webhooks: Webhooks) -> Check:
+    """How their sender follows the log, and what it has not sent."""
+    told, verdict = follows.told, follows.verdict
+    if webhooks.pending or webhooks.given_up:
+        told = f"{webhooks.pending:,} to be sent, {webhooks.given_up:,} given up; {told}"
+    if verdict == "ok" and webhooks.due_seconds > DUE_S:
+        told, verdict = f"{told}; due for {_ago(webhooks.due_seconds)}", "behind"
+    return Check(
+        name=follows.name,
+        told=told,
+        verdict=verdict,
+        figures=follows.figures | _plain(webhooks),
     )
 
 
