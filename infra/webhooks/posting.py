@@ -70,14 +70,15 @@ class _Pinned(http.client.HTTPSConnection):
         try:
             self.request("POST", path, body, dict(headers))
             with self.getresponse() as answer:
-                return answer.status, answer.headers.get("Location")
-        except (OSError, http.client.HTTPException) as error:
-            if time.monotonic() >= self._deadline:
-                raise TimeoutError(f"no answer within {ANSWER_S:.0f} s") from error
-            raise
+                if time.monotonic() < self._deadline:  # else it may be half an answer
+                    return answer.status, answer.headers.get("Location")
+        except (OSError, http.client.HTTPException):
+            if time.monotonic() < self._deadline:
+                raise
         finally:
             end.cancel()
             self.close()
+        raise TimeoutError(f"no answer within {ANSWER_S:.0f} s")
 
     def connect(self) -> None:
         """Connect to the first address that answers."""

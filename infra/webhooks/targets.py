@@ -10,6 +10,7 @@ from domain.errors import AtelierError
 
 HTTPS: Final = 443
 GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")
+PROTOCOL_ASSIGNMENTS: Final = ipaddress.ip_network("192.0.0.0/24")  # global to Python 3.11
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Permit = Callable[[Address], bool]
@@ -71,7 +72,9 @@ def resolved(to: Target, permits: Permit) -> list[str]:
 def is_public(address: Address) -> bool:
     """Whether the address belongs to a machine on the internet, and to none behind it or in it."""
     if isinstance(address, ipaddress.IPv4Address):
-        return address.is_global and not address.is_multicast
+        return (
+            address.is_global and not address.is_multicast and address not in PROTOCOL_ASSIGNMENTS
+        )
     # Outside of this block are also those that stand for an IPv4 address (::ffff:…, 64:ff9b::…).
     tunnelled = address.sixtofour or address.teredo
     return address in GLOBAL_UNICAST and address.is_global and not tunnelled
