@@ -136,7 +136,7 @@ def screen(checks: list[Check]) -> RenderableType:
         told = f"All is well, at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC."
     else:
         told = "docs/operations.md says what to do about what is not ok."
-    title = Text(f"Log {checks[0].figures.get('log_id', 'unknown')}\n")
+    title = Text(f"Log {checks[0].figures.get('log_id', 'unknown')}")
     return Group(title, table, Text(), *troubles, Text(told))
 
 
@@ -199,10 +199,10 @@ def _reader(reader: Reader, processes: dict[str, int]) -> Check:
 
 
 def _webhooks(follows: Check, webhooks: Webhooks) -> Check:
-    """How their sender follows the log, and what it has not sent."""
+    """What has not been sent, unless the sender does not even follow the log."""
     told, verdict = follows.told, follows.verdict
-    if webhooks.pending or webhooks.given_up:
-        told = f"{webhooks.pending:,} to be sent, {webhooks.given_up:,} given up; {told}"
+    if verdict == "ok" and (webhooks.pending or webhooks.given_up):
+        told = f"{webhooks.pending:,} to be sent, {webhooks.given_up:,} given up"
     if verdict == "ok" and webhooks.due_seconds > DUE_S:
         told, verdict = f"{told}; due for {_ago(webhooks.due_seconds)}", "behind"
     return Check(
