@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 from uuid import UUID
 
+import jsonschema_rs
 import msgspec
 import pytest
 from litestar import Litestar
@@ -97,8 +98,17 @@ def test_what_is_told_is_what_the_api_answers(
     answer = asking.get(f"/generate/{task}").json()
     media = MediaStore(shared)
     told = msgspec.to_builtins(payload(store.load(UUID(task)), media.url))
+    described(asking).validate(told)
     assert told["type"] == ("task.completed" if end == "completed" else "task.failed")
     assert without_signatures(told["data"]) == {"task_id": task, **without_signatures(answer)}
+
+
+def described(client: Client) -> jsonschema_rs.Draft202012Validator:
+    """What the API's description says of the body of a webhook."""
+    document = client.http.get("/schema/openapi.json").json()
+    sent = document["webhooks"]["task_ended"]["post"]["requestBody"]["content"]
+    schema = {**sent["application/json"]["schema"], "components": document["components"]}
+    return jsonschema_rs.Draft202012Validator(schema)
 
 
 def fail(client: Client, store: EventStore, task: str) -> None:

@@ -4,8 +4,10 @@ import contextlib
 import hashlib
 import hmac
 import json
+import re
 import threading
 from base64 import b64decode, b64encode
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -34,6 +36,8 @@ from tests.support.scenario import (
     webhook_requested,
 )
 from tests.support.sending import KEYS, LINKS, sender, sending
+
+PAGE = Path(__file__).parents[4] / "docs" / "api.md"
 
 
 @pytest.fixture
@@ -140,6 +144,20 @@ def test_the_signature_is_what_the_scheme_says(one, table, story, receiver):
     digests = [hmac.digest(each, head.encode() + heard.body, hashlib.sha256) for each in secrets]
     expected = " ".join(f"v1,{b64encode(digest).decode()}" for digest in digests)
     assert heard.headers["webhook-signature"] == expected
+
+
+def test_it_is_told_and_verified_as_the_page_says(one, table, story, receiver):
+    section = PAGE.read_text().partition("## Being told of the end")[2].partition("\n## ")[0]
+    ((_, example), (_, code)) = re.findall(r"```(json|python)\n(.*?)```", section, re.S)
+    ended(story, receiver)
+    work(one, table)
+    (heard,) = receiver.heard
+    known = {"body": heard.body, "headers": heard.headers}
+    exec(code.replace("whsec_…", KEYS[0]), known)  # noqa: S102 - it is our own page
+    told, shown = known["told"], json.loads(example)
+    assert told == json.loads(heard.body)
+    assert [list(told), list(told["data"])] == [list(shown), list(shown["data"])]
+    assert list(told["data"]["files"][0]) == list(shown["data"]["files"][0])
 
 
 def test_only_what_somebody_asked_to_be_told_of_is_told(one, table, story, receiver):
