@@ -339,7 +339,12 @@ def test_who_is_killed_between_sending_and_writing_down_sends_again(
 ):
     """At least once, and the id tells the receiver that it has had it."""
     with sending(postgres_url, receiver) as first:
-        receiver.answers = lambda heard: first.kill() or Answer()
+
+        def killing(heard):
+            first.kill()
+            return Answer()
+
+        receiver.answers = killing
         task = ended(story, receiver)
         first.wait(30)
     assert (receiver.ids, states(table)) == ([str(task)], {task: "pending"})
@@ -379,5 +384,5 @@ def test_what_was_sent_long_ago_costs_nothing(statement, postgres_url):
             " FROM generate_series(1, 20_000)"
         )
         connection.execute("ANALYZE atelier_webhooks")
-        plan = connection.execute(f"EXPLAIN {statement}", values).fetchall()  # type: ignore[arg-type]
+        plan = connection.execute(f"EXPLAIN {statement}", values).fetchall()
     assert "Seq Scan" not in str(plan)
