@@ -54,7 +54,7 @@ UPDATE atelier_webhooks
        state = CASE WHEN %(sent)s THEN 'sent'
                     WHEN %(final)s OR now() >= until THEN 'given_up' ELSE 'pending' END,
        next_at = least(until, now() + make_interval(secs => %(delay)s * (0.75 + random() / 2)))
- WHERE task = %(task)s AND attempts = %(attempts)s AND state = 'pending'"""
+ WHERE task = %(task)s AND attempts = %(attempts)s"""
 
 DROP: LiteralString = """-- There is nobody left to tell.
 DELETE FROM atelier_webhooks WHERE task = %s"""
