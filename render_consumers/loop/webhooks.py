@@ -1,5 +1,6 @@
 """Tells the hosts that clients have named how tasks ended: once each, or again after a fault."""
 
+import contextlib
 import http.client
 import threading
 import time
@@ -177,7 +178,8 @@ class WebhookSender:
             log.info("waiting", why=error.code)  # it is due still
         except Exception as error:
             log.exception("webhook not sent", task=str(due.task))
-            self._deliveries.tried(due, sent=False, error=type(error).__name__)
+            with contextlib.suppress(AtelierError):
+                self._deliveries.tried(due, sent=False, error=type(error).__name__)
         finally:
             self._ended.set()
 

@@ -2,15 +2,18 @@
 
 import json
 from argparse import Namespace
+from typing import get_args
 from uuid import UUID, uuid4
 
 import pytest
 
 from api.cli import webhooks
+from api.cli.table import STATES
 from domain.errors import NotFound
 from infra.analysis.arguments import BadArgument
 from infra.postgres import connect
 from infra.settings import Settings
+from infra.webhooks.deliveries import State
 
 GIVEN_UP, SENT = uuid4(), uuid4()
 
@@ -41,6 +44,10 @@ def test_the_newest_are_listed_first(some: Settings, capfd: pytest.CaptureFixtur
     shown = capfd.readouterr().out
     assert shown.index(str(GIVEN_UP)) < shown.index(str(SENT))
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_every_state_can_be_asked_for():
+    assert STATES == get_args(State) == tuple(webhooks.STATES)
 
 
 def test_none_are_none(postgres_url: str, capfd: pytest.CaptureFixture[str]):

@@ -333,6 +333,21 @@ def test_a_host_that_is_silent_holds_up_nobody_else(one, table, story, receiver,
     assert sorted(receiver.ids) == sorted([*slow, str(quick)])  # each once
 
 
+def test_one_that_cannot_be_told_stops_nobody(one, table, story, receiver, postgres_url):
+    def link(key):
+        if key == source().key:
+            raise ValueError("no such link")
+        return LINKS + key
+
+    one._url = link
+    bad, good = ended(story, receiver), ended(story, receiver, failed())
+    with at_work(one, postgres_url):
+        eventually(lambda: states(table) == {bad: "pending", good: "sent"})
+        eventually(lambda: table.newest(1, "pending")[0].attempts == 1)
+    (delivery,) = table.newest(1, "pending")
+    assert (delivery.error, delivery.next_at > delivery.tried_at) == ("ValueError", True)
+
+
 def test_it_is_told_at_once(one, table, story, receiver, postgres_url):
     with at_work(one, postgres_url):
         eventually(lambda: states(table) == {}, 5)
