@@ -25,6 +25,7 @@ from projections import PROJECTIONS, queue
 
 ANSWER_S: Final = 2.0
 CLEANER: Final = "media_cleaner"
+WEBHOOKS: Final = "webhooks"
 PROCESSES: Final = ("render-consumer", "api", "relay", "projector")
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -77,6 +78,12 @@ SELECT count(*) FILTER (WHERE l.expires_at > now()),
         WHERE e.aggregate_id = l.task AND e.type = 'render.started.v1'
         ORDER BY e.aggregate_version DESC LIMIT 1) s ON true"""
 
+UNSENT: LiteralString = """-- What is still to be told of ended tasks, and what was given up?
+SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'given_up'),
+       coalesce(max(extract(epoch FROM clock_timestamp() - next_at))
+                FILTER (WHERE state = 'pending'), 0)::float8
+  FROM atelier_webhooks WHERE state <> 'sent'"""
+
 CONNECTED: LiteralString = """-- Which of our processes are connected?
 SELECT split_part(application_name, ' ', 2), count(DISTINCT application_name)
   FROM pg_stat_activity
@@ -106,7 +113,7 @@ class Reader(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_model(self) -> bool:
         """Whether it keeps a read model."""
-        return self.name not in ("relay", CLEANER)
+        return self.name not in ("relay", CLEANER, WEBHOOKS)
 
 
 class Leases(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +122,14 @@ class Leases(msgspec.Struct, frozen=True, kw_only=True):
     held: int
     run_out: int
     oldest_seconds: float
+
+
+class Webhooks(msgspec.Struct, frozen=True, kw_only=True):
+    """Those still to be sent, those given up, and for how long the first has been due."""
+
+    pending: int
+    given_up: int
+    due_seconds: float
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +146,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     readers: list[Reader]
     queue: queue.Depth
     leases: Leases
+    webhooks: Webhooks
     processes: dict[str, int]
     wrong_keys: list[str]
     schema: Schema
@@ -202,6 +218,7 @@ def _asked(connection: Connection, settings: Settings) -> Figures:
         )
     ]
     ((held, run_out, oldest),) = connection.execute(LEASES)
+    ((unsent, given_up, due),) = connection.execute(UNSENT)
     return Figures(
         log_id=log_id,
         position=position,
@@ -209,6 +226,7 @@ def _asked(connection: Connection, settings: Settings) -> Figures:
         readers=readers,
         queue=queue.depth(connection),
         leases=Leases(held=held, run_out=run_out, oldest_seconds=max(0.0, oldest)),
+        webhooks=Webhooks(pending=unsent, given_up=given_up, due_seconds=max(0.0, due)),
         processes=connected(connection),
         wrong_keys=fingerprints.differing(settings, fingerprints.noted(connection)),
         schema=schema(connection),
@@ -229,7 +247,7 @@ def _lock(reader: str) -> str:
     """The name of the lock that whoever does this reader's work holds."""
     if reader == "relay":
         return RELAY_LOCK
-    return f"atelier.{reader}" if reader == CLEANER else f"atelier.projection.{reader}"
+    return f"atelier.{reader}" if reader in (CLEANER, WEBHOOKS) else f"atelier.projection.{reader}"
 
 
 def disk(settings: Settings) -> Disk | None:

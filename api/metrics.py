@@ -57,6 +57,8 @@ ABOUT: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "atelier_queue_oldest_seconds": ("How long the first pending task has waited", ()),
     "atelier_leases": ("Tasks in consumers' hands, or left by those that are gone", ("state",)),
     "atelier_lease_oldest_seconds": ("For how long the oldest attempt has been under way", ()),
+    "atelier_webhooks": ("Webhooks that have not been sent", ("state",)),
+    "atelier_webhook_due_seconds": ("For how long the first webhook has been due", ()),
     "atelier_processes": ("Our processes that are connected to Postgres", ("process",)),
 }
 
@@ -88,7 +90,7 @@ def _of_postgres(found: Figures) -> Iterator[GaugeMetricFamily]:
     still = (((each.name,), each.still_seconds) for each in models)
     yield _gauge("atelier_projector_still_seconds", *still)
     yield _gauge("atelier_parked_events", *(((each.name,), each.parked) for each in models))
-    queue, leases = found.queue, found.leases
+    queue, leases, webhooks = found.queue, found.leases, found.webhooks
     yield _gauge(
         "atelier_queue_tasks",
         (("pending", "vip"), queue.pending_vip),
@@ -98,5 +100,11 @@ def _of_postgres(found: Figures) -> Iterator[GaugeMetricFamily]:
     yield _gauge("atelier_queue_oldest_seconds", ((), queue.oldest_seconds))
     yield _gauge("atelier_leases", (("held",), leases.held), (("run_out",), leases.run_out))
     yield _gauge("atelier_lease_oldest_seconds", ((), leases.oldest_seconds))
+    yield _gauge(
+        "atelier_webhooks",
+        (("pending",), webhooks.pending),
+        (("given_up",), webhooks.given_up),
+    )
+    yield _gauge("atelier_webhook_due_seconds", ((), webhooks.due_seconds))
     counts = {name: found.processes.get(name, 0) for name in PROCESSES}  # none is a count as well
     yield _gauge("atelier_processes", *(((name,), count) for name, count in counts.items()))

@@ -24,19 +24,22 @@ from domain.render import (
     Requested,
     UpscaleRequested,
     VideoRequested,
+    WebhookRequested,
 )
 
 
 class Request(Command, frozen=True, kw_only=True):
     """Ask for a task; refused when the account then has over `limit` unfinished ones.
 
-    `request_hash` tells what was asked under the key that the task's id is derived from.
+    `request_hash` tells what was asked under the key that the task's id is derived from;
+    `webhook_url` is where the end of the task is to be told.
     """
 
     account_number: int
     vip: bool
     limit: int
     request_hash: str | None = None
+    webhook_url: str | None = None
 
 
 class RequestRender(Request, frozen=True, kw_only=True):
@@ -129,7 +132,10 @@ def request(command: Request, state: Render) -> list[Event]:
         if command.request_hash != state.request.request_hash:
             raise IdempotencyKeyReused("this Idempotency-Key was sent before with another body")
         return []
-    return [msgspec.convert(command, REQUESTS[type(command)], from_attributes=True)]
+    events: list[Event] = [msgspec.convert(command, REQUESTS[type(command)], from_attributes=True)]
+    if command.webhook_url:
+        events.append(WebhookRequested(url=command.webhook_url))
+    return events
 
 
 def start(command: StartRender, state: Render) -> list[Event]:

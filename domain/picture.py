@@ -17,6 +17,13 @@ Colour = Annotated[
         description="RRGGBB or RRGGBBAA, with or without #",
     ),
 ]
+WebhookUrl = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=2048,
+        description="an https address that is sent the task's end; the server names the hosts",
+    ),
+]
 RenderMode = Literal["2D_Kling", "3D"]
 
 
@@ -68,7 +75,8 @@ class VideoOptions(Value, frozen=True, kw_only=True):
 
 
 class TaskOptions(Value, frozen=True, kw_only=True):
-    """The lane, and how many unfinished tasks the user may have, this one included."""
+    """The lane, how many unfinished tasks the user may have, this one included, and a webhook."""
 
     vip: bool = False
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
+    webhook_url: WebhookUrl | None = None

@@ -88,6 +88,15 @@ class ImageToVideoRequested(Requested, frozen=True, kw_only=True):
     video_options: VideoOptions | None
 
 
+class WebhookRequested(Event, frozen=True, kw_only=True):
+    """The client wants to be told at this address how the task ends."""
+
+    stored_name = "render.webhook_requested.v1"
+    personal = ("url",)
+
+    url: str | None
+
+
 class RenderStarted(Event, frozen=True, kw_only=True):
     """A consumer claimed the task; ``attempt`` counts the claims and fences older ones off."""
 
@@ -153,6 +162,7 @@ EVENTS: tuple[type[Event], ...] = (
     VideoRequested,
     UpscaleRequested,
     ImageToVideoRequested,
+    WebhookRequested,
     RenderStarted,
     RenderRequeued,
     RenderCompleted,
@@ -170,6 +180,7 @@ class Render(msgspec.Struct, frozen=True, kw_only=True):
 
     status: Status = "unknown"
     request: Requested | None = None
+    webhook_url: str | None = None
     attempt: int = 0
     spent: int = 0
     files: tuple[MediaFile, ...] = ()
@@ -184,6 +195,8 @@ def evolve(state: Render, event: Event) -> Render:
     match event:
         case Requested():
             return replace(state, status="pending", request=event)
+        case WebhookRequested():
+            return replace(state, webhook_url=event.url)
         case RenderStarted():
             return replace(state, status="started", attempt=event.attempt, spent=state.spent + 1)
         case RenderRequeued():

@@ -17,6 +17,7 @@ from infra.values import (
     bootstrap,
     endpoint,
     hash_key,
+    hosts,
     jwt_key,
     jwt_keys,
     mail_address,
@@ -28,6 +29,7 @@ from infra.values import (
     origins,
     readable_file,
     url,
+    webhook_keys,
     yes_or_no,
 )
 
@@ -94,6 +96,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     task_limit: int = 10
     queue_max_wait: int = 0
     lease_seconds: int = 30
+    webhook_hosts: tuple[str, ...] = ()
+    webhook_key: tuple[str, ...] = ()
     metrics_port: int = 0
     metrics_host: str = "127.0.0.1"
     log: LogFormat = "auto"
@@ -186,6 +190,8 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         problems.append(
             "ATELIER_S3_ACCESS_KEY and ATELIER_S3_SECRET_KEY must be set beside ATELIER_S3_URL."
         )
+    if values.get("webhook_hosts") and not values.get("webhook_key"):
+        problems.append("ATELIER_WEBHOOK_KEY must be set beside ATELIER_WEBHOOK_HOSTS.")
     if values.get("smtp_host") and not values.get("mail_from"):
         problems.append("ATELIER_MAIL_FROM must be set beside ATELIER_SMTP_HOST.")
     return problems
@@ -368,6 +374,20 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "30",
         "How long a render consumer may be silent before its task goes to another, in seconds.",
         number(1, 86_400),
+    ),
+    Variable(
+        "ATELIER_WEBHOOK_HOSTS",
+        "",
+        "The hosts that clients may have webhooks sent to, with commas between, each with its port "
+        "unless that is 443; none by default.",
+        hosts,
+    ),
+    Variable(
+        "ATELIER_WEBHOOK_KEY",
+        "",
+        "The key that signs webhooks: whsec_ and base64 of 24 to 64 bytes; several, with commas "
+        "between, sign side by side.",
+        webhook_keys,
     ),
     Variable(
         "ATELIER_METRICS_PORT",

@@ -123,6 +123,24 @@ def named(text: str) -> str:
     return text
 
 
+def hosts(text: str) -> tuple[str, ...]:
+    hosts = tuple(each.strip().lower().removesuffix(":443") for each in text.split(","))
+    # The last part begins with a letter: 127.1 and 0x7f000001 are addresses to those who look up.
+    name = r"([a-z0-9-]+\.)+[a-z][a-z0-9-]*(:[0-9]{1,5})?"
+    if not all(re.fullmatch(name, each) for each in hosts):
+        raise ValueError("must be names of hosts with commas between, as shop.example.com")
+    return hosts
+
+
+def webhook_keys(text: str) -> tuple[str, ...]:
+    keys = tuple(each.strip() for each in text.split(","))
+    for each in keys:
+        start, _, rest = each.partition("_")
+        if start != "whsec" or not 24 <= len(_decoded(rest)) <= 64:
+            raise ValueError("must be whsec_ and base64 of 24 to 64 bytes")
+    return keys
+
+
 def origins(text: str) -> tuple[str, ...]:
     origins = tuple(each.strip() for each in text.split(","))
     if not all(re.fullmatch(r"https?://[^/\s,*]+", each) for each in origins):

@@ -1,7 +1,7 @@
 """What has become of my tasks?"""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -112,6 +112,23 @@ def fold(rows: Rows[Task], recorded: Recorded) -> None:
         case _:
             if row := rows.get(task):
                 rows.put(replace(row, **_changes(row, event)))
+
+
+def of_history(history: Sequence[Recorded]) -> Task:
+    """The row of one task by its own events alone, which do not tell what it shows."""
+    first = history[0]
+    assert isinstance(first.event, Requested)
+    assert first.account is not None
+    row = Task(
+        task=first.aggregate_id,
+        account=first.account,
+        place=first.position,
+        requested_at=seconds(first.recorded_at),
+        vip=first.event.vip,
+    )
+    for recorded in history[1:]:
+        row = replace(row, **_changes(row, recorded.event))
+    return row
 
 
 def needs(event: Event) -> Iterable[Key]:

@@ -12,12 +12,14 @@ import structlog
 from domain.errors import HistoryReplaced, Unavailable
 from infra.kafka.tickets import TicketSubscription
 from infra.log import fingerprints
-from infra.log.event_store import open_store
+from infra.log.event_store import EventStore, open_store
 from infra.media.store import MediaStore
 from infra.postgres import Listener, Pool, borrowed, open_pool
 from infra.process.leader import Leadership
 from infra.process.processes import tell_ready
 from infra.settings import Settings
+from infra.webhooks.deliveries import Deliveries
+from infra.webhooks.posting import Poster
 from projections import queue
 from projections.queue import Claimable
 from render_consumers.engines.engine import LocalEngine
@@ -25,6 +27,8 @@ from render_consumers.loop.cleaner import NAME as CLEANER
 from render_consumers.loop.cleaner import Cleaner
 from render_consumers.loop.consumer import Consumer
 from render_consumers.loop.leases import Leases
+from render_consumers.loop.webhooks import LOCK as WEBHOOKS
+from render_consumers.loop.webhooks import WebhookSender
 from render_consumers.painting.painter import Painter
 from render_consumers.painting.preparation import prepare
 
@@ -82,6 +86,7 @@ def run(settings: Settings) -> None:
         threading.Thread(target=store.keys.watch, args=(stop,), daemon=True),
         threading.Thread(target=subscription.follow, args=(stop,), daemon=True),
         threading.Thread(target=_clean, args=(settings, pool, store, media, stop), daemon=True),
+        threading.Thread(target=_tell, args=(settings, store, media, stop), daemon=True),
     ]
     for thread in threads:
         thread.start()
@@ -143,4 +148,16 @@ def _clean(
     listener = Listener(settings.postgres_url)
     with Leadership(settings.postgres_url, f"atelier.{CLEANER}") as leader:
         Cleaner(pool, store, media).run(leader, listener.wait, stop)
+    listener.close()
+
+
+def _tell(settings: Settings, store: EventStore, media: MediaStore, stop: threading.Event) -> None:
+    listener = Listener(settings.postgres_url)
+    with (
+        open_pool(settings.postgres_url, CONNECTIONS) as pool,
+        Leadership(settings.postgres_url, WEBHOOKS) as leader,
+    ):
+        poster = Poster(settings.webhook_hosts)
+        sender = WebhookSender(Deliveries(pool), store, media.url, poster, settings.webhook_key)
+        sender.run(leader, listener.wait, stop)
     listener.close()

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api import figures
-from api.figures import CLEANER, PROCESSES, Disk, Figures, Reader, Server
+from api.figures import CLEANER, PROCESSES, WEBHOOKS, Disk, Figures, Reader, Server, Webhooks
 from domain.errors import AtelierError
 from infra.log.migrate import Schema
 from infra.settings import Settings
@@ -24,6 +24,7 @@ from infra.wording import counted
 LAG_S: Final = 10.0  # a reader that works is behind by far less
 CLEANING_S: Final = 60.0  # files may be many
 STILL_S: Final = 12.0  # a projector looks at the log each second, and after some errors in ten
+DUE_S: Final = 60.0  # webhooks may be many
 QUEUE_S: Final = 600.0
 FREE_LEAST: Final = 0.05  # of a disk
 WATCH_S: Final = 2.0
@@ -37,7 +38,11 @@ COLOURS: Final = {
     "wrong": "bold red",
 }
 SERVERS: Final = {"postgres": "Postgres", "kafka": "Kafka", "media": "media store"}
-WORKERS: Final = {"relay": "relay", CLEANER: "render-consumer"}  # the others are the projector's
+WORKERS: Final = {  # the others are the projector's
+    "relay": "relay",
+    CLEANER: "render-consumer",
+    WEBHOOKS: "render-consumer",
+}
 
 
 class Unhealthy(AtelierError):
@@ -132,7 +137,7 @@ def screen(checks: list[Check]) -> RenderableType:
         told = f"All is well, at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC."
     else:
         told = "docs/operations.md says what to do about what is not ok."
-    title = Text(f"Log {checks[0].figures.get('log_id', 'unknown')}\n")
+    title = Text(f"Log {checks[0].figures.get('log_id', 'unknown')}")
     return Group(title, table, Text(), *troubles, Text(told))
 
 
@@ -143,8 +148,10 @@ def _unknown(why: str) -> Check:
 def of_postgres(found: Figures) -> Iterator[Check]:
     """What Postgres' figures say."""
     yield _log(found)
-    order = sorted(found.readers, key=lambda each: (each.name != "relay", each.name == CLEANER))
-    yield from (of_reader(each, found.processes) for each in order)
+    order = sorted(found.readers, key=lambda each: (each.name != "relay", not each.is_model))
+    for reader in order:
+        check = of_reader(reader, found.processes)
+        yield _webhooks(check, found.webhooks) if reader.name == WEBHOOKS else check
     yield _queue(found)
     yield _leases(found)
     yield _processes(found)
@@ -193,6 +200,21 @@ def of_reader(reader: Reader, processes: dict[str, int]) -> Check:
         told=told,
         verdict=verdict,
         figures=_plain(reader, "name"),
+    )
+
+
+def _webhooks(follows: Check, webhooks: Webhooks) -> Check:
+    """What has not been sent, unless the sender does not even follow the log."""
+    told, verdict = follows.told, follows.verdict
+    if verdict == "ok" and (webhooks.pending or webhooks.given_up):
+        told = f"{webhooks.pending:,} to be sent, {webhooks.given_up:,} given up"
+    if verdict == "ok" and webhooks.due_seconds > DUE_S:
+        told, verdict = f"{told}; due for {_ago(webhooks.due_seconds)}", "behind"
+    return Check(
+        name=follows.name,
+        told=told,
+        verdict=verdict,
+        figures=follows.figures | _plain(webhooks),
     )
 
 

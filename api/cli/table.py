@@ -79,6 +79,8 @@ MODEL: Final = option("model", metavar="NAME", help=READ_MODELS)
 ANY_MODELS: Final = option(
     "models", nargs="*", metavar="NAME", help=f"{READ_MODELS} (default: all of them)"
 )
+STATES: Final = ("pending", "sent", "given_up")  # of a webhook
+
 MODELS: Final = (
     option("models", nargs="*", metavar="NAME", help=READ_MODELS),
     option("--all", action="store_true", help="every read model"),
@@ -115,6 +117,7 @@ COMMANDS: Final[dict[str, Command]] = {
             *("ATELIER_REGISTER_LIMIT", "ATELIER_UPLOAD_LIMIT", "ATELIER_TRUSTED_PROXIES"),
             *("ATELIER_SMTP_", "ATELIER_MAIL_FROM"),
             *("ATELIER_TASK_LIMIT", "ATELIER_QUEUE_MAX_WAIT", "ATELIER_CORS_ORIGINS"),
+            "ATELIER_WEBHOOK_",
             *("ATELIER_METRICS_", "ATELIER_LOG"),
         ),
     ),
@@ -345,16 +348,11 @@ COMMANDS: Final[dict[str, Command]] = {
         "render_consumers.main:run",
         "make the pictures",
         "Takes tasks from the queue, renders them with torch and stores the pictures. Run one on\n"
-        "each GPU; without a GPU it renders on the CPU.",
+        "each GPU; without a GPU it renders on the CPU. One of them also sends the webhooks.",
         "CUDA_VISIBLE_DEVICES=1 atelier render-consumer",
         (
-            *(
-                *STORES,
-                "ATELIER_KAFKA_",
-                "ATELIER_S3_",
-                "ATELIER_QUEUE_MAX_WAIT",
-                "ATELIER_LEASE_SECONDS",
-            ),
+            *(*STORES, "ATELIER_KAFKA_", "ATELIER_S3_", "ATELIER_MEDIA_"),
+            *("ATELIER_QUEUE_MAX_WAIT", "ATELIER_LEASE_SECONDS", "ATELIER_WEBHOOK_"),
             *("ATELIER_METRICS_", "ATELIER_LOG", "ANNY_CACHE_DIR"),
         ),
     ),
@@ -488,6 +486,33 @@ COMMANDS: Final[dict[str, Command]] = {
             option("--json", action="store_true", help="print the whole report as JSON"),
         ),
     ),
+    "webhooks list": Command(
+        "api.cli.webhooks:show",
+        "list what is told of ended tasks",
+        "Shows the newest webhooks: whether each was sent, is to be tried again, or was given up\n"
+        "after a day, and how its last attempt ended. Addresses are personal, and not shown.",
+        "atelier webhooks list --state given_up",
+        ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
+        (
+            option("--state", choices=STATES, help="only those that are so"),
+            option(
+                *("-n", "--newest"), type=int, default=20, metavar="N", help="so many (default: 20)"
+            ),
+            option("--json", action="store_true", help="as JSON, for programs"),
+        ),
+    ),
+    "webhooks retry": Command(
+        "api.cli.webhooks:retry",
+        "send webhooks again",
+        "Has the webhooks of these tasks sent again, also those that were sent, and tried for\n"
+        "another day. Their ids stay the same, so receivers can tell that they have had them.",
+        "atelier webhooks retry --given-up",
+        ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
+        (
+            option("tasks", nargs="*", metavar="TASK", help="the tasks' ids"),
+            option("--given-up", action="store_true", help="every one that was given up"),
+        ),
+    ),
     "demo": Command(
         "api.cli.demo:run",
         "order a picture and watch it being made",
@@ -571,4 +596,5 @@ GROUPS: Final[dict[str, str]] = {
     "events": "follow, replay, count, show, export and describe the events",
     "media": "look after pictures and videos",
     "projections": "look after the read models: rebuild, verify, go back, retry",
+    "webhooks": "look after what is told of ended tasks",
 }

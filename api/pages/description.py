@@ -26,7 +26,7 @@ from litestar.openapi.spec import (
 )
 
 from api.edge import auth, origin
-from api.pages import docs
+from api.pages import docs, webhooks
 from api.pages.examples import OPERATIONS, Shown
 
 ABOUT: Final = """Atelier renders made-to-measure avatars in catalogue clothes: pictures and videos.
@@ -89,6 +89,7 @@ def config() -> OpenAPIConfig:
         tags=[Tag(name=name, description=about) for name, about in TAGS.items()],
         render_plugins=[JsonRenderPlugin(), docs.SwaggerPlugin()],
         components=Components(security_schemes={auth.SCHEME: token, auth.STREAM_TOKEN: of_stream}),
+        webhooks={"task_ended": webhooks.TASK_ENDED},
         operation_id_creator=lambda handler, *_: handler.handler_name,
     )
 

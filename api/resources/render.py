@@ -8,7 +8,7 @@ import msgspec
 from litestar import Response, post
 from litestar.params import JSONBody
 
-from api.edge import origin
+from api.edge import origin, webhooks
 from api.edge.auth import SignedIn
 from api.edge.errors import OF_TASK, documented
 from api.edge.idempotency import Order, Ordered
@@ -82,6 +82,7 @@ async def _request(
         garment=await services.worn(data.apparel_details),
         vip=data.task_options.vip,
         limit=min(data.task_options.limit or most, most),
+        webhook_url=webhooks.allowed(data.task_options, services.settings),
     )
     return await execute_async(command, services.async_store, by, fresh=order.is_new)
 

@@ -15,7 +15,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.params import JSONBody
 
-from api.edge import limits, origin
+from api.edge import limits, origin, webhooks
 from api.edge.auth import SignedIn
 from api.edge.errors import OF_TASK, documented
 from api.edge.idempotency import Order, Ordered
@@ -137,6 +137,7 @@ class Asked(TypedDict):
     request_hash: str | None
     vip: bool
     limit: int
+    webhook_url: str | None
 
 
 async def large_bodies(
@@ -288,6 +289,7 @@ def _asked(
         request_hash=order.request_hash,
         vip=options.vip,
         limit=min(options.limit or most, most),
+        webhook_url=webhooks.allowed(options, services.settings),
     )
 
 

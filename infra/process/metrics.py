@@ -58,6 +58,12 @@ RENDER: Final = Histogram(
     ("outcome",),
     buckets=SLOW,
 )
+WEBHOOK: Final = Histogram(
+    "atelier_webhook_seconds",
+    "One attempt to send a webhook, by how it ended",
+    ("outcome",),
+    buckets=SLOW,
+)
 
 
 class Exposed:

@@ -29,6 +29,7 @@ from domain.render import (
     RenderStarted,
     UpscaleRequested,
     VideoRequested,
+    WebhookRequested,
 )
 from infra.log.event_store import EventStore
 from infra.log.keys import KeyRing
@@ -273,6 +274,10 @@ def image_to_video_requested(**changes: Any) -> ImageToVideoRequested:
         "limit": 1_000,
     }
     return ImageToVideoRequested(**example | changes)
+
+
+def webhook_requested(url: str = "https://shop.example.com/atelier?order=7") -> WebhookRequested:
+    return WebhookRequested(url=url)
 
 
 def started(attempt: int = 1, consumer: str = "consumer-1") -> RenderStarted:

@@ -40,6 +40,8 @@ FILLED_IN = {
     "ATELIER_TRUSTED_PROXIES": "",
     "ATELIER_CORS_ORIGINS": "",
     "ATELIER_CATALOG_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+    "ATELIER_WEBHOOK_HOSTS": "",
+    "ATELIER_WEBHOOK_KEY": "",
     "ATELIER_S3_ACCESS_KEY": f"GK{secrets.token_hex(12)}",
     "ATELIER_S3_SECRET_KEY": secrets.token_hex(32),
     "GARAGE_RPC_SECRET": secrets.token_hex(32),

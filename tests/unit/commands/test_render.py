@@ -33,6 +33,7 @@ from tests.support.scenario import (
     thumbnail,
     upscale_requested,
     video_requested,
+    webhook_requested,
 )
 
 IDS: dict[str, Any] = {"aggregate_id": TASK, "account": ACCOUNT}
@@ -112,6 +113,13 @@ def test_the_same_request_under_the_same_key_adds_no_second_event():
     given().when(command).then(requested(request_hash="9f"))
     given(requested(request_hash="9f")).when(command).then_nothing()
     given(requested(request_hash="9f"), cancelled(0)).when(command).then_nothing()
+
+
+def test_a_webhook_that_is_asked_for_is_told_with_the_request():
+    told = webhook_requested()
+    command = msgspec.structs.replace(REQUEST, webhook_url=told.url)
+    given().when(command).then(requested(), told)
+    given(requested(), told).when(command).then_nothing()
 
 
 @pytest.mark.parametrize("first", ["9e", None])

@@ -28,6 +28,7 @@ from tests.support.scenario import (
     started,
     upscale_requested,
     video_requested,
+    webhook_requested,
 )
 from tests.unit.domain.test_measurements import CONTRACT
 
@@ -98,6 +99,7 @@ EXAMPLES = {
     "render.image_to_video_requested.v1": image_to_video_requested(
         video_options=VIDEO, vip=True, limit=5
     ),
+    "render.webhook_requested.v1": webhook_requested(),
     "render.cancelled.v1": cancelled(2),
     "render.started.v1": started(2, "host-1-abcdef"),
     "render.requeued.v1": requeued(

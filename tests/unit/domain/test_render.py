@@ -35,6 +35,7 @@ from tests.support.scenario import (
     source,
     started,
     thumbnail,
+    webhook_requested,
 )
 
 
@@ -49,6 +50,12 @@ def test_a_request_is_pending():
     state = after(requested())
     assert (state.status, state.attempt, state.spent) == ("pending", 0, 0)
     assert state.request == requested()
+
+
+def test_it_is_known_where_the_end_is_to_be_told():
+    assert after(requested()).webhook_url is None
+    told = webhook_requested()
+    assert after(requested(), told, started(1)).webhook_url == told.url
 
 
 def test_each_start_is_an_attempt_and_spends_one():

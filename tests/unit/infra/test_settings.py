@@ -62,11 +62,42 @@ def test_all_bad_values_are_named_at_once():
         ("ATELIER_S3_PUBLIC_ENDPOINT", "media.example.org"),
         ("ATELIER_KAFKA_CA_FILE", "/no/such/file.pem"),
         ("ATELIER_KAFKA_SECURITY_PROTOCOL", "TLS"),
+        ("ATELIER_WEBHOOK_KEY", KEY),
+        ("ATELIER_WEBHOOK_KEY", "whsec_"),
+        ("ATELIER_WEBHOOK_KEY", f"whsec_{KEY},whsec_c2hvcnQ="),
     ],
 )
 def test_a_malformed_value_is_refused_by_name(name, bad):
     with pytest.raises(SettingsError, match=name):
         Settings.load({name: bad})
+
+
+def test_webhooks_need_a_key_beside_their_hosts():
+    hosts = {"ATELIER_WEBHOOK_HOSTS": "Shop.example.com:443, example.org:8443"}
+    with pytest.raises(SettingsError, match="ATELIER_WEBHOOK_KEY must be set"):
+        Settings.load(hosts)
+    loaded = Settings.load(hosts | {"ATELIER_WEBHOOK_KEY": f"whsec_{KEY}, whsec_{KEY}"})
+    assert loaded.webhook_hosts == ("shop.example.com", "example.org:8443")
+    assert loaded.webhook_key == (f"whsec_{KEY}", f"whsec_{KEY}")
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        "https://shop.example.com",
+        "shop.example.com/",
+        "shop.example.com,*.example.com",
+        "shop.example.com,",
+        "localhost",
+        "10.0.0.1",
+        "0x7f.1",
+        "[::1]",
+    ],
+)
+def test_webhooks_go_to_hosts_by_their_names(hosts):
+    environ = {"ATELIER_WEBHOOK_HOSTS": hosts, "ATELIER_WEBHOOK_KEY": f"whsec_{KEY}"}
+    with pytest.raises(SettingsError, match="ATELIER_WEBHOOK_HOSTS must be names of hosts"):
+        Settings.load(environ)
 
 
 def test_an_empty_variable_counts_as_not_set():

@@ -68,6 +68,7 @@ def test_it_is_known_whether_somebody_does_the_work(migrated: Settings):
         "relay": "atelier.relay",
         "accounts": "atelier.projection.accounts",
         "media_cleaner": "atelier.media_cleaner",
+        "webhooks": "atelier.webhooks",
     }
     assert led(migrated) == set()
     for reader, lock in locks.items():
@@ -79,7 +80,8 @@ def test_it_is_known_whether_somebody_does_the_work(migrated: Settings):
 def led(settings: Settings) -> set[str]:
     with connect(settings.postgres_url) as connection:
         connection.execute(
-            "INSERT INTO atelier_followers VALUES ('media_cleaner', 0) ON CONFLICT DO NOTHING"
+            "INSERT INTO atelier_followers VALUES ('media_cleaner', 0), ('webhooks', 0)"
+            " ON CONFLICT DO NOTHING"
         )
     return {each.name for each in figures.figures(settings).readers if each.led}
 
@@ -197,6 +199,22 @@ def test_the_queue_is_counted_by_what_could_be_claimed(migrated: Settings, story
         found = figures.figures(migrated)
         assert (found.queue.pending_normal, found.queue.started) == (2, 0)
         assert (found.leases.held, found.leases.run_out) == (0, 1)
+
+
+def test_webhooks_are_counted_until_they_are_sent(migrated: Settings):
+    with connect(migrated.postgres_url) as connection:
+        connection.execute(
+            "INSERT INTO atelier_webhooks (task, account, ended_at, state, next_at)"
+            " SELECT gen_random_uuid(), gen_random_uuid(), now(), state, now() + wait"
+            " FROM (VALUES ('pending', interval '1 hour'), ('pending', '-1 minute'),"
+            " ('given_up', '-1 day'), ('sent', '-1 day')) v (state, wait)"
+        )
+    found = figures.figures(migrated)
+    assert (found.webhooks.pending, found.webhooks.given_up) == (2, 1)
+    assert 60 <= found.webhooks.due_seconds < 120
+    families = {each.name: each for each in metrics._of_postgres(found)}
+    told = {each.labels["state"]: each.value for each in families["atelier_webhooks"].samples}
+    assert told == {"pending": 2, "given_up": 1}
 
 
 def test_processes_are_known_by_their_connections(migrated: Settings):

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from api.cli import status
-from api.figures import Disk, Figures, Leases, Reader, Server
+from api.figures import Disk, Figures, Leases, Reader, Server, Webhooks
 from infra.log.migrate import Schema
 from projections.queue import Depth
 
@@ -28,6 +28,7 @@ def figures(*readers: Reader, **changes: Any) -> Figures:
         "recorded_at": datetime.now(UTC),
         "queue": Depth(pending_vip=0, pending_normal=0, started=0, oldest_seconds=0.0),
         "leases": Leases(held=0, run_out=0, oldest_seconds=0.0),
+        "webhooks": Webhooks(pending=0, given_up=0, due_seconds=0.0),
         "processes": PROCESSES,
         "wrong_keys": [],
         "schema": Schema("0010", [], []),
@@ -67,6 +68,24 @@ def test_who_does_not_lead_is_told_apart_from_who_does_not_run():
 def test_deleting_many_files_may_take_its_time():
     slow = reader("media_cleaner", lag=3, waiting_seconds=30.0)
     assert check(figures(slow), "media cleaner").verdict == "ok"
+
+
+def test_webhooks_that_wait_for_their_receivers_are_told_of_and_no_fault_of_ours():
+    webhooks = check(figures(reader("webhooks")), "webhooks")
+    assert (webhooks.verdict, webhooks.told) == ("ok", "up to date")
+    waiting = Webhooks(pending=3, given_up=1, due_seconds=0.0)
+    webhooks = check(figures(reader("webhooks"), webhooks=waiting), "webhooks")
+    assert (webhooks.verdict, webhooks.told) == ("ok", "3 to be sent, 1 given up")
+    assert webhooks.figures["pending"] == 3
+
+
+def test_webhooks_that_nobody_sends_are_behind_or_nobody_s():
+    due = Webhooks(pending=3, given_up=0, due_seconds=61.0)
+    webhooks = check(figures(reader("webhooks"), webhooks=due), "webhooks")
+    assert webhooks.verdict == "behind"
+    assert webhooks.told.endswith("; due for 61 s")
+    webhooks = check(figures(reader("webhooks", led=False), processes={}), "webhooks")
+    assert (webhooks.verdict, webhooks.told) == ("away", "up to date; no render-consumer runs")
 
 
 @pytest.mark.parametrize(
@@ -126,11 +145,12 @@ def worst() -> list[status.Check]:
     """As much to tell as there can be."""
     late = {"lag": 12_345_678, "waiting_seconds": 864_000.0, "parked": 12_345}
     found = figures(
-        *(reader(name, **late) for name in (*MODELS, "relay", "media_cleaner")),
+        *(reader(name, **late) for name in (*MODELS, "relay", "media_cleaner", "webhooks")),
         position=1_234_567_890,
         recorded_at=datetime.now(UTC) - timedelta(days=100),
         queue=Depth(pending_vip=12_345, pending_normal=1_234_567, started=999, oldest_seconds=9e5),
         leases=Leases(held=999, run_out=99, oldest_seconds=9e5),
+        webhooks=Webhooks(pending=123_456, given_up=12_345, due_seconds=9e5),
     )
     postgres = Server(name="postgres", version="18.1", seconds=3.0)
     others = [Server(name=name, trouble="why", seconds=3.0) for name in ("kafka", "media")]
