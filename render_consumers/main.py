@@ -15,6 +15,7 @@ from infra.log import fingerprints
 from infra.log.event_store import open_store
 from infra.media.store import MediaStore
 from infra.postgres import Listener, Pool, borrowed, open_pool
+from infra.process import pauses
 from infra.process.leader import Leadership
 from infra.process.processes import tell_ready
 from infra.settings import Settings
@@ -31,11 +32,15 @@ log = structlog.get_logger("atelier.render")
 
 CONNECTIONS = 4
 LOOK_EVERY_S = 5.0  # tickets may get lost, so an idle consumer looks by itself
-LOOK_ALONE_EVERY_S = 0.5  # while no tickets reach it: Kafka is away, or the group not joined yet
+# While no tickets reach it (Kafka is away, or the group not joined yet), and while a lane is paused.
+LOOK_OFTEN_EVERY_S = 0.5
 CATCH_UP_S = 2.0  # how long a ticket may be ahead of the queue's rows
 CATCH_UP_STEP_S = 0.005
 RETRY_S = 1.0
 JOIN_S = 3.0
+
+
+NEXT = pauses.WITHOUT_PAUSED + queue.NEXT
 
 
 class WakeSignal:
@@ -109,6 +114,7 @@ def _consume(
         try:
             _catch_up(pool, wake.position, stop)
             consumer.work_through(stop)
+            often = _is_paused(pool) or not subscription.listening.is_set()
         except Unavailable as error:
             if not waiting:
                 log.warning("waiting", why=str(error))
@@ -120,12 +126,18 @@ def _consume(
             stop.wait()
             continue
         waiting = False
-        wake.told.wait(LOOK_EVERY_S if subscription.listening.is_set() else LOOK_ALONE_EVERY_S)
+        wake.told.wait(LOOK_OFTEN_EVERY_S if often else LOOK_EVERY_S)
 
 
 def _next_tasks(pool: Pool, limit: int) -> list[Claimable]:
+    """What `queue.claimable` gives, but for what an operator has paused."""
     with borrowed(pool) as connection:
-        return queue.claimable(connection, limit=limit)
+        return [Claimable(*row) for row in connection.execute(NEXT, {"limit": limit})]
+
+
+def _is_paused(pool: Pool) -> bool:
+    with borrowed(pool) as connection:
+        return bool(pauses.paused(connection))
 
 
 def _catch_up(pool: Pool, position: int, stop: threading.Event) -> None:
