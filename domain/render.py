@@ -98,7 +98,10 @@ class RenderStarted(Event, frozen=True, kw_only=True):
 
 
 class RenderRequeued(Event, frozen=True, kw_only=True):
-    """An attempt ended without a result; it counts against the task only when ``counted``."""
+    """An attempt ended without a result; it counts against the task only when ``counted``.
+
+    Once more for the same attempt, as ``retried``: an operator has cut its backoff short.
+    """
 
     stored_name = "render.requeued.v1"
 

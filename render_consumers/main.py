@@ -32,13 +32,12 @@ log = structlog.get_logger("atelier.render")
 
 CONNECTIONS = 4
 LOOK_EVERY_S = 5.0  # tickets may get lost, so an idle consumer looks by itself
-# While no tickets reach it (Kafka is away, or the group not joined yet), and while a lane is paused.
+# While no tickets reach it (Kafka is away, or the group not joined yet), or a lane is paused.
 LOOK_OFTEN_EVERY_S = 0.5
 CATCH_UP_S = 2.0  # how long a ticket may be ahead of the queue's rows
 CATCH_UP_STEP_S = 0.005
 RETRY_S = 1.0
 JOIN_S = 3.0
-
 
 NEXT = pauses.WITHOUT_PAUSED + queue.NEXT
 
@@ -113,8 +112,11 @@ def _consume(
         wake.told.clear()
         try:
             _catch_up(pool, wake.position, stop)
+            paused = _is_paused(pool)
             consumer.work_through(stop)
-            often = _is_paused(pool) or not subscription.listening.is_set()
+            paused = paused or _is_paused(
+                pool
+            )  # a change in between leaves what has come unclaimed
         except Unavailable as error:
             if not waiting:
                 log.warning("waiting", why=str(error))
@@ -126,6 +128,7 @@ def _consume(
             stop.wait()
             continue
         waiting = False
+        often = paused or not subscription.listening.is_set()
         wake.told.wait(LOOK_OFTEN_EVERY_S if often else LOOK_EVERY_S)
 
 

@@ -20,8 +20,8 @@ SELECT lane, %(by)s, %(reason)s FROM unnest(%(lanes)s::text[]) AS lane
 RESUME: LiteralString = """-- Resume lanes.
 DELETE FROM atelier_pauses WHERE lane = ANY(%s) RETURNING lane"""
 
-# To be put before a statement, which then finds only what is not paused in the queue. As a condition
-# on one table it keeps the order of the index, and does not walk a paused lane (PostgreSQL 17).
+# To be put before a statement, which then finds in the queue only what is not paused. A condition
+# on one column keeps the order of the index, and does not walk a paused lane.
 WITHOUT_PAUSED: LiteralString = """-- Without what an operator has paused:
 WITH atelier_queue AS NOT MATERIALIZED (
     SELECT * FROM atelier_queue
@@ -38,6 +38,13 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime
     by: str
     reason: str
+
+    @property
+    def told(self) -> str:
+        """The same in a line."""
+        return (
+            f"{self.lane} is paused since {self.since:%Y-%m-%d %H:%M} by {self.by}: {self.reason}"
+        )
 
 
 def paused(connection: Connection) -> list[Pause]:
