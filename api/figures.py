@@ -18,7 +18,9 @@ from infra.log import fingerprints
 from infra.log.migrate import Schema, schema
 from infra.media.store import MediaStore
 from infra.postgres import answered, connect
+from infra.process import pauses
 from infra.process.leader import lock_key
+from infra.process.pauses import Pause
 from infra.relay.ledger import LOCK as RELAY_LOCK
 from infra.settings import Settings
 from projections import PROJECTIONS, queue
@@ -145,6 +147,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     recorded_at: datetime | None
     readers: list[Reader]
     queue: queue.Depth
+    paused: list[Pause]
     leases: Leases
     webhooks: Webhooks
     processes: dict[str, int]
@@ -225,6 +228,7 @@ def _asked(connection: Connection, settings: Settings) -> Figures:
         recorded_at=recorded_at,
         readers=readers,
         queue=queue.depth(connection),
+        paused=pauses.paused(connection),
         leases=Leases(held=held, run_out=run_out, oldest_seconds=max(0.0, oldest)),
         webhooks=Webhooks(pending=unsent, given_up=given_up, due_seconds=max(0.0, due)),
         processes=connected(connection),

@@ -56,6 +56,7 @@ HANDLERS: dict[type[Command], Handler] = {
     **dict.fromkeys(render.REQUESTS, _render(render.request)),
     render.StartRender: _render(render.start),
     render.RequeueRender: _render(render.requeue),
+    render.RetryRender: _render(render.retry),
     render.FailAttempt: _render(render.fail_attempt),
     render.CompleteRender: _render(render.complete),
     render.CancelRender: _render(render.cancel),

@@ -106,6 +106,10 @@ class FailAttempt(Command, frozen=True, kw_only=True):
     message: str
 
 
+class RetryRender(Command, frozen=True, kw_only=True):
+    """Let a task that backs off be claimed at once; what it lacked is there again."""
+
+
 class CompleteRender(Command, frozen=True, kw_only=True):
     """Publish the files of an attempt, which lie in the media store already."""
 
@@ -173,6 +177,19 @@ def fail_attempt(command: FailAttempt, state: Render) -> list[Event]:
         RenderRequeued(
             attempt=command.attempt, reason=command.code, counted=True, retry_after_seconds=0
         )
+    ]
+
+
+def retry(_command: RetryRender, state: Render) -> list[Event]:
+    """Only a backoff can be cut short; the attempts that are spent stay spent."""
+    if state.status == "unknown":
+        raise NotFound("there is no such task")
+    if state.status not in ("pending", "started"):
+        raise TaskEnded(f"the task has ended: it is {state.status}")
+    if not state.backs_off:
+        return []
+    return [
+        RenderRequeued(attempt=state.attempt, reason="retried", counted=True, retry_after_seconds=0)
     ]
 
 

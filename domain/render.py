@@ -107,7 +107,10 @@ class RenderStarted(Event, frozen=True, kw_only=True):
 
 
 class RenderRequeued(Event, frozen=True, kw_only=True):
-    """An attempt ended without a result; it counts against the task only when ``counted``."""
+    """An attempt ended without a result; it counts against the task only when ``counted``.
+
+    Once more for the same attempt, as ``retried``: an operator has cut its backoff short.
+    """
 
     stored_name = "render.requeued.v1"
 
@@ -176,13 +179,17 @@ EVENTS: tuple[type[Event], ...] = (
 
 
 class Render(msgspec.Struct, frozen=True, kw_only=True):
-    """A render as its events have made it; ``spent`` counts the attempts that count against it."""
+    """A render as its events have made it; ``spent`` counts the attempts that count against it.
+
+    ``backs_off`` tells that it was given back to be claimed later.
+    """
 
     status: Status = "unknown"
     request: Requested | None = None
     webhook_url: str | None = None
     attempt: int = 0
     spent: int = 0
+    backs_off: bool = False
     files: tuple[MediaFile, ...] = ()
 
 
@@ -198,9 +205,12 @@ def evolve(state: Render, event: Event) -> Render:
         case WebhookRequested():
             return replace(state, webhook_url=event.url)
         case RenderStarted():
-            return replace(state, status="started", attempt=event.attempt, spent=state.spent + 1)
+            begun = replace(state, status="started", attempt=event.attempt, backs_off=False)
+            return replace(begun, spent=state.spent + 1)
         case RenderRequeued():
-            return replace(state, status="pending", spent=state.spent - (not event.counted))
+            later = event.retry_after_seconds > 0
+            spent = state.spent - (not event.counted)
+            return replace(state, status="pending", spent=spent, backs_off=later)
         case RenderCompleted():
             return replace(state, status="completed", files=event.files)
         case RenderFailed():

@@ -94,7 +94,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     catalog_open: bool = False
     cors_origins: tuple[str, ...] = ()
     task_limit: int = 10
-    queue_max_wait: int = 0
+    queue_max_wait: int | None = None
     lease_seconds: int = 30
     webhook_hosts: tuple[str, ...] = ()
     webhook_key: tuple[str, ...] = ()

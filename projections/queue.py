@@ -131,7 +131,9 @@ AHEAD: LiteralString = (
 NEXT: LiteralString = """-- Which tasks may be claimed now, first in the queue first?
 SELECT first.task, first.account
   FROM (SELECT {aged} AS place) aged
-       CROSS JOIN (VALUES (true), (false)) AS lane (vip)
+       CROSS JOIN (SELECT * FROM (VALUES (true), (false)) AS lanes (vip)
+                    WHERE NOT EXISTS (SELECT FROM atelier_pauses
+                                       WHERE (lane = 'vip') = lanes.vip)) lane
        CROSS JOIN LATERAL (
            SELECT q.task, q.account, q.vip, q.place FROM atelier_queue q
             WHERE q.vip = lane.vip AND (q.retry_at IS NULL OR q.retry_at <= now())
@@ -223,7 +225,8 @@ def claimable(
 ) -> list[Claimable]:
     """The tasks that a consumer may try to claim, in the order in which it should.
 
-    Whoever has waited for `max_wait` seconds is overtaken by nobody.
+    Whoever has waited for `max_wait` seconds is overtaken by nobody. A lane that an operator has
+    paused gives none.
     """
     values = {"limit": limit, "max_wait": max_wait}
     return [Claimable(*row) for row in connection.execute(NEXT, values)]

@@ -15,6 +15,7 @@ from infra.log import fingerprints
 from infra.log.event_store import EventStore, open_store
 from infra.media.store import MediaStore
 from infra.postgres import Listener, Pool, borrowed, open_pool
+from infra.process import pauses
 from infra.process.leader import Leadership
 from infra.process.processes import tell_ready
 from infra.settings import Settings
@@ -36,7 +37,8 @@ log = structlog.get_logger("atelier.render")
 
 CONNECTIONS = 4
 LOOK_EVERY_S = 5.0  # tickets may get lost, so an idle consumer looks by itself
-LOOK_ALONE_EVERY_S = 0.5  # while no tickets reach it: Kafka is away, or the group not joined yet
+# While no tickets reach it (Kafka is away, or the group not joined yet), or a lane is paused.
+LOOK_OFTEN_EVERY_S = 0.5
 CATCH_UP_S = 2.0  # how long a ticket may be ahead of the queue's rows
 CATCH_UP_STEP_S = 0.005
 RETRY_S = 1.0
@@ -79,7 +81,7 @@ def run(settings: Settings) -> None:
         Leases(pool, name, settings.lease_seconds),
         media,
         LocalEngine(painter, media),
-        lambda limit: _next_tasks(pool, settings.queue_max_wait or None, limit),
+        lambda limit: _next_tasks(pool, settings.queue_max_wait, limit),
     )
     subscription = TicketSubscription(settings, wake.tell)
     threads = [
@@ -114,7 +116,10 @@ def _consume(
         wake.told.clear()
         try:
             _catch_up(pool, wake.position, stop)
+            paused = _is_paused(pool)
             consumer.work_through(stop)
+            # A change in between leaves what has come unclaimed.
+            paused = paused or _is_paused(pool)
         except Unavailable as error:
             if not waiting:
                 log.warning("waiting", why=str(error))
@@ -126,12 +131,18 @@ def _consume(
             stop.wait()
             continue
         waiting = False
-        wake.told.wait(LOOK_EVERY_S if subscription.listening.is_set() else LOOK_ALONE_EVERY_S)
+        often = paused or not subscription.listening.is_set()
+        wake.told.wait(LOOK_OFTEN_EVERY_S if often else LOOK_EVERY_S)
 
 
 def _next_tasks(pool: Pool, max_wait: int | None, limit: int) -> list[Claimable]:
     with borrowed(pool) as connection:
         return queue.claimable(connection, limit=limit, max_wait=max_wait)
+
+
+def _is_paused(pool: Pool) -> bool:
+    with borrowed(pool) as connection:
+        return bool(pauses.paused(connection))
 
 
 def _catch_up(pool: Pool, position: int, stop: threading.Event) -> None:

@@ -21,5 +21,9 @@ def by_word(word: str, lines: Iterable[str], *, unattended: str) -> None:
         raise NotConfirmed(unattended)
     for line in lines:
         print(line)
-    if input(f"Type the word {word} to go on: ").strip() != word:
+    try:
+        typed = input(f"Type the word {word} to go on: ")
+    except EOFError:  # Ctrl-D
+        typed = ""
+    if typed.strip() != word:
         raise NotConfirmed("nothing was done")

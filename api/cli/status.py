@@ -18,8 +18,9 @@ from api import figures
 from api.figures import CLEANER, PROCESSES, WEBHOOKS, Disk, Figures, Reader, Server, Webhooks
 from domain.errors import AtelierError
 from infra.log.migrate import Schema
+from infra.process.pauses import Pause
 from infra.settings import Settings
-from infra.wording import counted
+from infra.wording import ago, counted
 
 LAG_S: Final = 10.0  # a reader that works is behind by far less
 CLEANING_S: Final = 60.0  # files may be many
@@ -29,11 +30,12 @@ QUEUE_S: Final = 600.0
 FREE_LEAST: Final = 0.05  # of a disk
 WATCH_S: Final = 2.0
 
-Verdict = Literal["ok", "behind", "low", "away", "wrong"]
+Verdict = Literal["ok", "behind", "low", "paused", "away", "wrong"]
 COLOURS: Final = {
     "ok": "green",
     "behind": "yellow",
     "low": "yellow",
+    "paused": "yellow",
     "away": "bold red",
     "wrong": "bold red",
 }
@@ -163,7 +165,7 @@ def _log(found: Figures) -> Check:
     newest = "nothing yet"
     if found.recorded_at:
         age = (datetime.now(UTC) - found.recorded_at).total_seconds()
-        newest = f"the newest {_ago(age)} old"
+        newest = f"the newest {ago(age)} old"
     return Check(
         name="log",
         told=f"{counted(found.position, 'event')}, {newest}",
@@ -182,7 +184,7 @@ def of_reader(reader: Reader, processes: dict[str, int]) -> Check:
     late = reader.waiting_seconds > patience
     told = f"{counted(reader.lag, 'event')} behind" if reader.lag else "up to date"
     if reader.lag:
-        told += f" ({_ago(reader.waiting_seconds)})"
+        told += f" ({ago(reader.waiting_seconds)})"
     if reader.parked:
         told += f", {reader.parked:,} parked"
     if not reader.led:
@@ -191,7 +193,7 @@ def of_reader(reader: Reader, processes: dict[str, int]) -> Check:
         told += f"; nobody does it, {stand_by} could" if stand_by else f"; no {worker} runs"
     verdict: Verdict = "away" if not reader.led else "behind" if late or reader.parked else "ok"
     if reader.led and reader.still_seconds > STILL_S:
-        told += f"; its projector has stood still for {_ago(reader.still_seconds)}"
+        told += f"; its projector has stood still for {ago(reader.still_seconds)}"
         verdict = "away"
     if reader.trouble:
         told, verdict = "stopped, see below", "wrong"
@@ -209,7 +211,7 @@ def _webhooks(follows: Check, webhooks: Webhooks) -> Check:
     if verdict == "ok" and (webhooks.pending or webhooks.given_up):
         told = f"{webhooks.pending:,} to be sent, {webhooks.given_up:,} given up"
     if verdict == "ok" and webhooks.due_seconds > DUE_S:
-        told, verdict = f"{told}; due for {_ago(webhooks.due_seconds)}", "behind"
+        told, verdict = f"{told}; due for {ago(webhooks.due_seconds)}", "behind"
     return Check(
         name=follows.name,
         told=told,
@@ -221,20 +223,32 @@ def _webhooks(follows: Check, webhooks: Webhooks) -> Check:
 def _queue(found: Figures) -> Check:
     queue = found.queue
     pending = queue.pending_vip + queue.pending_normal
-    oldest = f" ({_ago(queue.oldest_seconds)})" if pending else ""
+    oldest = f" ({ago(queue.oldest_seconds)})" if pending else ""
     told = (
         f"{queue.started:,} started; {queue.pending_vip:,} vip and"
         f" {queue.pending_normal:,} normal wait{oldest}"
     )
     late = pending > 0 and queue.oldest_seconds > QUEUE_S
-    return Check(name="queue", told=told, verdict="behind" if late else "ok", figures=_plain(queue))
+    verdict: Verdict = "behind" if late else "ok"
+    if found.paused:
+        told, verdict = f"{pending:,} wait; {_paused(found.paused)}", "paused"
+    more = {"paused": found.paused}
+    return Check(name="queue", told=told, verdict=verdict, figures=_plain(queue) | more)
+
+
+def _paused(pauses: list[Pause]) -> str:
+    """Who has done it, and when; `atelier queue list` has room for why."""
+    first = min(pauses, key=lambda each: each.since)
+    what = "" if len(pauses) > 1 else f"{first.lane} "
+    age = (datetime.now(UTC) - first.since).total_seconds()
+    return f"{what}paused for {ago(age)} by {first.by}"
 
 
 def _leases(found: Figures) -> Check:
     leases = found.leases
     told = f"{leases.held:,} held"
     if leases.held:
-        told += f", the oldest for {_ago(leases.oldest_seconds)}"
+        told += f", the oldest for {ago(leases.oldest_seconds)}"
     if leases.run_out:
         told += f"; {leases.run_out:,} run out"
     return Check(
@@ -315,11 +329,3 @@ def _plain(figures: msgspec.Struct, *without: str) -> dict[str, Any]:
         for name, value in msgspec.structs.asdict(figures).items()
         if name not in without
     }
-
-
-def _ago(seconds: float) -> str:
-    """A time for people: 12 s, 5 min, 3 h, 4 days."""
-    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -89,6 +89,10 @@ JSON: Final = option(
     "--json", action="store_true", help="print JSON for programs; what people read goes to stderr"
 )
 
+TASK: Final = option("task", metavar="TASK", help="its id, as `atelier queue list` shows it")
+LANE: Final = option("--lane", choices=("vip", "normal"), help="only this lane of the queue")
+AS_JSON: Final = option("--json", action="store_true", help="as JSON, for programs")
+
 COMMANDS: Final[dict[str, Command]] = {
     "up": Command(
         "infra.process.supervisor:run",
@@ -356,6 +360,84 @@ COMMANDS: Final[dict[str, Command]] = {
             *("ATELIER_METRICS_", "ATELIER_LOG", "ANNY_CACHE_DIR"),
         ),
     ),
+    "queue list": Command(
+        "api.cli.queue.listing:show_queue",
+        "list what waits and what is being rendered",
+        "Shows the tasks that wait, in the order in which they will be claimed, with why one may\n"
+        "not be claimed yet: its lane is paused, or it backs off to a time (UTC). Then those that\n"
+        "are being rendered, by whom, and how much of each is done.",
+        "atelier queue list --limit 100 --lane normal",
+        ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
+        (
+            option(
+                "--limit",
+                type=int,
+                default=20,
+                metavar="N",
+                help="list the first N that wait (default: 20)",
+            ),
+            LANE,
+            AS_JSON,
+        ),
+    ),
+    "queue show": Command(
+        "api.cli.queue.story:show",
+        "tell a task's whole story, and what it waits for",
+        "Shows everything that a task waits for, its lease, its files and whether the media store\n"
+        "has them, and each of its events: position, time, where it lies on Kafka (partition and\n"
+        "offset), who caused it and what it says. What is personal stays sealed.",
+        "atelier queue show 8f14e45f-ceea-467f-a3c1-d7e4f5b6a789",
+        ("ATELIER_POSTGRES_URL", "ATELIER_KAFKA_", "ATELIER_S3_", "ATELIER_LOG"),
+        (TASK, AS_JSON),
+    ),
+    "queue consumers": Command(
+        "api.cli.queue.listing:show_consumers",
+        "list the render consumers and what they render",
+        "Shows each consumer that is connected to Postgres, by host and process: since when, when\n"
+        "it last asked for something (an idle one does so every five seconds), its tasks, how\n"
+        "much of each is done and until when its leases last. Then leases of those that are gone.",
+        "atelier queue consumers",
+        ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
+        (AS_JSON,),
+    ),
+    "queue retry": Command(
+        "api.cli.queue.changes:retry",
+        "have a task that backs off tried again at once",
+        "A task that was given back, such as while the media store was away, waits for up to a\n"
+        "minute before it may be claimed again: this cuts it short. It keeps its place, and the\n"
+        "attempts that are spent stay spent. What has ended stays so: its user asks for a new one.",
+        "atelier queue retry 8f14e45f-ceea-467f-a3c1-d7e4f5b6a789",
+        (*STORES, "ATELIER_LOG"),
+        (TASK,),
+    ),
+    "queue cancel": Command(
+        "api.cli.queue.changes:cancel",
+        "cancel somebody's task",
+        "Ends a task that waits or is being rendered, as its user's own DELETE does: it fails\n"
+        "with the code `cancelled`, and what was made of it is deleted. The log says that an\n"
+        "operator did it. It asks first; it cannot be undone.",
+        "atelier queue cancel 8f14e45f-ceea-467f-a3c1-d7e4f5b6a789",
+        (*STORES, "ATELIER_LOG"),
+        (TASK, option("--yes", action="store_true", help="do not ask")),
+    ),
+    "queue pause": Command(
+        "api.cli.queue.changes:pause",
+        "have consumers claim nothing more",
+        "Consumers end what they are rendering and claim nothing more, until `atelier queue\n"
+        "resume`, also those that start later. Requests are taken as ever, and wait. `atelier\n"
+        "status` says since when, by whom and why, and its exit code is 1.",
+        "atelier queue pause 'new GPU drivers, back at 14:00'",
+        ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
+        (option("reason", metavar="REASON", help="why, for others who wonder"), LANE),
+    ),
+    "queue resume": Command(
+        "api.cli.queue.changes:resume",
+        "have consumers claim again",
+        "Ends a pause, of both lanes or of one. Consumers that are idle notice within a second.",
+        "atelier queue resume",
+        ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
+        (LANE,),
+    ),
     "migrate": Command(
         "projections.main:migrate",
         "bring the database up to date",
@@ -525,8 +607,8 @@ COMMANDS: Final[dict[str, Command]] = {
         "api.cli.status:run",
         "tell how the whole system does",
         "Shows the log, who follows it and how far behind, the queue, the processes and the\n"
-        "servers, each with a verdict: ok, behind, low, away or wrong. The exit code is 0 when\n"
-        "all is ok, 1 when something is not, and 2 when a setting is missing or wrong.",
+        "servers, each with a verdict: ok, behind, low, paused, away or wrong. The exit code is 0\n"
+        "when all is ok, 1 when something is not, and 2 when a setting is missing or wrong.",
         "atelier status --watch",
         (*STORES, "ATELIER_KAFKA_", "ATELIER_S3_", "ATELIER_DATA", "ATELIER_LOG"),
         (
@@ -597,4 +679,5 @@ GROUPS: Final[dict[str, str]] = {
     "media": "look after pictures and videos",
     "projections": "look after the read models: rebuild, verify, go back, retry",
     "webhooks": "look after what is told of ended tasks",
+    "queue": "look after the queue: what waits and why, who renders, cancel, pause",
 }

@@ -219,7 +219,7 @@ class Watch:
 
     async def look(self, seen: int = 0) -> Answer[TaskRow]:
         """Where the task stands now; raises `NotFound` when the account has no such task."""
-        max_wait = self._services.settings.queue_max_wait or None
+        max_wait = self._services.settings.queue_max_wait
         question = tasks.task(
             self._services.reader, self._account, self._task, max_wait=max_wait, seen=seen
         )

@@ -32,16 +32,21 @@ def print_json(event: StoredRecord, place: Place | None = None) -> None:
 
 def print_text(event: StoredRecord, place: Place | None = None) -> None:
     """Two lines, cut to the terminal's width; one whole line where there is no terminal."""
-    head = Text.assemble(
+    tail = Text(f"{event.originator_id} v{event.originator_version}", "dim")
+    tail.append("  " + told(event.state), "default not dim")
+    show(head(event, place), tail)
+
+
+def head(event: StoredRecord, place: Place | None) -> Text:
+    """What an event's entry begins with: where it is, when it was, and its type."""
+    line = Text.assemble(
         (f"{event.id:>8}", "bold"),
         f"  {moment(event.recorded_at)}  ",
         (event.topic, COLOURS.get(event.topic.partition(".")[0], "")),
     )
     if place:
-        head.append(f"  {place.partition}@{place.offset}", "dim")
-    tail = Text(f"{event.originator_id} v{event.originator_version}", "dim")
-    tail.append("  " + told(event.state), "default not dim")
-    show(head, tail)
+        line.append(f"  {place.partition}@{place.offset}", "dim")
+    return line
 
 
 def show(head: Text, tail: Text) -> None:

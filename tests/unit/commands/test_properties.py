@@ -23,6 +23,7 @@ from commands.render import (
     RemoveFile,
     RequestRender,
     RequeueRender,
+    RetryRender,
     StartRender,
 )
 from domain import account, garment, render
@@ -74,6 +75,7 @@ def of(command: type[Any], aggregate: UUID, account: UUID | None = ACCOUNT, **fi
     return st.builds(command, aggregate_id=st.just(aggregate), account=st.just(account), **fields)
 
 
+SECONDS = st.sampled_from([0.0, 2.0])
 FEW = st.integers(0, MAX_ATTEMPTS + 2)
 WORD = st.sampled_from(["", "a", "b"])
 MAYBE = st.none() | WORD
@@ -95,7 +97,8 @@ RENDER = st.one_of(
     ),
     of(StartRender, TASK, consumer=WORD),
     of(StartRender, TASK, consumer=WORD),
-    of(RequeueRender, TASK, attempt=FEW, reason=WORD, retry_after_seconds=st.just(0.0)),
+    of(RequeueRender, TASK, attempt=FEW, reason=WORD, retry_after_seconds=SECONDS),
+    of(RetryRender, TASK),
     of(FailAttempt, TASK, attempt=FEW, code=WORD, message=WORD),
     of(
         CompleteRender,

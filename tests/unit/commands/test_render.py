@@ -13,6 +13,7 @@ from commands.render import (
     RequestUpscale,
     RequestVideo,
     RequeueRender,
+    RetryRender,
     StartRender,
 )
 from domain.errors import IdempotencyKeyReused, NotClaimable, NotFound, StaleAttempt, TaskEnded
@@ -55,6 +56,7 @@ OTHERS = [
     (RequestUpscale, upscale_requested()),
     (RequestImageToVideo, image_to_video_requested()),
 ]
+RETRY = RetryRender(**IDS)
 START = StartRender(**IDS, consumer="consumer-1")
 ENDS = [completed(), failed(), cancelled()]
 USED_UP = (
@@ -240,6 +242,27 @@ def test_what_was_given_back_is_not_completed_by_the_same_attempt():
 
 def test_what_has_failed_is_not_completed():
     given(requested(), started(), failed()).when(complete()).then_refused(StaleAttempt)
+
+
+def test_a_backoff_is_cut_short_once_and_no_attempt_is_forgiven_by_it():
+    backing_off = [requested(), started(), requeued(reason="no store", retry_after_seconds=60.0)]
+    again = requeued(reason="retried", counted=True)
+    given(*backing_off).when(RETRY).then(again)
+    given(*backing_off, again).when(RETRY).then_nothing()
+    given(*backing_off, again, started(2)).when(START).then(started(3))
+
+
+@pytest.mark.parametrize(
+    "history", [[requested()], [requested(), started()], [requested(), started(), requeued()]]
+)
+def test_what_does_not_back_off_need_not_be_retried(history):
+    given(*history).when(RETRY).then_nothing()
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_has_ended_is_not_retried(end):
+    given(requested(), started(), end).when(RETRY).then_refused(TaskEnded)
+    given().when(RETRY).then_refused(NotFound)
 
 
 def test_what_waits_or_is_being_rendered_can_be_cancelled():

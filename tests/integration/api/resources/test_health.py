@@ -12,6 +12,8 @@ from litestar.testing import TestClient
 from api.app import create_app
 from infra.access.tokens import Tokens
 from infra.postgres import connect
+from infra.process import pauses
+from infra.process.pauses import LANES
 from infra.settings import Settings
 from tests.integration.api.conftest import PERSON, Client, new_email
 from tests.support.scenario import restore_older_backup
@@ -48,6 +50,17 @@ def test_without_kafka_and_media_a_server_is_ready_all_the_same(
         "media": "degraded",
     }
     assert alone.post("/register", PERSON | {"email": new_email()}).status_code == 200
+
+
+def test_a_queue_that_is_paused_is_no_reason_to_send_anybody_away(
+    alone: Client, migrated: Settings
+):
+    ada = alone.joined_by(new_email())
+    with connect(migrated.postgres_url) as connection:
+        pauses.pause(connection, LANES, by="ada@host", reason="new drivers")
+    answer = alone.get("/health/ready")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+    assert ada.post("/generate", {"apparel_details": {"color": "Red"}}).status_code == 200
 
 
 def test_without_read_models_a_server_is_not_ready(settings: Settings):

@@ -10,6 +10,7 @@ from rich.console import Console
 from api.cli import status
 from api.figures import Disk, Figures, Leases, Reader, Server, Webhooks
 from infra.log.migrate import Schema
+from infra.process.pauses import Pause
 from projections.queue import Depth
 
 MODELS = ("accounts", "gallery", "queue", "tasks", "wardrobe")
@@ -27,6 +28,7 @@ def figures(*readers: Reader, **changes: Any) -> Figures:
         "position": 1,
         "recorded_at": datetime.now(UTC),
         "queue": Depth(pending_vip=0, pending_normal=0, started=0, oldest_seconds=0.0),
+        "paused": [],
         "leases": Leases(held=0, run_out=0, oldest_seconds=0.0),
         "webhooks": Webhooks(pending=0, given_up=0, due_seconds=0.0),
         "processes": PROCESSES,
@@ -34,6 +36,11 @@ def figures(*readers: Reader, **changes: Any) -> Figures:
         "schema": Schema("0010", [], []),
     }
     return Figures(readers=list(readers), **{**usual, **changes})
+
+
+def pause(lane: str) -> Pause:
+    since = datetime.now(UTC) - timedelta(minutes=5)
+    return Pause(lane=lane, since=since, by="ada@host", reason="new drivers")
 
 
 def check(found: Figures, name: str) -> status.Check:
@@ -98,6 +105,15 @@ def test_a_queue_is_behind_when_its_first_task_waits_too_long(oldest: float, ver
     assert queue.told == "3 started; 1 vip and 2,000 normal wait (10 min)"
 
 
+def test_who_has_paused_the_queue_is_told_and_all_is_not_well():
+    paused = check(figures(paused=[pause("vip")]), "queue")
+    assert paused.verdict == "paused"
+    assert paused.told == "0 wait; vip paused for 5 min by ada@host"
+    assert paused.figures["paused"][0].reason == "new drivers"
+    both = check(figures(paused=[pause("vip"), pause("normal")]), "queue")
+    assert both.told == "0 wait; paused for 5 min by ada@host"
+
+
 def test_leases_that_have_run_out_tell_of_a_consumer_that_is_gone():
     leases = check(figures(leases=Leases(held=2, run_out=1, oldest_seconds=12.0)), "leases")
     assert (leases.verdict, leases.told) == (
@@ -149,6 +165,7 @@ def worst() -> list[status.Check]:
         position=1_234_567_890,
         recorded_at=datetime.now(UTC) - timedelta(days=100),
         queue=Depth(pending_vip=12_345, pending_normal=1_234_567, started=999, oldest_seconds=9e5),
+        paused=[pause("vip"), pause("normal")],
         leases=Leases(held=999, run_out=99, oldest_seconds=9e5),
         webhooks=Webhooks(pending=123_456, given_up=12_345, due_seconds=9e5),
     )
