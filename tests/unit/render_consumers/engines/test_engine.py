@@ -4,6 +4,7 @@ import hashlib
 import io
 import itertools
 from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import av
 import msgspec
@@ -14,7 +15,8 @@ from PIL import Image
 from domain.errors import NotFound
 from domain.picture import VideoOptions
 from render_consumers.engines import video
-from render_consumers.engines.engine import LocalEngine, Product, Result, SourceGone
+from render_consumers.engines.engine import LocalEngine
+from render_consumers.engines.job import Job, Product, Result, SourceGone
 from render_consumers.painting.painter import Model, Painter, Painting, Pixels, Stopped
 from tests.support.scenario import (
     OLDER,
@@ -94,8 +96,18 @@ def hasty() -> LocalEngine:
     return LocalEngine(HastyPainter("cpu"), Shelf())
 
 
-def render(engine: LocalEngine, request, told: Callable[[float], object] = lambda share: None):
-    return engine.render(TASK, request, lambda: False, told)
+def ended(engine: LocalEngine, *requests, should_stop=lambda: False, told=lambda *_: None):
+    """What became of each request, in their order."""
+    jobs = [Job(uuid4(), request, should_stop, told) for request in requests]
+    jobs[0] = jobs[0]._replace(task=TASK)
+    outcomes = {job.task: made for job, made in engine.render(jobs)}
+    return [outcomes[job.task] for job in jobs]
+
+
+def render(engine: LocalEngine, request, told=lambda *_: None) -> Result:
+    (made,) = ended(engine, request, told=told)
+    assert isinstance(made, Result), made
+    return made
 
 
 def names(result: Result) -> list[tuple[str, str, str]]:
@@ -139,14 +151,18 @@ def test_the_flat_look_is_another_engine_and_another_picture(engine):
 
 
 @pytest.fixture(scope="module")
-def turn(engine) -> tuple[Result, list[float]]:
-    """A video of a second, and how far it was said to be."""
-    shares: list[float] = []
-    return render(engine, video_requested(video_options=SECOND), shares.append), shares
+def turn(engine) -> tuple[Result, list[tuple[str, float]]]:
+    """A video of a second, and what was told meanwhile."""
+    told: list[tuple[str, float]] = []
+    result = render(
+        engine, video_requested(video_options=SECOND), lambda *stage: told.append(stage)
+    )
+    return result, told
 
 
 def test_a_video_is_the_still_and_the_turn_with_one_thumbnail(turn):
-    result, shares = turn
+    result, told = turn
+    shares = [share for _, share in told]
     assert names(result) == [
         (f"{TASK}.jpg", "source", "image/jpeg"),
         (f"{TASK}.mp4", "source", "video/mp4"),
@@ -216,11 +232,11 @@ EVERY = [
 @pytest.mark.parametrize("request_", EVERY, ids=lambda request: request.stored_name)
 def test_every_kind_stops_when_nobody_wants_it(engine, request_):
     asked = iter([False, False])  # and from then on: stop
-    with pytest.raises(Stopped):
-        engine.render(TASK, request_, lambda: next(asked, True), lambda share: None)
+    (made,) = ended(engine, request_, should_stop=lambda: next(asked, True))
+    assert isinstance(made, Stopped)
 
 
 @pytest.mark.parametrize("request_", EVERY[2:], ids=lambda request: request.stored_name)
 def test_what_was_removed_meanwhile_can_no_longer_be_used(engine, request_):
-    with pytest.raises(SourceGone):
-        render(engine, msgspec.structs.replace(request_, source_key="33/gallery/gone.mp4"))
+    (made,) = ended(engine, msgspec.structs.replace(request_, source_key="33/gallery/gone.mp4"))
+    assert isinstance(made, SourceGone)
