@@ -19,6 +19,7 @@ from infra.log.migrate import Schema, schema
 from infra.media.store import MediaStore
 from infra.postgres import answered, connect
 from infra.process.leader import lock_key
+from infra.process.processes import LOST_CONSUMER
 from infra.relay.ledger import LOCK as RELAY_LOCK
 from infra.settings import Settings
 from projections import PROJECTIONS, queue
@@ -205,7 +206,8 @@ def _asked(connection: Connection, settings: Settings) -> Figures:
 
 def connected(connection: Connection) -> dict[str, int]:
     """How many of our processes are connected to Postgres, by name."""
-    return dict(connection.execute(CONNECTED, [list(PROCESSES)]).fetchall())
+    names = [*PROCESSES, LOST_CONSUMER]
+    return dict(connection.execute(CONNECTED, [names]).fetchall())
 
 
 def _lock(reader: str) -> str:

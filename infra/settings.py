@@ -93,6 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cors_origins: tuple[str, ...] = ()
     task_limit: int = 10
     lease_seconds: int = 30
+    render_batch: int = 1
     metrics_port: int = 0
     metrics_host: str = "127.0.0.1"
     log: LogFormat = "auto"
@@ -360,6 +361,12 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "30",
         "How long a render consumer may be silent before its task goes to another, in seconds.",
         number(1, 86_400),
+    ),
+    Variable(
+        "ATELIER_RENDER_BATCH",
+        "1",
+        "How many tasks a render consumer draws at once; more than one is for a GPU.",
+        number(1, 64),
     ),
     Variable(
         "ATELIER_METRICS_PORT",

@@ -20,8 +20,8 @@ GROUP = "atelier-render-consumers"
 SESSION_TIMEOUT_MS = 6_000  # the shortest that Apache Kafka accepts by default
 METADATA_MAX_AGE_MS = 2_000  # the topic may be made, or made anew, after we subscribed
 POLL_MS = 500
-# Each fetch costs both sides over a millisecond. Apache Kafka answers one at once when a ticket comes;
-# the embedded broker sleeps up to 0.4 of this in between.
+# Each fetch costs both sides over a millisecond. Apache Kafka answers it as soon as a ticket comes;
+# the embedded broker looks for one only now and then, at most 0.4 of this apart.
 FETCH_WAIT_MS = 150
 LOOK_AT_ENDS = 20  # polls without a ticket
 RETRY_S = 1.0

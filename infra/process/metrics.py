@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import (
     REGISTRY,
     Counter,
+    Gauge,
     Histogram,
     disable_created_metrics,
     start_http_server,
@@ -57,6 +58,11 @@ RENDER: Final = Histogram(
     "One attempt of a render consumer at a task, by how it ended",
     ("outcome",),
     buckets=SLOW,
+)
+
+DEVICE_LOST: Final = Gauge(
+    "atelier_render_device_lost",
+    "Whether this render consumer's device no longer computes anything",
 )
 
 

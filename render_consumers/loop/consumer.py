@@ -204,9 +204,7 @@ class Consumer:
         if lost is not None:
             raise lost
 
-    def _settle(
-        self, attempt: _Attempt, made: Result | Exception, stop: threading.Event
-    ) -> None:
+    def _settle(self, attempt: _Attempt, made: Result | Exception, stop: threading.Event) -> None:
         """Publish what came of an attempt, or report why nothing did, and let go of the task."""
         outcome = self._ended(attempt, made, stop)
         attempt.heartbeat.end()
@@ -218,9 +216,7 @@ class Consumer:
             log.info("rendered", task=task, attempt=claim.attempt, seconds=round(seconds, 2))
         self._let_go(claim)
 
-    def _ended(
-        self, attempt: _Attempt, made: Result | Exception, stop: threading.Event
-    ) -> str:
+    def _ended(self, attempt: _Attempt, made: Result | Exception, stop: threading.Event) -> str:
         """Publish, or report why not; tells in a word how it ended."""
         claim = attempt.claim
         try:
@@ -248,19 +244,27 @@ class Consumer:
             backoff = min(2.0**claim.attempt, MOST_BACKOFF_S)
             self._give_back(claim, "media_store_unavailable", backoff, stop)
             return "unavailable"
-        except OutOfMemory as error:
-            self._make_room(attempt, error, stop)
-            return "out_of_memory"
-        except CannotBeMade as error:
-            log.info("cannot be made", task=str(claim.task), why=error.code)
-            self._fail(claim, stop, error.code, str(error), final=True)
-            return "failed"
         except HistoryReplaced:
             raise
-        except Exception:
-            log.exception("attempt failed", task=str(claim.task), attempt=claim.attempt)
-            self._fail(claim, stop, "render_error", "the task could not be rendered")
-            return "failed"
+        except Exception as error:
+            return self._failed(attempt, error, stop)
+
+    def _failed(self, attempt: _Attempt, error: Exception, stop: threading.Event) -> str:
+        """Report what went wrong over the task itself."""
+        claim = attempt.claim
+        match error:
+            case OutOfMemory():
+                self._make_room(attempt, error, stop)
+                return "out_of_memory"
+            case CannotBeMade():
+                log.info("cannot be made", task=str(claim.task), why=error.code)
+                self._fail(claim, stop, error.code, str(error), final=True)
+            case _:
+                log.error(
+                    "attempt failed", task=str(claim.task), attempt=claim.attempt, exc_info=error
+                )
+                self._fail(claim, stop, "render_error", "the task could not be rendered")
+        return "failed"
 
     def _make_room(self, attempt: _Attempt, error: OutOfMemory, stop: threading.Event) -> None:
         """Have fewer tasks drawn at once from now on; a task that was alone is at fault itself."""

@@ -110,9 +110,7 @@ class Studio:
     def lose_leases(self, task: UUID | None = None) -> None:
         """All leases, or the one of a task."""
         with connect(self.url) as connection:
-            connection.execute(
-                "DELETE FROM atelier_leases WHERE task = coalesce(%s, task)", [task]
-            )
+            connection.execute("DELETE FROM atelier_leases WHERE task = coalesce(%s, task)", [task])
 
     def history(self, task: UUID) -> list[Event]:
         return [recorded.event for recorded in self.story.store.load(task)]

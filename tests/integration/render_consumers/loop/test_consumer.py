@@ -501,8 +501,7 @@ def test_a_log_that_was_restored_amid_a_batch_stops_the_rest_of_it(studio, pool)
         def render(self, batch):
             jobs.extend(batch)
             restore_older_backup(str(pool.conninfo), 4)
-            for job, made in SmallEngine().render(batch):
-                yield job, made
+            yield from SmallEngine().render(batch)
 
     consumer._engine = Restoring()
     with pytest.raises(HistoryReplaced):
