@@ -146,7 +146,10 @@ class Consumer:
         """
         claims: list[Claim] = []
         try:
-            while len(claims) < self._batch and (claim := self._claim(stop)):
+            while len(claims) < self._batch and not stop.is_set():
+                claim = self._claim(stop)
+                if claim is None:
+                    break
                 claims.append(claim)
         except Unavailable:
             if not claims:
