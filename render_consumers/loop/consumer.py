@@ -210,7 +210,6 @@ class Consumer:
     def _settle(self, attempt: _Attempt, made: Result | Exception, stop: threading.Event) -> None:
         """Publish what came of an attempt, or report why nothing did, and let go of the task."""
         outcome = self._ended(attempt, made, stop)
-        attempt.heartbeat.end()
         seconds = time.monotonic() - attempt.began
         RENDER.labels(outcome).observe(seconds)
         claim = attempt.claim

@@ -90,10 +90,6 @@ class Heartbeat:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.end()
-
-    def end(self) -> None:
-        """Renew no more."""
         self._done.set()
         self._news.set()
         self._thread.join()

@@ -78,7 +78,10 @@ class Consumers:
         assert self._process is not None
         began = time.monotonic()
         self._process.terminate()
-        self._process.wait()
+        try:
+            self._process.wait(10)
+        finally:
+            self._process.kill()
         return time.monotonic() - began
 
     def _keep_up(self) -> None:

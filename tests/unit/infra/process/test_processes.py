@@ -30,13 +30,15 @@ def test_a_pulse_beats_for_as_long_as_somebody_gets_on(feeling):
     pulse, stop = Pulse(patience=0.3), threading.Event()
     thread = threading.Thread(target=pulse.follow, args=(stop,))
     thread.start()
-    assert feeling()
-    time.sleep(0.4)
-    assert not feeling()
-    pulse.beat()
-    assert feeling()
-    stop.set()
-    thread.join()
+    try:
+        assert feeling()
+        time.sleep(0.4)
+        assert not feeling()
+        pulse.beat()
+        assert feeling()
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_without_somebody_to_feel_it_there_is_none():
