@@ -21,6 +21,7 @@ from infra.postgres import answered, connect
 from infra.process import pauses
 from infra.process.leader import lock_key
 from infra.process.pauses import Pause
+from infra.process.processes import LOST_CONSUMER
 from infra.relay.ledger import LOCK as RELAY_LOCK
 from infra.settings import Settings
 from projections import PROJECTIONS, queue
@@ -244,7 +245,8 @@ def keepers(connection: Connection) -> dict[int, str]:
 
 def connected(connection: Connection) -> dict[str, int]:
     """How many of our processes are connected to Postgres, by name."""
-    return dict(connection.execute(CONNECTED, [list(PROCESSES)]).fetchall())
+    names = [*PROCESSES, LOST_CONSUMER]
+    return dict(connection.execute(CONNECTED, [names]).fetchall())
 
 
 def _lock(reader: str) -> str:

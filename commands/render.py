@@ -27,6 +27,8 @@ from domain.render import (
     WebhookRequested,
 )
 
+BACKOFF_S = 1.0  # before the second attempt; twice as long before the third
+
 
 class Request(Command, frozen=True, kw_only=True):
     """Ask for a task; refused when the account then has over `limit` unfinished ones.
@@ -99,11 +101,15 @@ class RequeueRender(Command, frozen=True, kw_only=True):
 
 
 class FailAttempt(Command, frozen=True, kw_only=True):
-    """Report an attempt that failed by the task's own fault: the last one fails the task."""
+    """Report an attempt that failed by the task's own fault: the last one fails the task.
+
+    So does one that is ``final``, since another would end the same way.
+    """
 
     attempt: int
     code: FailureCode
     message: str
+    final: bool = False
 
 
 class RetryRender(Command, frozen=True, kw_only=True):
@@ -167,15 +173,18 @@ def requeue(command: RequeueRender, state: Render) -> list[Event]:
 
 
 def fail_attempt(command: FailAttempt, state: Render) -> list[Event]:
-    """Another try while there is one left, else the end."""
+    """Another try after a while, when there is one left and it may do better; else the end."""
     if _already_given_back(command.attempt, state):
         return []
     _check_current(command.attempt, state)
-    if state.spent >= MAX_ATTEMPTS:
+    if command.final or state.spent >= MAX_ATTEMPTS:
         return [RenderFailed(attempt=command.attempt, code=command.code, message=command.message)]
     return [
         RenderRequeued(
-            attempt=command.attempt, reason=command.code, counted=True, retry_after_seconds=0
+            attempt=command.attempt,
+            reason=command.code,
+            counted=True,
+            retry_after_seconds=BACKOFF_S * 2.0 ** (state.spent - 1),
         )
     ]
 

@@ -14,7 +14,16 @@ UPLOADS = "uploads"  # the folder of what clients send along with a request, unt
 Kind = Literal["image"]
 Status = Literal["unknown", "pending", "started", "completed", "failed", "cancelled"]
 # Why a task has failed, as its owner is told; docs/errors.md says what each means.
-FailureCode = Literal["attempts_exhausted", "cancelled", "render_error", "source_gone"]
+FailureCode = Literal[
+    "attempts_exhausted",
+    "cancelled",
+    "render_error",
+    "source_damaged",
+    "source_gone",
+    "unsupported",
+]
+# What is being done for a task that is rendered.
+Stage = Literal["dressing", "drawing", "encoding", "uploading"]
 
 
 class MediaFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -98,6 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease_seconds: int = 30
     webhook_hosts: tuple[str, ...] = ()
     webhook_key: tuple[str, ...] = ()
+    render_batch: int = 1
     metrics_port: int = 0
     metrics_host: str = "127.0.0.1"
     log: LogFormat = "auto"
@@ -388,6 +389,12 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "The key that signs webhooks: whsec_ and base64 of 24 to 64 bytes; several, with commas "
         "between, sign side by side.",
         webhook_keys,
+    ),
+    Variable(
+        "ATELIER_RENDER_BATCH",
+        "1",
+        "How many tasks a render consumer draws at once; more than one is for a GPU.",
+        number(1, 64),
     ),
     Variable(
         "ATELIER_METRICS_PORT",

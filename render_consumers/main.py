@@ -1,5 +1,6 @@
 """The render-consumer process: one per GPU."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -7,6 +8,7 @@ import threading
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import structlog
 
 from domain.errors import HistoryReplaced, Unavailable
@@ -14,16 +16,18 @@ from infra.kafka.tickets import TicketSubscription
 from infra.log import fingerprints
 from infra.log.event_store import EventStore, open_store
 from infra.media.store import MediaStore
-from infra.postgres import Listener, Pool, borrowed, open_pool
+from infra.postgres import Listener, Pool, borrowed, connect, open_pool
 from infra.process import pauses
 from infra.process.leader import Leadership
-from infra.process.processes import tell_ready
+from infra.process.metrics import DEVICE_LOST
+from infra.process.processes import LOST_CONSUMER, Pulse, name_connections, tell_ready
 from infra.settings import Settings
 from infra.webhooks.deliveries import Deliveries
 from infra.webhooks.posting import Poster
 from projections import queue
 from projections.queue import Claimable
 from render_consumers.engines.engine import LocalEngine
+from render_consumers.engines.job import DeviceLost
 from render_consumers.loop.cleaner import NAME as CLEANER
 from render_consumers.loop.cleaner import Cleaner
 from render_consumers.loop.consumer import Consumer
@@ -43,6 +47,28 @@ CATCH_UP_S = 2.0  # how long a ticket may be ahead of the queue's rows
 CATCH_UP_STEP_S = 0.005
 RETRY_S = 1.0
 JOIN_S = 3.0
+STUCK_S = 120.0  # in which whoever works asks at least once whether to stop: no step takes so long
+# Together less than what `up` gives us to stop.
+GRACE_S = 1.5
+HAND_BACK_S = 1.0
+
+
+class BeatingStop(threading.Event):
+    """A stop that tells a pulse of everybody who asks for it: whoever asks gets on."""
+
+    def __init__(self, pulse: Pulse) -> None:
+        super().__init__()
+        self._pulse = pulse
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+        self._pulse.beat()
+        return super().is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether to stop, by then."""
+        self._pulse.beat()
+        return super().wait(timeout)
 
 
 class WakeSignal:
@@ -59,14 +85,15 @@ class WakeSignal:
 
 
 def run(settings: Settings) -> None:
-    """Render until SIGTERM or SIGINT; the task at hand is given back then."""
+    """Render until SIGTERM or SIGINT; what is at hand then ends or is given back in 2.5 s."""
     settings.require(
         "postgres_url", "kafka_bootstrap", "s3_url", "master_key", "hash_key", "lease_seconds"
     )
     fingerprints.check(settings)
-    stop, wake = threading.Event(), WakeSignal()
+    stop, wake, pulse = threading.Event(), WakeSignal(), Pulse(STUCK_S)
+    work_stop = BeatingStop(pulse)  # of the thread that works; the others ask for `stop`
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: _end(stop, wake))
+        signal.signal(number, lambda *_: _end(stop, work_stop, wake))
     prepare(log.info)
     painter = Painter()
     name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
@@ -82,6 +109,7 @@ def run(settings: Settings) -> None:
         media,
         LocalEngine(painter, media),
         lambda limit: _next_tasks(pool, settings.queue_max_wait, limit),
+        settings.render_batch,
     )
     subscription = TicketSubscription(settings, wake.tell)
     threads = [
@@ -89,19 +117,50 @@ def run(settings: Settings) -> None:
         threading.Thread(target=subscription.follow, args=(stop,), daemon=True),
         threading.Thread(target=_clean, args=(settings, pool, store, media, stop), daemon=True),
         threading.Thread(target=_tell, args=(settings, store, media, stop), daemon=True),
+        threading.Thread(target=pulse.follow, args=(stop,), daemon=True),
     ]
+    idle = threading.Event()
+    threading.Thread(target=_end_in_time, args=(consumer, stop, idle), daemon=True).start()
     for thread in threads:
         thread.start()
     tell_ready()
     log.info("ready to render", consumer=name)
-    _consume(consumer, pool, subscription, wake, stop)
+    try:
+        _consume(consumer, pool, subscription, wake, work_stop)
+    except DeviceLost as error:
+        log.error("device lost, no more tasks are taken: start it again", why=str(error))
+        _stand_aside(settings, work_stop)
+    idle.set()
     for thread in threads:
         thread.join(JOIN_S)
 
 
-def _end(stop: threading.Event, wake: WakeSignal) -> None:
+def _end(stop: threading.Event, work_stop: threading.Event, wake: WakeSignal) -> None:
     stop.set()
+    work_stop.set()
     wake.told.set()
+
+
+def _end_in_time(consumer: Consumer, stop: threading.Event, idle: threading.Event) -> None:
+    """End the process soon after `stop`, even if what works does not listen."""
+    stop.wait()
+    if idle.wait(GRACE_S):
+        return
+    log.warning("does not stop by itself: handing back what is at hand")
+    handing_back = threading.Thread(target=consumer.hand_back, daemon=True)
+    handing_back.start()
+    handing_back.join(HAND_BACK_S)
+    os._exit(0)
+
+
+def _stand_aside(settings: Settings, stop: threading.Event) -> None:
+    """Be seen by `atelier status` and Prometheus as one that renders no more, until `stop`."""
+    DEVICE_LOST.set(1)
+    name_connections(LOST_CONSUMER)
+    while not stop.wait(RETRY_S):
+        with contextlib.suppress(psycopg.Error), connect(settings.postgres_url) as connection:
+            while not stop.wait(RETRY_S):
+                connection.execute("SELECT 1")  # or it has gone, and another is made
 
 
 def _consume(
@@ -128,7 +187,8 @@ def _consume(
             continue
         except HistoryReplaced as error:
             log.error("stopped", why=str(error))
-            stop.wait()
+            while not stop.wait(RETRY_S):
+                pass
             continue
         waiting = False
         often = paused or not subscription.listening.is_set()

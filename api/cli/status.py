@@ -19,6 +19,7 @@ from api.figures import CLEANER, PROCESSES, WEBHOOKS, Disk, Figures, Reader, Ser
 from domain.errors import AtelierError
 from infra.log.migrate import Schema
 from infra.process.pauses import Pause
+from infra.process.processes import LOST_CONSUMER
 from infra.settings import Settings
 from infra.wording import ago, counted
 
@@ -264,11 +265,13 @@ def _processes(found: Figures) -> Check:
     ours = {name: found.processes.get(name, 0) for name in PROCESSES}
     missing = [f"no {name} runs" for name in ("api", "render-consumer") if not ours[name]]
     told = ", ".join(f"{name} {count}" for name, count in ours.items())
+    lost = found.processes.get(LOST_CONSUMER, 0)
+    without_device = [f"{counted(lost, 'render-consumer')} without a device"] if lost else []
     return Check(
         name="processes",
-        told="; ".join([told, *missing]),
-        verdict="away" if missing else "ok",
-        figures=ours,
+        told="; ".join([told, *missing, *without_device]),
+        verdict="away" if missing else "wrong" if lost else "ok",
+        figures=ours | {LOST_CONSUMER: lost},
     )
 
 

@@ -35,6 +35,7 @@ from domain.render import (
     RenderRequeued,
     RenderStarted,
     Requested,
+    Stage,
 )
 from projections.tasks import TaskRow
 
@@ -53,12 +54,13 @@ STATUSES: Final[dict[type[Event], TaskState]] = {
 
 
 class TaskChange(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a task stands; what is past has null as its position, progress and estimate."""
+    """Where a task stands; what is past has null as its position, progress, stage and estimate."""
 
     status: TaskState
     type: Lane
     position: int | None
     progress: float | None
+    stage: Stage | None
     eta_seconds: float | None
     error: TaskError | None
     files: list[TaskFile]
@@ -235,6 +237,7 @@ def _past(position: int, status: TaskState, row: TaskRow) -> ServerSentEventMess
         type=lane(row),
         position=None,
         progress=None,
+        stage=None,
         eta_seconds=None,
         error=None,
         files=[],

@@ -20,9 +20,9 @@ from api.services import Provided, Services
 from commands import Origin, Outcome, execute
 from commands.render import CancelRender
 from domain.errors import NotFound
-from domain.render import FailureCode
+from domain.render import FailureCode, Stage
 from infra.media.store import MediaStore
-from projections import tasks
+from projections import stage, tasks
 from projections.reading import Answer
 from projections.tasks import TaskRow
 
@@ -93,7 +93,8 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Where a task stands.
 
     ``position`` is 0 while it is processed and after its end, else its place in the queue.
-    ``progress`` goes from 0 to 1. ``eta_seconds`` is an estimate from the tasks that finished
+    ``progress`` goes from 0 to 1, and ``stage`` tells what is being done while it is processed.
+    ``eta_seconds`` is an estimate from the tasks that finished
     last, of its kind if there are any, and 0 after the end. ``ignored`` names the options that
     could not be drawn as asked.
     """
@@ -102,6 +103,7 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     type: Lane
     position: int
     progress: float
+    stage: Stage | None
     eta_seconds: float
     error: TaskError | None
     files: list[TaskFile]
@@ -260,11 +262,14 @@ class Watch:
 
     async def status(self, row: TaskRow) -> TaskStatus:
         """A row as the contract shows it."""
-        eta = 0.0
+        eta, doing = 0.0, None
         if not ended(row):
             asked = self._services.pace.eta(self._account, row.task, row.position, row.progress)
             eta = await self._services.in_time(asked)
-        return _status(row, self._services.media, eta)
+        if row.status == TaskState.STARTED:
+            told = stage.stage(self._services.reader, self._account, row.task)
+            doing = await self._services.in_time(told)
+        return _status(row, self._services.media, eta, doing)
 
 
 def mark(row: TaskRow) -> tuple[object, ...]:
@@ -289,7 +294,7 @@ def _cancel(task: UUID, account: UUID, services: Services, by: Origin) -> Outcom
     return execute(CancelRender(aggregate_id=task, account=account), services.store, by)
 
 
-def _status(row: TaskRow, media: MediaStore, eta: float) -> TaskStatus:
+def _status(row: TaskRow, media: MediaStore, eta: float, doing: Stage | None) -> TaskStatus:
     error = None
     if row.error_code is not None:
         error = TaskError(code=row.error_code, message=row.error_message or "")
@@ -298,6 +303,7 @@ def _status(row: TaskRow, media: MediaStore, eta: float) -> TaskStatus:
         type=lane(row),
         position=row.position,
         progress=round(row.progress, 2),
+        stage=doing,
         eta_seconds=eta,
         error=error,
         files=_files(row.files, media),

@@ -20,6 +20,9 @@ GROUP = "atelier-render-consumers"
 SESSION_TIMEOUT_MS = 6_000  # the shortest that Apache Kafka accepts by default
 METADATA_MAX_AGE_MS = 2_000  # the topic may be made, or made anew, after we subscribed
 POLL_MS = 500
+# Each fetch costs both sides over a millisecond. Apache Kafka answers it as soon as a ticket comes;
+# the embedded broker looks for one only now and then, at most 0.4 of this apart.
+FETCH_WAIT_MS = 150
 LOOK_AT_ENDS = 20  # polls without a ticket
 RETRY_S = 1.0
 REACHABLE_S = 2.0
@@ -101,6 +104,7 @@ def _join(settings: Settings) -> KafkaConsumer:
         session_timeout_ms=SESSION_TIMEOUT_MS,
         heartbeat_interval_ms=SESSION_TIMEOUT_MS // 3,
         metadata_max_age_ms=METADATA_MAX_AGE_MS,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
     )
     consumer.subscribe([TICKETS_TOPIC])
     return consumer

@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import (
     REGISTRY,
     Counter,
+    Gauge,
     Histogram,
     disable_created_metrics,
     start_http_server,
@@ -63,6 +64,11 @@ WEBHOOK: Final = Histogram(
     "One attempt to send a webhook, by how it ended",
     ("outcome",),
     buckets=SLOW,
+)
+
+DEVICE_LOST: Final = Gauge(
+    "atelier_render_device_lost",
+    "Whether this render consumer's device no longer computes anything",
 )
 
 

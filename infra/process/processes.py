@@ -1,5 +1,6 @@
 """Child processes that end with the process that started them, however that one ends."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -11,7 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import IO, Final
 
 PARENT_FD: Final = "ATELIER_PARENT_FD"
+PULSE_FD: Final = "ATELIER_PULSE_FD"
+PULSE_S: Final = 1.0
 READY_FILE: Final = "ATELIER_READY_FILE"  # the render consumer makes it once it can take tasks
+LOST_CONSUMER: Final = "consumer-without-device"  # beside its usual name, by Postgres
 STOP_SECONDS: Final = 4.0  # what an orphan gets to stop by itself
 
 
@@ -44,6 +48,29 @@ class Lifeline:
         """Let go: children that are still there end."""
         os.close(self._reading)
         os.close(self._writing)
+
+
+class Pulse:
+    """Tells `atelier up` each second that this process gets on; does nothing without it.
+
+    It gets on for as long as no more than `patience` seconds pass between two calls of `beat`.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._latest = time.monotonic()
+
+    def beat(self) -> None:
+        """Whoever works here has come by."""
+        self._latest = time.monotonic()
+
+    def follow(self, stop: threading.Event) -> None:
+        """Tell it until `stop`."""
+        descriptor = os.environ.get(PULSE_FD)
+        while descriptor is not None and not stop.wait(PULSE_S):
+            if time.monotonic() - self._latest <= self._patience:
+                with contextlib.suppress(OSError):  # `up` is gone, and we with it soon
+                    os.write(int(descriptor), b".")
 
 
 def die_with_parent() -> None:

@@ -4,6 +4,7 @@ import collections
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import IO, Any, Final, Protocol
 
 import structlog
 
-from infra.process.processes import Lifeline
+from infra.process.processes import PULSE_FD, Lifeline
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +52,10 @@ class Service(Protocol):
 
 
 class ChildProcess:
-    """One of Atelier's own processes; its log goes to a file, its warnings to ours as well."""
+    """One of Atelier's own processes; its log goes to a file, its warnings to ours as well.
+
+    One that has a pulse is ended when that has stopped for `silent_seconds`.
+    """
 
     def __init__(
         self,
@@ -60,12 +64,14 @@ class ChildProcess:
         environ: Mapping[str, str],
         logs: Path,
         stop_seconds: float,
+        silent_seconds: float = 20.0,
     ) -> None:
         self.name = name
         self.latest = ""  # the event of its newest log line
         self._command = command
         self._environ = environ
         self._stop_seconds = stop_seconds
+        self._silent_seconds = silent_seconds
         logs.mkdir(parents=True, exist_ok=True)
         self._log = _LogFile(logs / f"{name}.log")
         self._last_lines: collections.deque[str] = collections.deque(maxlen=LAST_LINES)
@@ -76,9 +82,17 @@ class ChildProcess:
     def start(self) -> None:
         """Start the process; its output is read by a thread of its own."""
         self._last_lines.clear()
-        self._process = self._lifeline.spawn(
-            self._command, environ=self._environ, output=subprocess.PIPE
-        )
+        pulse, beating = os.pipe()
+        try:
+            self._process = self._lifeline.spawn(
+                self._command,
+                environ={**self._environ, PULSE_FD: str(beating)},
+                output=subprocess.PIPE,
+                keep=(beating,),
+            )
+        finally:
+            os.close(beating)
+        threading.Thread(target=self._feel, args=(pulse, self._process.pid), daemon=True).start()
         assert self._process.stdout is not None
         self._reader = threading.Thread(
             target=self._read, args=(self._process.stdout,), daemon=True
@@ -110,6 +124,20 @@ class ChildProcess:
         _kill_group(self._process.pid)
         self._reader.join(LAST_WORDS_SECONDS)
         return SUCCEEDED if code == 0 else "\n".join([f"exit code {code}", *self._last_lines])
+
+    def _feel(self, pulse: int, pid: int) -> None:
+        """End the process when its pulse stops; until its first beat it may take its time."""
+        with open(pulse, "rb", buffering=0) as beats:
+            while beats.read(1):  # until it has ended
+                # In two halves: what was stopped together with us gets a chance to speak.
+                halves = (self._is_silent(beats) for _ in range(2))
+                if all(halves):
+                    log.warning("hangs, ending it", process=self.name)
+                    _kill_group(pid)
+                    return
+
+    def _is_silent(self, beats: IO[bytes]) -> bool:
+        return not select.select([beats], [], [], self._silent_seconds / 2)[0]
 
     def _read(self, output: IO[bytes]) -> None:
         with output:

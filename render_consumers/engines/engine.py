@@ -3,12 +3,13 @@
 import hashlib
 import io
 import math
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, Protocol
-from uuid import UUID
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Protocol
 
 import msgspec
 import numpy as np
+import torch
 from PIL import Image
 
 from domain.errors import NotFound
@@ -22,34 +23,25 @@ from domain.render import (
     VideoRequested,
 )
 from render_consumers.engines import clothing, motion, video
-from render_consumers.painting.painter import Model, Painter, Pixels, Stopped
+from render_consumers.engines.job import (
+    DeviceLost,
+    Job,
+    OutOfMemory,
+    Product,
+    Result,
+    SourceDamaged,
+    SourceGone,
+    Unsupported,
+)
+from render_consumers.painting.painter import Model, Painter, Pixels
 
 JPEG = "image/jpeg"
 # What completed events say of who made the files.
 LOCAL, FLAT, MOTION, LANCZOS = "atelier-local", "atelier-flat", "atelier-motion", "atelier-lanczos"
 VIDEO_STILL = ImageOptions()
+DAMAGED = "the file that this should be made of cannot be read"
 # The shares of the work that are done when the person is dressed, and when all is drawn.
 DRESSED, DRAWN = 0.05, 0.95
-
-
-class Product(msgspec.Struct, frozen=True):
-    """A file of the result and its bytes."""
-
-    file: MediaFile
-    data: bytes
-
-
-class Result(msgspec.Struct, frozen=True):
-    """What one render made; ``measured`` is what the drawn body measures, in centimetres."""
-
-    engine: str
-    products: tuple[Product, ...]
-    ignored: tuple[str, ...]
-    measured: dict[str, float]
-
-
-class SourceGone(Exception):
-    """The file that the result should be made of is no longer there."""
 
 
 class Sources(Protocol):
@@ -57,26 +49,6 @@ class Sources(Protocol):
 
     def get(self, key: str) -> bytes:
         """An object's bytes; raises `NotFound`."""
-
-
-class Job(NamedTuple):
-    """One task while it is worked on."""
-
-    task: UUID
-    should_stop: Callable[[], bool]
-    told: Callable[[float], object]
-
-    def reached(self, share: float) -> None:
-        """Tell how far the work is; raises `Stopped` when nobody wants it any more."""
-        if self.should_stop():
-            raise Stopped
-        self.told(share)
-
-    def counted(self, pictures: Iterable[Pixels], total: int, before: float) -> Iterator[Pixels]:
-        """The pictures one by one, while the work goes on from a share that was done before."""
-        for number, picture in enumerate(pictures):
-            self.reached(before + (DRAWN - before) * number / total)
-            yield picture
 
 
 def _finite(measured: dict[str, float]) -> dict[str, float]:
@@ -91,30 +63,39 @@ class LocalEngine:
         self._painter = painter
         self._sources = sources
 
-    def render(
-        self,
-        task: UUID,
-        request: Requested,
-        should_stop: Callable[[], bool],
-        told: Callable[[float], object],
-    ) -> Result:
-        """The files of a task; the share that is done is told as it grows.
+    def render(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Result | Exception]]:
+        """Each job with its files, or with what ended it alone, in the order in which they end.
 
-        Raises `Stopped` when `should_stop` says so, `SourceGone` when what the task is to be made
-        of is no longer there.
+        All begin at once: what one writes and compresses, another draws meanwhile.
         """
-        job = Job(task, should_stop, told)
-        match request:
+        if len(jobs) == 1:  # in this thread: torch makes threads anew for each that calls it
+            yield jobs[0], self._outcome(jobs[0])
+            return
+        with ThreadPoolExecutor(len(jobs)) as pool:
+            begun = {pool.submit(self._outcome, job): job for job in jobs}
+            for done in as_completed(begun):
+                yield begun[done], done.result()
+
+    def _outcome(self, job: Job) -> Result | Exception:
+        try:
+            return self._made(job)
+        except torch.OutOfMemoryError:
+            return OutOfMemory("there is too little memory on the device")
+        except Exception as error:
+            return error if self._painter.works() else DeviceLost(str(error))
+
+    def _made(self, job: Job) -> Result:
+        match job.request:
             case RenderRequested():
-                return self._picture(job, request)
+                return self._picture(job, job.request)
             case VideoRequested():
-                return self._video(job, request)
+                return self._video(job, job.request)
             case UpscaleRequested():
-                return self._upscale(job, request)
+                return self._upscale(job, job.request)
             case ImageToVideoRequested():
-                return self._image_to_video(job, request)
+                return self._image_to_video(job, job.request)
             case _:
-                raise TypeError(f"no engine makes what {request.stored_name} asks for")
+                raise Unsupported(f"nothing here makes what {job.request.stored_name} asks for")
 
     def _picture(self, job: Job, request: RenderRequested) -> Result:
         model = self._dressed(job, request)
@@ -131,7 +112,7 @@ class LocalEngine:
         still, thumbnail = self._still(job, request, model, VIDEO_STILL)
         frames = video.FRAMES_PER_SECOND * request.video_options.duration
         film = self._painter.film(model, frames, should_stop=job.should_stop)
-        turn = video.encoded(job.counted(film, frames, DRESSED))
+        turn = video.encoded(_counted(job, film, frames, DRESSED))
         return Result(
             engine=_look(request.render_mode),
             products=(still, _video(request, f"{job.task}.mp4", turn), thumbnail),
@@ -145,9 +126,12 @@ class LocalEngine:
 
     def _upscale(self, job: Job, request: UpscaleRequested) -> Result:
         source = self._source(request.source_key)
-        larger = video.upscaled(source, lambda share: job.reached(DRAWN * share))
         name = f"{job.task}_upscale"
-        first = Image.fromarray(video.first_picture(source))
+        try:
+            larger = video.upscaled(source, lambda share: job.reached("drawing", DRAWN * share))
+            first = Image.fromarray(video.first_picture(source))
+        except video.NotAVideo as error:
+            raise SourceDamaged(DAMAGED) from error
         return Result(
             engine=LANCZOS,
             products=(
@@ -160,14 +144,14 @@ class LocalEngine:
 
     def _image_to_video(self, job: Job, request: ImageToVideoRequested) -> Result:
         assert request.video_options is not None
-        picture = Image.open(io.BytesIO(self._source(request.source_key)), formats=("JPEG", "PNG"))
+        picture = _opened(self._source(request.source_key))
         frames = video.FRAMES_PER_SECOND * request.video_options.duration
-        moved = video.encoded(job.counted(motion.moving(picture, frames), frames, 0))
+        moved = video.encoded(_counted(job, motion.moving(picture, frames), frames, 0))
         return Result(
             engine=MOTION,
             products=(
                 _video(request, f"{job.task}.mp4", moved),
-                _thumbnail(request, str(job.task), picture.convert("RGB"), VIDEO_STILL),
+                _thumbnail(request, str(job.task), picture, VIDEO_STILL),
             ),
             ignored=_unheeded(request.video_options),
             measured={},
@@ -176,10 +160,11 @@ class LocalEngine:
     def _dressed(self, job: Job, request: RenderRequested | VideoRequested) -> Model:
         assert request.user_details is not None
         flat = request.render_mode == "2D_Kling"
+        job.told("dressing", 0)
         model = self._painter.dress(
             request.user_details, clothing.look(request), flat=flat, should_stop=job.should_stop
         )
-        job.told(DRESSED)
+        job.told("drawing", DRESSED)
         return model
 
     def _still(
@@ -187,6 +172,8 @@ class LocalEngine:
     ) -> tuple[Product, Product]:
         painting = self._painter.draw(model, should_stop=job.should_stop)
         picture = Image.fromarray(np.asarray(painting.pixels))
+        if isinstance(request, RenderRequested):  # a video's is but the first of many
+            job.told("encoding", DRAWN)
         still = _jpeg(request, f"{job.task}.jpg", "source", picture, options.quality)
         return still, _thumbnail(request, str(job.task), picture, options)
 
@@ -195,6 +182,22 @@ class LocalEngine:
             return self._sources.get(key)
         except NotFound as error:
             raise SourceGone("the file that this should be made of is no longer there") from error
+
+
+def _counted(job: Job, pictures: Iterable[Pixels], total: int, before: float) -> Iterator[Pixels]:
+    """The pictures one by one, while the work goes on from a share that was done before."""
+    for number, picture in enumerate(pictures):
+        job.reached("drawing", before + (DRAWN - before) * number / total)
+        yield picture
+
+
+def _opened(data: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=("JPEG", "PNG")).convert("RGB")
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged bytes make the readers stumble in ways of their own
+        raise SourceDamaged(DAMAGED) from error
 
 
 def _look(mode: RenderMode) -> str:

@@ -3,8 +3,8 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 from uuid import UUID, uuid4
 
 import msgspec
@@ -26,7 +26,14 @@ from domain.events import fold
 from domain.render import FailureCode, RenderStarted, Requested
 from infra.process.metrics import RENDER
 from projections.queue import Claimable
-from render_consumers.engines.engine import Product, Result, SourceGone
+from render_consumers.engines.job import (
+    CannotBeMade,
+    DeviceLost,
+    Job,
+    OutOfMemory,
+    Product,
+    Result,
+)
 from render_consumers.loop.leases import Heartbeat, Leases
 from render_consumers.painting.painter import Stopped
 
@@ -35,6 +42,7 @@ log = structlog.get_logger("atelier.render")
 CANDIDATES = 5
 RETRY_S = 1.0
 MOST_BACKOFF_S = 60.0
+DRAWN = 0.97  # the share of the work that is done when only the files are left to upload
 
 T = TypeVar("T")
 
@@ -59,16 +67,14 @@ class Media(Protocol):
 
 
 class Engine(Protocol):
-    """Whatever can turn a request into files."""
+    """Whatever can turn requests into files."""
 
-    def render(
-        self,
-        task: UUID,
-        request: Requested,
-        should_stop: Callable[[], bool],
-        told: Callable[[float], object],
-    ) -> Result:
-        """Make the files; `told` hears the share that is done. Raises `Stopped` when told to."""
+    def render(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Result | Exception]]:
+        """Each job with its files, or with what ended it alone, in the order in which they end.
+
+        They begin together. A job that is told to stop ends with `Stopped`; one that ends with
+        `OutOfMemory` may do better among fewer.
+        """
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -81,8 +87,17 @@ class Claim(msgspec.Struct, frozen=True):
     correlation_id: UUID
 
 
+class _Attempt(NamedTuple):
+    """A claim that is worked on, since when, and among how many."""
+
+    claim: Claim
+    heartbeat: Heartbeat
+    began: float
+    together: int
+
+
 class Consumer:
-    """One consumer with a name that no other process has."""
+    """One consumer with a name that no other process has, which renders up to `batch` at once."""
 
     def __init__(
         self,
@@ -92,6 +107,7 @@ class Consumer:
         media: Media,
         engine: Engine,
         next_tasks: Callable[[int], list[Claimable]],
+        batch: int,
     ) -> None:
         self._name = name
         self._store = store
@@ -99,29 +115,63 @@ class Consumer:
         self._media = media
         self._engine = engine
         self._next_tasks = next_tasks
+        self._batch = batch
+        self._held: dict[UUID, Claim] = {}
 
     def work_through(self, stop: threading.Event) -> None:
-        """Render task after task until the queue is empty or `stop` is set.
+        """Render batch after batch until the queue is empty or `stop` is set.
 
-        Raises `Unavailable` when Postgres or the media store does not answer, and
-        `HistoryReplaced` when the log is another one now.
+        Raises `Unavailable` when Postgres or the media store does not answer, `HistoryReplaced`
+        when the log is another one now, and `DeviceLost` when nothing can be drawn here any more.
         """
         while not stop.is_set():
             self._media.ensure_bucket()  # or raise: a task is claimed only where it can end
-            claim = self._claim()
-            if claim is None:
+            claims = self._claims(stop)
+            if not claims:
                 return
-            self._work(claim, stop)
+            self._work(claims, stop)
 
-    def _claim(self) -> Claim | None:
+    def hand_back(self) -> None:
+        """Give back what is at hand, from another thread, when its engine does not stop in time."""
+        stopped = threading.Event()
+        stopped.set()
+        for claim in list(self._held.values()):
+            self._give_back(claim, "stopped", 0, stopped)
+            self._let_go(claim)
+
+    def _claims(self, stop: threading.Event) -> list[Claim]:
+        """Up to a batch of tasks, each the first of the queue at the moment of its claim.
+
+        All of them begin when the last is claimed: so nobody waits for what has not begun.
+        """
+        claims: list[Claim] = []
+        try:
+            while len(claims) < self._batch and not stop.is_set():
+                claim = self._claim(stop)
+                if claim is None:
+                    break
+                claims.append(claim)
+        except Unavailable:
+            if not claims:
+                raise
+        return claims
+
+    def _claim(self, stop: threading.Event) -> Claim | None:
         for candidate in self._next_tasks(CANDIDATES):
             if not self._leases.take(candidate.task):
                 continue
             claim = self._started(candidate)
-            if claim is not None:
+            if claim is not None and self._can_be_drawn(claim, stop):
                 return claim
             self._leases.release(candidate.task)
         return None
+
+    def _can_be_drawn(self, claim: Claim, stop: threading.Event) -> bool:
+        if any(getattr(claim.request, field) is None for field in claim.request.personal):
+            self._give_up(claim, stop)  # nothing is left of the person
+            return False
+        self._held[claim.task] = claim
+        return True
 
     def _started(self, candidate: Claimable) -> Claim | None:
         correlation_id = uuid4()
@@ -143,29 +193,45 @@ class Consumer:
             correlation_id=correlation_id,
         )
 
-    def _work(self, claim: Claim, stop: threading.Event) -> None:
-        began = time.monotonic()
-        with Heartbeat(self._leases, claim.task) as heartbeat:
-            outcome = self._attempted(claim, heartbeat, stop)
-        seconds = time.monotonic() - began
+    def _work(self, claims: list[Claim], stop: threading.Event) -> None:
+        lost = None
+        with contextlib.ExitStack() as stack:
+            begun = {}
+            for claim in claims:
+                heartbeat = stack.enter_context(Heartbeat(self._leases, claim.task))
+                begun[claim.task] = _Attempt(claim, heartbeat, time.monotonic(), len(claims))
+            jobs = [_job(attempt, stop) for attempt in begun.values()]
+            for job, made in self._engine.render(jobs):
+                self._settle(begun[job.task], made, stop)
+                lost = made if isinstance(made, DeviceLost) else lost
+        if lost is not None:
+            raise lost
+
+    def _settle(self, attempt: _Attempt, made: Result | Exception, stop: threading.Event) -> None:
+        """Publish what came of an attempt, or report why nothing did, and let go of the task."""
+        outcome = self._ended(attempt, made, stop)
+        seconds = time.monotonic() - attempt.began
         RENDER.labels(outcome).observe(seconds)
+        claim = attempt.claim
         if outcome == "rendered":
             task = str(claim.task)
             log.info("rendered", task=task, attempt=claim.attempt, seconds=round(seconds, 2))
         self._let_go(claim)
 
-    def _attempted(self, claim: Claim, heartbeat: Heartbeat, stop: threading.Event) -> str:
-        """Render and publish, or report why not; tells in a word how it ended."""
+    def _ended(self, attempt: _Attempt, made: Result | Exception, stop: threading.Event) -> str:
+        """Publish, or report why not; tells in a word how it ended."""
+        claim = attempt.claim
         try:
-            result = self._render(
-                claim, lambda: stop.is_set() or heartbeat.lost.is_set(), heartbeat.tell
-            )
+            if isinstance(made, Exception):
+                raise made
+            attempt.heartbeat.tell("uploading", DRAWN)
+            self._upload(claim, made)
             try:
-                self._insist(lambda: self._publish(claim, result), stop)
+                self._insist(lambda: self._publish(claim, made), stop)
             except (StaleAttempt, AccountErased):
-                self._tidy(claim, result)
+                self._tidy(claim, made)
                 raise
-            self._tidy(claim, result)
+            self._tidy(claim, made)
             return "rendered"
         except Stopped:
             self._give_back(claim, "stopped", 0, stop)
@@ -180,25 +246,40 @@ class Consumer:
             backoff = min(2.0**claim.attempt, MOST_BACKOFF_S)
             self._give_back(claim, "media_store_unavailable", backoff, stop)
             return "unavailable"
-        except SourceGone as error:
-            self._fail(claim, stop, "source_gone", str(error))
-            return "failed"
         except HistoryReplaced:
             raise
-        except Exception:
-            log.exception("attempt failed", task=str(claim.task), attempt=claim.attempt)
-            self._fail(claim, stop, "render_error", "the task could not be rendered")
-            return "failed"
+        except Exception as error:
+            return self._failed(attempt, error, stop)
 
-    def _render(
-        self, claim: Claim, should_stop: Callable[[], bool], told: Callable[[float], object]
-    ) -> Result:
-        if any(getattr(claim.request, field) is None for field in claim.request.personal):
-            raise AccountErased("nothing is left of the person to draw")
-        result = self._engine.render(claim.task, claim.request, should_stop, told)
+    def _failed(self, attempt: _Attempt, error: Exception, stop: threading.Event) -> str:
+        """Report what went wrong over the task itself."""
+        claim = attempt.claim
+        match error:
+            case OutOfMemory():
+                self._make_room(attempt, error, stop)
+                return "out_of_memory"
+            case CannotBeMade():
+                log.info("cannot be made", task=str(claim.task), why=error.code)
+                self._fail(claim, stop, error.code, str(error), final=True)
+            case _:
+                log.error(
+                    "attempt failed", task=str(claim.task), attempt=claim.attempt, exc_info=error
+                )
+                self._fail(claim, stop, "render_error", "the task could not be rendered")
+        return "failed"
+
+    def _make_room(self, attempt: _Attempt, error: OutOfMemory, stop: threading.Event) -> None:
+        """Have fewer tasks drawn at once from now on; a task that was alone is at fault itself."""
+        if attempt.together == 1:
+            self._fail(attempt.claim, stop, "render_error", str(error))
+            return
+        self._batch = max(1, attempt.together // 2)
+        log.warning("out of memory", together=attempt.together, from_now_on=self._batch)
+        self._give_back(attempt.claim, "out_of_memory", 0, stop)
+
+    def _upload(self, claim: Claim, result: Result) -> None:
         for product in result.products:
             self._media.put(_staged(claim, product), product.data, product.file.content_type)
-        return result
 
     def _publish(self, claim: Claim, result: Result) -> None:
         if not self._leases.renew(claim.task):
@@ -253,13 +334,22 @@ class Consumer:
         log.info("task given up", task=str(claim.task), why="account_erased")
         self._report(CancelRender(aggregate_id=claim.task, account=claim.account), claim, stop)
 
-    def _fail(self, claim: Claim, stop: threading.Event, code: FailureCode, message: str) -> None:
+    def _fail(
+        self,
+        claim: Claim,
+        stop: threading.Event,
+        code: FailureCode,
+        message: str,
+        *,
+        final: bool = False,
+    ) -> None:
         command = FailAttempt(
             aggregate_id=claim.task,
             account=claim.account,
             attempt=claim.attempt,
             code=code,
             message=message,
+            final=final,
         )
         self._report(command, claim, stop)
 
@@ -281,6 +371,7 @@ class Consumer:
                     raise
 
     def _let_go(self, claim: Claim) -> None:
+        self._held.pop(claim.task, None)
         try:
             self._leases.release(claim.task)
         except Unavailable:
@@ -293,3 +384,13 @@ class Consumer:
 
 def _staged(claim: Claim, product: Product) -> str:
     return f"staging/{claim.task}/{claim.attempt}/{product.file.name}"
+
+
+def _job(attempt: _Attempt, stop: threading.Event) -> Job:
+    claim, heartbeat = attempt.claim, attempt.heartbeat
+    return Job(
+        claim.task,
+        claim.request,
+        lambda: stop.is_set() or not heartbeat.beats,
+        heartbeat.tell,
+    )

@@ -65,6 +65,13 @@ class Painter:
         ears = self._assets.marks[:, EARS]
         self._hair = Hair(parts["body"], template, ears)
 
+    def works(self) -> bool:
+        """Whether the device still computes: after some faults it never does again."""
+        try:
+            return bool(torch.ones(1, device=self.device).sum().item() == 1)
+        except RuntimeError:
+            return False
+
     def paint(
         self,
         details: UserDetails,

@@ -14,7 +14,7 @@ import random
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from infra.postgres import borrowed, connect, open_pool
 from infra.settings import Settings
 from projections import main as projector
 from projections import queue
-from render_consumers.engines.engine import Product, Result
+from render_consumers.engines.job import Job, Product, Result
 from render_consumers.loop.consumer import Consumer
 from render_consumers.loop.leases import Leases
 from tests.bench.api import Case, _environ, _process, _served, _wrk
@@ -182,13 +182,14 @@ class NoEngine:
         self.enough = threading.Event()
         self._left = count
 
-    def render(self, task: UUID, *_: Any) -> Result:
+    def render(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Result | Exception]]:
         """Files of a few bytes."""
-        self._left -= 1
-        if self._left <= 0:
-            self.enough.set()
-        files = (source(f"{task}.jpg"), thumbnail(f"{task}_thumbnail.jpg"))
-        return Result("none", tuple(Product(file, b"") for file in files), (), {})
+        for job in jobs:
+            self._left -= 1
+            if self._left <= 0:
+                self.enough.set()
+            files = (source(f"{job.task}.jpg"), thumbnail(f"{job.task}_thumbnail.jpg"))
+            yield job, Result("none", tuple(Product(file, b"") for file in files), (), {})
 
 
 def consume(environ: dict[str, str]) -> Iterator[None]:
@@ -212,7 +213,7 @@ def _consumed(environ: dict[str, str], engine: NoEngine) -> Iterator[None]:
                 return queue.claimable(connection, limit=limit, max_wait=None)
 
         leases = Leases(pool, name, 30.0)
-        consumer = Consumer(name, store, leases, NoMedia(), engine, next_tasks)
+        consumer = Consumer(name, store, leases, NoMedia(), engine, next_tasks, batch=1)
         yield
         consumer.work_through(engine.enough)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import yaml
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from api.cli.table import COMMANDS
 from api.edge.errors import STATUS_OF
@@ -16,7 +16,7 @@ from api.metrics import ABOUT
 from api.resources.tasks import Lane, TaskState
 from commands.render import FailAttempt, StartRender, start
 from domain.events import Recorded
-from domain.render import MAX_ATTEMPTS, FailureCode, Render, RenderFailed
+from domain.render import MAX_ATTEMPTS, FailureCode, Render, RenderFailed, Stage
 from infra.process import metrics
 from infra.settings import VARIABLES
 from projections import tasks
@@ -39,6 +39,7 @@ def test_every_setting_stands_in_the_settings_page_with_its_default_and_purpose(
 def test_the_page_on_errors_has_every_code_and_status_and_no_other() -> None:
     assert told("status", "meaning") == set(TaskState)
     assert told("type", "meaning") == set(Lane)
+    assert told("stage", "meaning") == set(typing.get_args(Stage))
     assert told("code", "meaning", "what to do") == set(typing.get_args(FailureCode))
     refusals = re.findall(r"^\| (\d{3}) \| `(\w+)` \| .+ \| .+ \|$", ERRORS, re.M)
     assert {code: int(status) for status, code in refusals} == STATUS_OF
@@ -99,7 +100,7 @@ def test_the_operations_page_tells_of_every_metric_and_of_no_other() -> None:
 def own_metrics() -> Iterator[str]:
     """The names of what each process counts and times."""
     for each in vars(metrics).values():
-        if isinstance(each, Histogram | Counter):
+        if isinstance(each, Histogram | Counter | Gauge):
             (described,) = each.describe()
             yield described.name + ("_total" if isinstance(each, Counter) else "")
 

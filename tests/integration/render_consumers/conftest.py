@@ -3,20 +3,20 @@
 import hashlib
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID
 
 import pytest
 from PIL import Image
 
 from domain.events import Event
-from domain.render import MediaFile, RenderCompleted, Requested
+from domain.render import MediaFile, RenderCompleted
 from infra.media.store import MediaStore
 from infra.postgres import Pool, answered, connect
 from projections import queue
 from projections.queue import Claimable
 from projections.runner import Runner
-from render_consumers.engines.engine import Product, Result
+from render_consumers.engines.job import Job, Product, Result
 from render_consumers.loop.consumer import Consumer
 from render_consumers.loop.leases import Leases
 from tests.support.scenario import Story, make_read_models, make_store, opened_pool
@@ -30,19 +30,23 @@ class SmallEngine:
     def __init__(self, during: Callable[[UUID], object] = lambda task: None) -> None:
         self.during = during
         self.rendered: list[UUID] = []
+        self.batches: list[int] = []
 
-    def render(
-        self,
-        task: UUID,
-        request: Requested,
-        should_stop: Callable[[], bool],
-        told: Callable[[float], object],
-    ) -> Result:
+    def render(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Result | Exception]]:
+        self.batches.append(len(jobs))
+        for job in jobs:
+            yield job, self._outcome(job)
+
+    def _outcome(self, job: Job) -> Result | Exception:
+        task = job.task
         self.rendered.append(task)
-        self.should_stop = should_stop
-        self.told = told
-        self.during(task)
-        folder = f"{request.account_number}/gallery"
+        self.should_stop = job.should_stop
+        self.told = job.told
+        try:
+            self.during(task)
+        except Exception as error:
+            return error
+        folder = f"{job.request.account_number}/gallery"
         products = (
             _product(folder, f"{task}.jpg", "source", 16),
             _product(folder, f"{task}_thumbnail.jpg", "thumbnail", 8),
@@ -77,7 +81,12 @@ class Studio:
         self._projecting = threading.Lock()
 
     def consumer(
-        self, engine: SmallEngine | None = None, *, name: str = "one", seconds: float = LEASE_S
+        self,
+        engine: SmallEngine | None = None,
+        *,
+        name: str = "one",
+        seconds: float = LEASE_S,
+        batch: int = 1,
     ) -> Consumer:
         return Consumer(
             name,
@@ -86,6 +95,7 @@ class Studio:
             self.media,
             engine or SmallEngine(),
             self._next_tasks,
+            batch,
         )
 
     def leases(self, name: str, seconds: float = LEASE_S) -> Leases:
@@ -97,9 +107,10 @@ class Studio:
         assert row is not None
         return int(row[0])
 
-    def lose_leases(self) -> None:
+    def lose_leases(self, task: UUID | None = None) -> None:
+        """All leases, or the one of a task."""
         with connect(self.url) as connection:
-            connection.execute("DELETE FROM atelier_leases")
+            connection.execute("DELETE FROM atelier_leases WHERE task = coalesce(%s, task)", [task])
 
     def history(self, task: UUID) -> list[Event]:
         return [recorded.event for recorded in self.story.store.load(task)]

@@ -1,123 +1,135 @@
-"""What the process of a consumer adds to it: pausing, and looking again."""
+"""The consumer's process itself, with engines that misbehave in place of the painter."""
 
+import base64
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import LiteralString
+from pathlib import Path
+from uuid import UUID
 
 import pytest
 
-from infra.postgres import Pool, connect
-from infra.process import pauses
-from infra.process.pauses import LANES
-from projections import queue
-from projections.runner import Runner
-from render_consumers import main
-from render_consumers.main import WakeSignal
+from api.figures import connected
+from infra.postgres import connect
+from infra.process.processes import LOST_CONSUMER
+from infra.process.supervisor import CONSUMERS
 from tests.integration.render_consumers.conftest import Studio
-from tests.support.scenario import eventually
+from tests.support.scenario import HASH_KEY, MASTER_KEY, eventually
+
+SECRETS = {
+    "ATELIER_MASTER_KEY": base64.b64encode(MASTER_KEY).decode(),
+    "ATELIER_HASH_KEY": base64.b64encode(HASH_KEY).decode(),
+}
+
+# `bad` is the task at which the engine does what the test wants of it.
+PROCESS = """
+import os, sys, time
+from pathlib import Path
+from infra.settings import Settings
+from render_consumers import main
+from render_consumers.engines.job import DeviceLost
+from tests.integration.render_consumers.conftest import SmallEngine
+
+def misbehave(task):
+    if str(task) == sys.argv[2]:
+        Path(sys.argv[3], "begun").touch()
+        match sys.argv[1]:
+            case "die":
+                os.kill(os.getpid(), 9)
+            case "ignore the stop":
+                time.sleep(600)
+            case "lose the device":
+                raise DeviceLost("CUDA error: unspecified launch failure")
+
+main.prepare = lambda told: None
+main.Painter = lambda: None
+main.LocalEngine = lambda painter, media: SmallEngine(misbehave)
+main.run(Settings.load(os.environ))
+"""
 
 
-class Subscription:
-    """Tickets that would come, if there were any."""
+class Consumers:
+    """Starts a consumer's process, and another when it has died, as `up` does."""
 
-    def __init__(self) -> None:
-        self.listening = threading.Event()
-        self.listening.set()
+    def __init__(self, environ: dict[str, str], studio: Studio, folder: Path) -> None:
+        self.starts = 0
+        self._environ = os.environ | environ | SECRETS | {"ATELIER_LEASE_SECONDS": "2"}
+        self._studio = studio
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep_up)
+
+    def start(self, how: str, bad: UUID) -> None:
+        self._command = [sys.executable, "-c", PROCESS, how, str(bad), str(self._folder)]
+        self._thread.start()
+
+    def has_begun(self) -> bool:
+        """Whether the engine has met the bad task."""
+        return (self._folder / "begun").exists()
+
+    def stop(self) -> float:
+        """Stop as `up` does, and give the seconds that it took."""
+        self._over.set()
+        self._thread.join()
+        assert self._process is not None
+        began = time.monotonic()
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        finally:
+            self._process.kill()
+        return time.monotonic() - began
+
+    def _keep_up(self) -> None:
+        """Keep the consumer up, and the queue's rows up to date."""
+        while not self._over.wait(0.05):
+            self._studio._next_tasks(1)
+            if self._process is None or self._process.poll() is not None:
+                self.starts += 1
+                self._process = subprocess.Popen(self._command, env=self._environ)
 
 
 @pytest.fixture
-def running(studio: Studio, pool: Pool) -> Iterator[WakeSignal]:
-    """A consumer at work, with all its queue shown, and what wakes it."""
-    wake = WakeSignal()
-    consumer = studio.consumer()
-    consumer._next_tasks = lambda limit: main._next_tasks(pool, None, limit)
-    arguments = (consumer, pool, Subscription(), wake, studio.stop)
-    thread = threading.Thread(target=main._consume, args=arguments)
-    thread.start()
-    yield wake
-    main._end(studio.stop, wake)
-    thread.join()
+def consumers(environ: dict[str, str], studio: Studio, tmp_path: Path) -> Iterator[Consumers]:
+    consumers = Consumers(environ, studio, tmp_path)
+    yield consumers
+    consumers.stop()
 
 
-def project(studio: Studio) -> None:
-    runner = Runner([queue.PROJECTION], studio.story.store.read_some)
-    with connect(studio.url) as connection:
-        while runner.catch_up(connection):
-            pass
+def test_a_task_that_always_kills_its_process_fails_and_holds_up_nobody(studio, consumers):
+    bad, *others = (studio.story.request() for _ in range(4))
+    consumers.start("die", bad)
+    eventually(lambda: all(studio.kinds(task)[-1] == "completed" for task in others), 60)
+    eventually(lambda: studio.kinds(bad)[-1] == "failed", 60)
+    assert studio.kinds(bad) == ["requested", *["started"] * 3, "failed"]
+    end = studio.history(bad)[-1]
+    assert end.code == "attempts_exhausted"
+    assert end.message == "the task was given up after 3 attempts"
+    assert consumers.starts == 4
 
 
-def pause(studio: Studio, *lanes: str) -> None:
-    with connect(studio.url) as connection:
-        assert pauses.pause(connection, lanes, by="ada", reason="test") == list(lanes)
-
-
-def resume(studio: Studio, *lanes: str) -> None:
-    with connect(studio.url) as connection:
-        pauses.resume(connection, lanes)
-
-
-def next_tasks(studio: Studio, limit: int = 5) -> list:
-    return [each.task for each in main._next_tasks(studio.pool, None, limit)]
-
-
-def test_from_a_paused_lane_nothing_is_claimed(studio: Studio):
-    normal, vip, vip_too = (studio.story.request(vip=vip) for vip in (False, True, True))
-    project(studio)
-    assert next_tasks(studio) == [vip, vip_too, normal]
-    assert next_tasks(studio, 2) == [vip, vip_too]
-    pause(studio, "vip")
-    assert next_tasks(studio, 1) == [normal]
-    pause(studio, "normal")
-    assert next_tasks(studio) == []
-    resume(studio, "vip")
-    assert next_tasks(studio) == [vip, vip_too]
-    resume(studio, "normal")
-    assert next_tasks(studio) == [vip, vip_too, normal]
-
-
-def test_who_pauses_a_lane_again_does_not_hide_who_has_paused_it_before(studio: Studio):
-    pause(studio, "vip")
-    with connect(studio.url) as connection:
-        assert pauses.pause(connection, LANES, by="eve", reason="other") == ["normal"]
-        assert [(each.lane, each.by) for each in pauses.paused(connection)] == [
-            ("vip", "ada"),
-            ("normal", "eve"),
-        ]
-        assert sorted(pauses.resume(connection, LANES)) == ["normal", "vip"]
-        assert pauses.resume(connection, LANES) == []
-
-
-@pytest.mark.parametrize("lanes", [(), ("vip",), LANES])
-def test_a_paused_lane_is_not_walked_however_full_it_is(studio: Studio, lanes: tuple[str, ...]):
-    normal = studio.story.request()
-    project(studio)
-    with connect(studio.url, statement_timeout=0) as connection:
-        connection.execute(
-            "INSERT INTO atelier_queue SELECT gen_random_uuid(), gen_random_uuid(), true, n, now(),"
-            " false, 0 FROM generate_series(1, 10000) n"
-        )
-        connection.execute("ANALYZE atelier_queue_g1")
-    pause(studio, *lanes)
-    with connect(studio.url) as connection:
-        explain: LiteralString = "EXPLAIN (ANALYZE, FORMAT JSON) "
-        explained = connection.execute(explain + queue.NEXT, {"limit": 5, "max_wait": None})
-        [[[told]]] = explained
-    assert told["Plan"]["Shared Hit Blocks"] + told["Plan"]["Shared Read Blocks"] < 50
-    found = next_tasks(studio)
-    assert found == [normal] if lanes == ("vip",) else len(found) == (0 if lanes else 5)
-
-
-def test_a_pause_lets_what_is_under_way_end_and_a_resumption_is_noticed_within_a_second(
-    studio: Studio, running: WakeSignal
-):
-    pause(studio, *LANES)
+def test_a_consumer_whose_engine_does_not_listen_hands_its_task_back_in_time(studio, consumers):
     task = studio.story.request()
-    project(studio)
-    running.tell(0)  # its ticket
-    time.sleep(main.LOOK_OFTEN_EVERY_S)
-    assert studio.kinds(task) == ["requested"]
-    resume(studio, *LANES)
-    began = time.monotonic()
-    eventually(lambda: studio.kinds(task)[-1] == "completed")
-    assert time.monotonic() - began < main.LOOK_EVERY_S / 2
+    consumers.start("ignore the stop", task)
+    eventually(consumers.has_begun, 60)
+    assert consumers.stop() < CONSUMERS[0].stop_seconds
+    assert studio.kinds(task) == ["requested", "started", "requeued"]
+    assert studio.lease_count() == 0
+
+
+def test_a_consumer_that_has_lost_its_device_is_seen_and_takes_no_more_tasks(studio, consumers):
+    bad, good = (studio.story.request() for _ in range(2))
+    consumers.start("lose the device", bad)
+
+    def seen():
+        with connect(studio.url) as connection:
+            return connected(connection).get(LOST_CONSUMER) == 1
+
+    eventually(seen, 60)
+    time.sleep(2.0)
+    assert studio.kinds(good) == ["requested"]
+    assert consumers.starts == 1

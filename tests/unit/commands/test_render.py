@@ -180,15 +180,23 @@ def test_a_task_that_was_given_back_is_not_failed_or_given_back_once_more(comman
     given(requested(), started(), requeued()).when(command).then_nothing()
 
 
-def test_a_first_and_a_second_fault_give_the_task_another_try():
+def test_a_first_and_a_second_fault_give_the_task_another_try_after_a_while():
     history = [requested(), started(1)]
-    given(*history).when(fail(1)).then(requeued(1, reason="render_error", counted=True))
-    history += [requeued(1, counted=True), started(2)]
-    given(*history).when(fail(2)).then(requeued(2, reason="render_error", counted=True))
+    first = requeued(1, reason="render_error", counted=True, retry_after_seconds=1.0)
+    given(*history).when(fail(1)).then(first)
+    history += [first, started(2)]
+    second = requeued(2, reason="render_error", counted=True, retry_after_seconds=2.0)
+    given(*history).when(fail(2)).then(second)
 
 
 def test_the_third_fault_fails_the_task():
     given(*USED_UP).when(fail(3)).then(failed(3, message="it could not be done"))
+
+
+def test_what_another_try_cannot_mend_fails_the_task_at_once():
+    final = msgspec.structs.replace(fail(1), code="source_gone", final=True)
+    end = failed(1, code="source_gone", message="it could not be done")
+    given(requested(), started(1)).when(final).then(end)
 
 
 def test_failing_a_task_twice_adds_no_second_event():
@@ -197,7 +205,8 @@ def test_failing_a_task_twice_adds_no_second_event():
 
 def test_an_attempt_given_back_without_fault_does_not_bring_the_end_nearer():
     history = given(requested(), started(1), requeued(1, counted=False), started(2), started(3))
-    history.when(fail(3)).then(requeued(3, reason="render_error", counted=True))
+    third = requeued(3, reason="render_error", counted=True, retry_after_seconds=2.0)
+    history.when(fail(3)).then(third)
 
 
 def test_the_current_attempt_completes_the_task():

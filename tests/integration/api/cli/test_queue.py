@@ -87,7 +87,7 @@ def take(settings: Settings, story: Story, task: UUID, consumer: str) -> None:
         leases = Leases(pool, consumer, LEASE_S)
         assert leases.take(task)
         story.tell(task, started(consumer=consumer))
-        leases.renew(task, 0.4)
+        leases.renew(task, "drawing", 0.4)
 
 
 def codes(atelier: Atelier, task: UUID) -> list[str]:

@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 
 from api.app import create_app
 from api.edge.errors import STATUS_OF, STATUSES
-from domain.render import FailureCode
+from domain.render import FailureCode, Stage
 from infra.log.event_store import EventStore
 from infra.settings import Settings
 from tests.integration.api.conftest import Client
@@ -134,6 +134,7 @@ def test_what_has_a_few_values_is_an_enumeration(document: dict[str, Any]):
         assert schemas[name]["properties"]["status"] == {"$ref": "#/components/schemas/TaskState"}
     for name in ("TaskStatus", "TaskChange"):
         assert schemas[name]["properties"]["type"] == {"$ref": "#/components/schemas/Lane"}
+        assert schemas[name]["properties"]["stage"]["enum"] == [*get_args(Stage), None]
     assert schemas["GarmentShown"]["properties"]["render_mode"]["enum"] == ["2D_Kling", "3D"]
     assert schemas["ErrorBody"]["properties"]["code"]["enum"] == sorted(STATUS_OF)
     assert schemas["TaskError"]["properties"]["code"]["enum"] == sorted(get_args(FailureCode))

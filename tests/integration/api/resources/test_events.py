@@ -135,7 +135,7 @@ def test_a_stream_tells_the_progress_between_the_events(
     start(store, task)
     future = threads.submit(stream, ada, task)
     held.another_waits()
-    assert leases.renew(UUID(task), 0.5)
+    assert leases.renew(UUID(task), "drawing", 0.5)
     held.has_looked_again()
     ada.delete(f"/generate/{task}")
     sent = future.result()
@@ -144,6 +144,7 @@ def test_a_stream_tells_the_progress_between_the_events(
         ("progress", True),
         ("status", False),
     ]
+    assert [each.data["stage"] for each in sent] == [None, "drawing", None]
     assert sent[1].data["progress"] == 0.5
 
 

@@ -92,6 +92,7 @@ def test_the_contracts_example_makes_a_pending_vip_task(ada: Client):
         "type": "vip",
         "position": state.json()["position"],
         "progress": 0.0,
+        "stage": None,
         "eta_seconds": 5.0,
         "error": None,
         "files": [],

@@ -43,7 +43,7 @@ def test_the_answer_is_held_until_the_status_changes(
         assert answer.result().json()["status"] == "STARTED"
         answer = threads.submit(ada.get, f"/generate/{task}?wait=60")
         held.has_looked_again()
-        assert leases.renew(UUID(task), 0.5)  # no change in this sense
+        assert leases.renew(UUID(task), "drawing", 0.5)  # no change in this sense
         held.has_looked_again()
         ada.delete(f"/generate/{task}")
         assert answer.result().json()["status"] == "FAILED"
@@ -103,19 +103,24 @@ def test_a_wait_that_cannot_be_is_refused(ada: Client, wait: str):
 # Progress.
 
 
-def test_progress_is_that_beside_the_lease(ada: Client, store: EventStore, leases: Leases):
+def test_progress_and_stage_are_those_beside_the_lease(
+    ada: Client, store: EventStore, leases: Leases
+):
+    def shown() -> list[object]:
+        state = ada.get(f"/generate/{task}").json()
+        return [state[name] for name in ("status", "progress", "stage")]
+
     task = generate(ada)
-    assert ada.get(f"/generate/{task}").json()["progress"] == 0
+    assert shown() == ["PENDING", 0, None]
     taken(task, store, leases)
-    assert leases.renew(UUID(task), 0.25)
-    state = ada.get(f"/generate/{task}").json()
-    assert (state["status"], state["progress"]) == ("STARTED", 0.25)
+    assert shown() == ["STARTED", 0, None]
+    assert leases.renew(UUID(task), "drawing", 0.25)
+    assert shown() == ["STARTED", 0.25, "drawing"]
     leases.release(UUID(task))
-    state = ada.get(f"/generate/{task}").json()
-    assert (state["status"], state["progress"]) == ("PENDING", 0)
+    assert shown() == ["PENDING", 0, None]
     complete(store, task)
-    state = ada.get(f"/generate/{task}").json()
-    assert (state["status"], state["progress"], state["eta_seconds"]) == ("SUCCESS", 1, 0)
+    assert shown() == ["SUCCESS", 1, None]
+    assert ada.get(f"/generate/{task}").json()["eta_seconds"] == 0
 
 
 def test_the_estimate_grows_with_the_position_once_something_has_finished(

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from infra.embedded.server import free_port
+from infra.process.processes import PULSE_S
 from infra.settings import Settings
 
 REPOSITORY = Path(__file__).parents[4]
@@ -22,7 +23,7 @@ PATIENCE_SECONDS = 40.0  # a busy machine may take its time; a hang is what must
 STAND_IN = """
 import http.server, json, os, signal, sys, threading, time
 from pathlib import Path
-from infra.process.processes import die_with_parent
+from infra.process.processes import Pulse, die_with_parent
 
 name, data = sys.argv[1], Path(os.environ["ATELIER_DATA"])
 
@@ -55,6 +56,7 @@ if name == "relay":
     print(json.dumps({"event": "a warning", "level": "warning", "shelf": 7}), flush=True)
 if name == "render-consumer":
     Path(os.environ["ATELIER_READY_FILE"]).touch()
+    threading.Thread(target=Pulse(3600).follow, args=(threading.Event(),), daemon=True).start()
 if name == "api":
     address = ("127.0.0.1", int(os.environ["ATELIER_PORT"]))
     server = http.server.ThreadingHTTPServer(address, Ready)
@@ -241,6 +243,15 @@ def test_a_killed_process_is_started_again(plain):
         os.kill(plain.notes("started", name)[0], signal.SIGKILL)
     eventually(lambda: all(len(plain.notes("started", name)) == 2 for name in PROCESSES))
     assert "ended by itself" in plain.complaints()
+
+
+def test_a_process_whose_pulse_stops_is_started_again(plain):
+    (hanging,) = plain.notes("started", "render-consumer")
+    time.sleep(2 * PULSE_S)  # it has begun to tell
+    os.kill(hanging, signal.SIGSTOP)
+    eventually(lambda: len(plain.notes("started", "render-consumer")) == 2)
+    assert "hangs" in plain.complaints()
+    assert len(plain.notes("started", "relay")) == 1  # it has never told of a pulse
 
 
 def test_a_killed_server_comes_back_where_it_was(up):

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from commands import Origin, execute
-from commands.render import StartRender
+from commands.render import CancelRender, StartRender
 from domain.errors import HistoryReplaced, Unavailable
 from domain.render import RenderFailed, RenderRequeued, RenderStarted
 from infra.postgres import CONNECT_TIMEOUT_S
-from render_consumers.engines.engine import SourceGone
+from render_consumers.engines.job import DeviceLost, OutOfMemory, SourceGone
 from render_consumers.painting.painter import Stopped
 from tests.integration.render_consumers.conftest import SmallEngine
 from tests.support.scenario import (
@@ -28,6 +28,17 @@ from tests.support.scenario import (
 
 def fail(_):
     raise RuntimeError("a fault of the task's own")
+
+
+def work_until(studio, engine, task, end):
+    """Look again and again, as a consumer does, until the task has ended so."""
+    consumer = studio.consumer(engine)
+
+    def ended():
+        consumer.work_through(studio.stop)
+        return studio.kinds(task)[-1] == end
+
+    eventually(ended)
 
 
 # The way it should go.
@@ -118,7 +129,7 @@ def test_a_queue_that_is_behind_makes_nobody_render_twice(studio):
 def test_a_task_that_cannot_be_rendered_fails_after_three_attempts(studio):
     bad = studio.story.request()
     engine = SmallEngine(fail)
-    studio.consumer(engine).work_through(studio.stop)
+    work_until(studio, engine, bad, "failed")
     history = studio.history(bad)
     assert [type(event) for event in history[1:]] == [
         *(RenderStarted, RenderRequeued) * 2,
@@ -133,7 +144,7 @@ def test_a_task_that_cannot_be_rendered_fails_after_three_attempts(studio):
 
 def test_what_went_wrong_is_not_told_in_the_log(studio):
     bad = studio.story.request()
-    studio.consumer(SmallEngine(fail)).work_through(studio.stop)
+    work_until(studio, SmallEngine(fail), bad, "failed")
     assert "own" not in studio.history(bad)[-1].message
 
 
@@ -142,7 +153,8 @@ def test_a_bad_task_does_not_hold_up_the_next(studio):
     engine = SmallEngine(lambda task: fail(task) if task == bad else None)
     studio.consumer(engine).work_through(studio.stop)
     assert studio.kinds(good)[-1] == "completed"
-    assert studio.kinds(bad)[-1] == "failed"
+    assert engine.rendered == [bad, good]
+    work_until(studio, engine, bad, "failed")
 
 
 def test_a_task_whose_consumers_died_three_times_is_given_up(studio):
@@ -176,13 +188,14 @@ def test_a_video_of_somebody_erased_is_given_up_without_being_drawn(studio):
     assert engine.rendered == []
 
 
-def test_a_task_whose_source_is_gone_says_so(studio):
+def test_a_task_whose_source_is_gone_says_so_at_once(studio):
     def gone(_):
         raise SourceGone("it is no longer there")
 
     task = uuid4()
     studio.story.tell(task, upscale_requested())
     studio.consumer(SmallEngine(gone)).work_through(studio.stop)
+    assert studio.kinds(task) == ["upscale_requested", "started", "failed"]
     end = studio.history(task)[-1]
     assert (end.code, end.message) == ("source_gone", "it is no longer there")
 
@@ -380,23 +393,178 @@ def test_a_lease_is_kept_for_as_long_as_the_engine_works(studio):
 # Progress.
 
 
-def test_the_share_that_is_done_is_noted_beside_the_lease(studio):
-    studio.story.request()
+def test_the_stage_and_the_share_that_is_done_are_noted_beside_the_lease(studio):
+    task = studio.story.request()
 
-    def progress():
+    def noted():
         with studio.pool.connection() as connection:
-            return connection.execute("SELECT progress FROM atelier_leases").fetchone()
+            return connection.execute("SELECT stage, progress FROM atelier_leases").fetchone()
 
     def tell(_):
-        assert progress() == (0,)
-        engine.told(0.5)
-        eventually(lambda: progress() == (0.5,))
-        engine.told(0.25)
-        engine.told(0.75)
-        eventually(lambda: progress() == (0.75,))
+        assert noted() == (None, 0)
+        engine.told("dressing", 0.5)
+        eventually(lambda: noted() == ("dressing", 0.5))
+        engine.told("drawing", 0.25)
+        engine.told("drawing", 0.75)
+        eventually(lambda: noted() == ("drawing", 0.75))
 
+    class SlowToTake:
+        def put(self, key, data, content_type):
+            eventually(lambda: noted()[0] == "uploading")
+            plain.put(key, data, content_type)
+
+        def __getattr__(self, name):
+            return getattr(plain, name)
+
+    plain, studio.media = studio.media, SlowToTake()
     engine = SmallEngine(tell)
-    studio.consumer(engine, seconds=3_000.0).work_through(studio.stop)  # no beat of itself
+    studio.consumer(engine).work_through(studio.stop)
+    assert studio.kinds(task) == ["requested", "started", "completed"]
+    assert studio.lease_count() == 0
+
+
+# Several at once.
+
+
+def test_idle_consumers_render_several_tasks_as_one_batch(studio):
+    tasks = [studio.story.request() for _ in range(5)]
+    leases = []
+    engine = SmallEngine(lambda task: leases.append(studio.lease_count()))
+    studio.consumer(engine, batch=3).work_through(studio.stop)
+    assert engine.batches == [3, 2]
+    assert engine.rendered == tasks
+    assert leases == [3, 2, 1, 2, 1]  # each is let go of as it ends
+    assert {tuple(studio.kinds(task)) for task in tasks} == {("requested", "started", "completed")}
+
+
+def test_a_vip_task_that_comes_while_a_batch_is_claimed_gets_into_it(studio):
+    plain = [studio.story.request() for _ in range(3)]
+    vip = []
+
+    class Leases:
+        def take(self, task):
+            if task == plain[0]:
+                vip.append(studio.story.request(vip=True))
+            return leases.take(task)
+
+        def __getattr__(self, name):
+            return getattr(leases, name)
+
+    engine = SmallEngine()
+    consumer = studio.consumer(engine, batch=2)
+    leases, consumer._leases = consumer._leases, Leases()
+    consumer.work_through(studio.stop)
+    assert engine.batches == [2, 2]
+    assert engine.rendered == [plain[0], *vip, *plain[1:]]
+
+
+def test_each_of_a_batch_ends_in_its_own_way(studio):
+    good, bad, lost, cancelled, last = tasks = [studio.story.request() for _ in range(5)]
+
+    def step_in(task):
+        if task == bad:
+            fail(task)
+        if task == lost:
+            raise SourceGone("it is no longer there")
+        if task == cancelled:
+            command = CancelRender(aggregate_id=task, account=ACCOUNT)
+            execute(command, studio.story.store, Origin(actor="me", correlation_id=task))
+            eventually(engine.should_stop)
+            raise Stopped
+
+    engine = SmallEngine(step_in)
+    studio.consumer(engine, batch=5).work_through(studio.stop)
+    assert engine.batches[0] == 5
+    ends = {good: "completed", bad: "requeued", lost: "failed", cancelled: "cancelled"}
+    assert {task: studio.kinds(task)[2] for task in tasks} == ends | {last: "completed"}
+
+
+def test_one_of_a_batch_that_was_taken_over_is_refused_alone(studio):
+    first, second = (studio.story.request() for _ in range(2))
+
+    def lose_the_first(task):
+        if task == first:
+            studio.lose_leases(first)
+            studio.leases("two").take(first)
+
+    studio.consumer(SmallEngine(lose_the_first), batch=2).work_through(studio.stop)
+    assert studio.kinds(first) == ["requested", "started"]
+    assert studio.kinds(second)[-1] == "completed"
+
+
+def test_a_log_that_was_restored_amid_a_batch_stops_the_rest_of_it(studio, pool):
+    tasks = [studio.story.request() for _ in range(3)]
+    consumer = studio.consumer(batch=3)
+    jobs = []
+
+    class Restoring:
+        def render(self, batch):
+            jobs.extend(batch)
+            restore_older_backup(str(pool.conninfo), 4)
+            yield from SmallEngine().render(batch)
+
+    consumer._engine = Restoring()
+    with pytest.raises(HistoryReplaced):
+        consumer.work_through(studio.stop)
+    assert len(jobs) == len(tasks)
+    assert all(job.should_stop() for job in jobs)
+
+
+# The device.
+
+
+def test_a_batch_for_which_there_is_no_memory_is_halved_until_there_is(studio):
+    tasks = [studio.story.request() for _ in range(4)]
+
+    def need_memory(_):
+        if engine.batches[-1] > 1:
+            raise OutOfMemory("there is too little memory on the device")
+
+    engine = SmallEngine(need_memory)
+    studio.consumer(engine, batch=4).work_through(studio.stop)
+    assert engine.batches == [4, 2, 1, 1, 1, 1]
+    for task in tasks:
+        assert studio.kinds(task)[-1] == "completed"
+        assert not any(e.counted for e in studio.history(task) if isinstance(e, RenderRequeued))
+
+
+def test_a_task_that_needs_too_much_memory_by_itself_fails_in_the_end(studio):
+    def need_memory(_):
+        raise OutOfMemory("there is too little memory on the device")
+
+    task = studio.story.request()
+    work_until(studio, SmallEngine(need_memory), task, "failed")
+    end = studio.history(task)[-1]
+    assert (end.attempt, end.message) == (3, "there is too little memory on the device")
+
+
+def test_nothing_more_is_claimed_once_the_device_is_lost(studio):
+    def lose_device(_):
+        raise DeviceLost("CUDA error: an illegal memory access was encountered")
+
+    first, second = (studio.story.request() for _ in range(2))
+    with pytest.raises(DeviceLost):
+        studio.consumer(SmallEngine(lose_device)).work_through(studio.stop)
+    assert studio.kinds(first) == ["requested", "started", "requeued"]
+    assert studio.history(first)[-1].counted  # it may be what the device stumbled over
+    assert studio.kinds(second) == ["requested"]
+    assert studio.lease_count() == 0
+
+
+# Stopping.
+
+
+def test_what_is_at_hand_can_be_given_back_while_the_engine_does_not_listen(studio):
+    task = studio.story.request()
+
+    def hand_back(_):
+        studio.stop.set()
+        consumer.hand_back()
+
+    consumer = studio.consumer(SmallEngine(hand_back))
+    consumer.work_through(studio.stop)
+    assert studio.kinds(task) == ["requested", "started", "requeued"]
+    assert not studio.history(task)[-1].counted
     assert studio.lease_count() == 0
 
 

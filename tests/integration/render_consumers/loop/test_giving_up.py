@@ -1,5 +1,7 @@
 """Tasks that nobody wants any more: cancelled, or of somebody erased."""
 
+import time
+
 import pytest
 
 from render_consumers.painting.painter import Stopped
@@ -67,6 +69,19 @@ def test_the_engine_is_told_to_stop_when_the_task_is_cancelled(studio, begun):
     assert engine.rendered == [begun]
     assert studio.kinds(begun) == ["requested", "started", "cancelled"]
     assert studio.lease_count() == 0
+
+
+def test_it_is_told_within_two_seconds_however_long_the_lease_is(studio, begun):
+    told = []
+
+    def wait_for_word(_):
+        cancel(studio, begun)
+        time.sleep(2.0)
+        told.append(engine.should_stop())
+
+    engine = SmallEngine(wait_for_word)
+    studio.consumer(engine, seconds=3_000.0).work_through(studio.stop)
+    assert told == [True]
 
 
 def test_nothing_of_a_cancelled_task_is_published_or_stays_in_staging(studio, begun):

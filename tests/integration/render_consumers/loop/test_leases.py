@@ -64,13 +64,13 @@ def test_a_lease_of_a_task_that_has_ended_is_not_renewed(one, story, end):
 def test_progress_only_grows_until_somebody_else_starts_anew(pool, one, two):
     def noted():
         with pool.connection() as connection:
-            return connection.execute("SELECT progress FROM atelier_leases").fetchone()[0]
+            return connection.execute("SELECT stage, progress FROM atelier_leases").fetchone()
 
     one.take(TASK)
-    assert noted() == 0
-    one.renew(TASK, 0.5)
+    assert noted() == (None, 0)
+    one.renew(TASK, "drawing", 0.5)
     one.renew(TASK)
-    assert noted() == 0.5
-    Leases(pool, "one", 0.0).renew(TASK, 0.75)
+    assert noted() == ("drawing", 0.5)
+    Leases(pool, "one", 0.0).renew(TASK, "encoding", 0.75)
     two.take(TASK)
-    assert noted() == 0
+    assert noted() == (None, 0)

@@ -2,18 +2,32 @@
 
 import hashlib
 import io
+import threading
 from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import av
 import msgspec
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from domain.errors import NotFound
 from domain.picture import VideoOptions
+from domain.render import Requested
 from render_consumers.engines import video
-from render_consumers.engines.engine import LocalEngine, Product, Result, SourceGone
+from render_consumers.engines.engine import LocalEngine
+from render_consumers.engines.job import (
+    DeviceLost,
+    Job,
+    OutOfMemory,
+    Product,
+    Result,
+    SourceDamaged,
+    SourceGone,
+    Unsupported,
+)
 from render_consumers.painting import studio
 from render_consumers.painting.painter import Model, Painter, Painting, Pixels, Stopped
 from tests.support.scenario import (
@@ -78,8 +92,18 @@ def engine() -> Iterator[LocalEngine]:
         yield LocalEngine(SmallPainter("cpu"), Shelf())
 
 
-def render(engine: LocalEngine, request, told: Callable[[float], object] = lambda share: None):
-    return engine.render(TASK, request, lambda: False, told)
+def ended(engine: LocalEngine, *requests, should_stop=lambda: False, told=lambda *_: None):
+    """What became of each request, in their order."""
+    jobs = [Job(uuid4(), request, should_stop, told) for request in requests]
+    jobs[0] = jobs[0]._replace(task=TASK)
+    outcomes = {job.task: made for job, made in engine.render(jobs)}
+    return [outcomes[job.task] for job in jobs]
+
+
+def render(engine: LocalEngine, request, told=lambda *_: None) -> Result:
+    (made,) = ended(engine, request, told=told)
+    assert isinstance(made, Result), made
+    return made
 
 
 def names(result: Result) -> list[tuple[str, str, str]]:
@@ -112,6 +136,12 @@ def test_a_picture_has_its_thumbnail(engine):
     assert abs(result.measured["Height"] - 180) < 1
 
 
+def test_a_picture_is_told_stage_by_stage(engine):
+    told: list[tuple[str, float]] = []
+    render(engine, requested(), lambda *stage: told.append(stage))
+    assert told == [("dressing", 0), ("drawing", 0.05), ("encoding", 0.95)]
+
+
 def test_the_flat_look_is_another_engine_and_another_picture(engine):
     solid, flat = (render(engine, requested(render_mode=mode)) for mode in ("3D", "2D_Kling"))
     assert flat.engine == "atelier-flat"
@@ -123,14 +153,18 @@ def test_the_flat_look_is_another_engine_and_another_picture(engine):
 
 
 @pytest.fixture(scope="module")
-def turn(engine) -> tuple[Result, list[float]]:
-    """A video of a second, and how far it was said to be."""
-    shares: list[float] = []
-    return render(engine, video_requested(video_options=SECOND), shares.append), shares
+def turn(engine) -> tuple[Result, list[tuple[str, float]]]:
+    """A video of a second, and what was told meanwhile."""
+    told: list[tuple[str, float]] = []
+    result = render(
+        engine, video_requested(video_options=SECOND), lambda *stage: told.append(stage)
+    )
+    return result, told
 
 
 def test_a_video_is_the_still_and_the_turn_with_one_thumbnail(turn):
-    result, shares = turn
+    result, told = turn
+    shares = [share for _, share in told]
     assert names(result) == [
         (f"{TASK}.jpg", "source", "image/jpeg"),
         (f"{TASK}.mp4", "source", "video/mp4"),
@@ -141,6 +175,7 @@ def test_a_video_is_the_still_and_the_turn_with_one_thumbnail(turn):
     assert result.engine == "atelier-local"
     assert shares == sorted(shares)
     assert len(set(shares)) > 20
+    assert list(dict.fromkeys(stage for stage, _ in told)) == ["dressing", "drawing"]
     assert shares[-1] <= 1
 
 
@@ -200,11 +235,90 @@ EVERY = [
 @pytest.mark.parametrize("request_", EVERY, ids=lambda request: request.stored_name)
 def test_every_kind_stops_when_nobody_wants_it(engine, request_):
     asked = iter([False, False])  # and from then on: stop
-    with pytest.raises(Stopped):
-        engine.render(TASK, request_, lambda: next(asked, True), lambda share: None)
+    (made,) = ended(engine, request_, should_stop=lambda: next(asked, True))
+    assert isinstance(made, Stopped)
 
 
 @pytest.mark.parametrize("request_", EVERY[2:], ids=lambda request: request.stored_name)
 def test_what_was_removed_meanwhile_can_no_longer_be_used(engine, request_):
-    with pytest.raises(SourceGone):
-        render(engine, msgspec.structs.replace(request_, source_key="33/gallery/gone.mp4"))
+    (made,) = ended(engine, msgspec.structs.replace(request_, source_key="33/gallery/gone.mp4"))
+    assert isinstance(made, SourceGone)
+
+
+# What ends a job, and who is at fault.
+
+
+@pytest.mark.parametrize("request_", EVERY[2:], ids=lambda request: request.stored_name)
+@pytest.mark.parametrize(
+    "kept", [0, 100, -100], ids=["nothing", "its beginning", "all but its end"]
+)
+def test_what_cannot_be_read_cannot_be_used(engine, request_, kept):
+    shelf = Shelf()
+    shelf.files = {key: data[:kept] for key, data in shelf.files.items()}
+    (made,) = ended(LocalEngine(engine._painter, shelf), request_)
+    assert isinstance(made, SourceDamaged)
+    assert str(made) == "the file that this should be made of cannot be read"
+
+
+def test_what_is_of_a_kind_of_later_builds_is_not_made(engine):
+    class LaterRequested(Requested, frozen=True, kw_only=True):
+        stored_name = "render.later_requested.v1"
+
+    (made,) = ended(engine, LaterRequested(account_number=33, vip=False, limit=10))
+    assert isinstance(made, Unsupported)
+
+
+class Faulty(SmallPainter):
+    """A painter whose device does not do what it should."""
+
+    def __init__(self, error: Exception, works: bool) -> None:
+        self._error = error
+        self._works = works
+
+    def dress(self, *_: object, **__: object) -> Model:
+        raise self._error
+
+    def works(self) -> bool:
+        return self._works
+
+
+def test_too_little_memory_on_the_device_is_told_apart(engine):
+    painter = Faulty(torch.OutOfMemoryError("CUDA out of memory."), works=True)
+    (made,) = ended(LocalEngine(painter, Shelf()), requested())
+    assert isinstance(made, OutOfMemory)
+
+
+@pytest.mark.parametrize(("works", "kind"), [(True, RuntimeError), (False, DeviceLost)])
+def test_an_error_means_that_the_device_is_lost_when_that_computes_no_more(works, kind):
+    painter = Faulty(RuntimeError("CUDA error: an illegal memory access"), works)
+    (made,) = ended(LocalEngine(painter, Shelf()), requested())
+    assert type(made) is kind
+
+
+def test_the_device_is_asked_to_compute(engine):
+    assert engine._painter.works()
+
+
+def test_a_batch_is_drawn_together_and_as_each_by_itself(engine):
+    together = threading.Barrier(3, timeout=60)
+    requests = [requested(), requested(render_mode="2D_Kling"), upscale_requested()]
+    alone = [render(engine, request) for request in requests]
+
+    def told(_stage, _share):
+        if threading.get_ident() not in begun:
+            begun.add(threading.get_ident())
+            together.wait()
+
+    begun: set[int] = set()
+    made = ended(engine, *requests, told=told)
+    pictures = [[p.data for p in each.products] for each in made]
+    assert len(begun) == 3
+    assert pictures == [[p.data for p in each.products] for each in alone]
+
+
+def test_one_of_a_batch_that_fails_leaves_the_others_alone(engine):
+    gone = msgspec.structs.replace(upscale_requested(), source_key="33/gallery/gone.mp4")
+    first, second, third = ended(engine, upscale_requested(), gone, requested())
+    assert isinstance(first, Result)
+    assert isinstance(second, SourceGone)
+    assert isinstance(third, Result)
