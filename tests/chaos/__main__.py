@@ -37,8 +37,8 @@ def main() -> int:
     """Run once; the exit code is 1 when anything was lost, doubled or stuck."""
     seed = os.environ.get("CHAOS_SEED") or secrets.token_hex(4)
     seconds = float(os.environ.get("CHAOS_SECONDS") or 600)
-    plant = os.environ.get("CHAOS_PLANT", "")
-    print(f"CHAOS_SEED={seed}, {seconds:.0f} s on {SERVERS} servers, planted: {plant or 'nothing'}")
+    plant = os.environ.get("CHAOS_PLANT") or "nothing"
+    print(f"CHAOS_SEED={seed}, {seconds:.0f} s on {SERVERS} servers, planted: {plant}")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         outside = stack.enter_context(outside_servers(folder))

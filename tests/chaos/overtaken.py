@@ -37,7 +37,7 @@ def overtake(person: Person, store: EventStore, media: MediaStore) -> None:
             eventually(task.completed, OVERTAKEN_S)
             removal = f"/remove_gallery_file/{task.id}.jpg"
             expect(person.client.delete(removal, headers=person.headers))
-            eventually(lambda task=task: not task.published(), GONE_S)
+            eventually(task.removed, GONE_S)
             return
         finally:
             os.kill(consumer, signal.SIGCONT)
@@ -61,6 +61,10 @@ class Task:
         """Whether its person has files of it."""
         [request] = self._events(Requested)
         return any(self._media.list(f"{request.account_number}/gallery/{self.id}"))
+
+    def removed(self) -> bool:
+        """Whether they are gone."""
+        return not self.published()
 
     def completed(self) -> bool:
         """Whether it has its result."""

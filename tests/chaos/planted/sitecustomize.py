@@ -35,7 +35,7 @@ def without_fencing() -> None:
     assert callable(commands.render._check_current)
     assert callable(Leases.renew)
     commands.render._check_current = lambda *_: None
-    Leases.renew = lambda *_: True  # type: ignore[method-assign, assignment]
+    Leases.renew = lambda *_: True  # type: ignore[method-assign]
 
 
 def without_renewal() -> None:
@@ -50,7 +50,7 @@ def without_renewal() -> None:
     Leases.renew = renew_while_rendering  # type: ignore[method-assign, assignment]
 
 
-PLANTS = {"": lambda: None, "fencing": without_fencing, "renewal": without_renewal}
+PLANTS = {"nothing": lambda: None, "fencing": without_fencing, "renewal": without_renewal}
 
 
 def main() -> None:
