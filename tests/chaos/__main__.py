@@ -19,6 +19,7 @@ from infra.media.store import MediaStore
 from infra.postgres import connect
 from infra.process.services import ChildProcess, ServiceSupervisor
 from infra.process.supervisor import PATIENT_THREADS
+from projections import queue
 from tests.chaos.faults import VICTIMS, Faults
 from tests.chaos.load import Load
 from tests.chaos.overtaken import overtake
@@ -138,8 +139,9 @@ def _judge_readers(atelier: Atelier, load: Load, store: EventStore, verdict: Ver
         if shown["status"] not in ("SUCCESS", "FAILED") or shown["position"]:
             verdict.stuck.append(f"task {task} is shown as {shown}")
     with connect(atelier.settings().postgres_url) as connection:
-        for (task,) in connection.execute("SELECT task FROM queue"):
-            verdict.stuck.append(f"task {task} is in the queue")
+        depth = queue.depth(connection)
+    if depth.pending_vip or depth.pending_normal or depth.started:
+        verdict.stuck.append(f"the queue is not empty: {depth}")
     positions = {event.position for event in _log(store)}
     for position in positions - _positions_on_kafka(atelier, positions):
         verdict.lost.append(f"Kafka lacks the event at {position}")

@@ -81,4 +81,4 @@ def _judge_files(
         elif hashlib.sha256(read(key)).hexdigest() != published[key]:
             verdict.lost.append(f"{key} is another file than its event names")
     for key in removed & keys:
-        verdict.doubled.append(f"{key} was published again after it had been removed")
+        verdict.doubled.append(f"{key} was published again after its removal")
