@@ -21,13 +21,15 @@ AFTERMATH_S: Final = 5.0  # what the late one may do
 E = TypeVar("E", bound=Event)
 
 
-def overtake(person: Person, store: EventStore, media: MediaStore) -> None:
+def overtake(person: Person, store: EventStore, media: MediaStore) -> set[str]:
     """Have a consumer overtaken: its task is finished and the picture removed before it goes on.
 
-    Raises `AssertionError` when no consumer could be met at that moment.
+    Gives the tasks that were ordered. Raises `AssertionError` when no consumer could be met at that moment.
     """
+    ordered = set()
     for _ in range(TRIES):
         task = Task(UUID(person.post("/generate", {})["task_id"]), store, media)
+        ordered.add(str(task.id))
         eventually(task.staged, OVERTAKEN_S)
         consumer = task.consumer()
         os.kill(consumer, signal.SIGSTOP)
@@ -38,7 +40,7 @@ def overtake(person: Person, store: EventStore, media: MediaStore) -> None:
             removal = f"/remove_gallery_file/{task.id}.jpg"
             expect(person.client.delete(removal, headers=person.headers))
             eventually(task.removed, GONE_S)
-            return
+            return ordered
         finally:
             os.kill(consumer, signal.SIGCONT)
             time.sleep(AFTERMATH_S)
