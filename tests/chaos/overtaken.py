@@ -24,7 +24,7 @@ E = TypeVar("E", bound=Event)
 def overtake(person: Person, store: EventStore, media: MediaStore) -> set[str]:
     """Have a consumer overtaken: its task is finished and the picture removed before it goes on.
 
-    Gives the tasks that were ordered. Raises `AssertionError` when no consumer could be met at that moment.
+    Gives the tasks that it took. Raises `AssertionError` when no consumer was met at that moment.
     """
     ordered = set()
     for _ in range(TRIES):
