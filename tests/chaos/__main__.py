@@ -6,6 +6,7 @@ import secrets
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -97,9 +98,11 @@ def _second_consumer(atelier: Atelier) -> Iterator[None]:
     consumer = ServiceSupervisor(
         ChildProcess("render-consumer-2", command, environ, atelier.data / "logs", 3.0)
     )
-    consumer.start()
-    yield
-    consumer.stop()
+    try:
+        consumer.start()
+        yield
+    finally:
+        consumer.stop()
 
 
 def _log(store: EventStore) -> list[Recorded]:
@@ -144,19 +147,22 @@ def _judge_readers(atelier: Atelier, load: Load, store: EventStore, verdict: Ver
         depth = queue.depth(connection)
     if depth.pending_vip or depth.pending_normal or depth.started:
         verdict.stuck.append(f"the queue is not empty: {depth}")
-    positions = {event.position for event in _log(store)}
-    for position in positions - _positions_on_kafka(atelier, positions):
-        verdict.lost.append(f"Kafka lacks the event at {position}")
+    positions = [event.position for event in _log(store)]
+    on_kafka = _positions_on_kafka(atelier, len(positions))
+    for position in positions:
+        if not on_kafka[position]:
+            verdict.lost.append(f"Kafka lacks the event at {position}")
+        # The embedded broker shows what was aborted as well.
+        if on_kafka[position] > 1 and "kafka" in atelier.outside.running:
+            verdict.doubled.append(f"Kafka has the event at {position} more than once")
 
 
-def _positions_on_kafka(atelier: Atelier, wanted: set[int]) -> set[int]:
-    def position(headers: dict[str, str]) -> int:
-        return int(headers["atelier_position"])
+def _positions_on_kafka(atelier: Atelier, wanted: int) -> Counter[int]:
+    def positions(events: list[dict[str, str]]) -> Counter[int]:
+        return Counter(int(event["atelier_position"]) for event in events)
 
-    found = read_events(
-        atelier.settings(), lambda seen: len({position(each) for each in seen}) >= len(wanted)
-    )
-    return {position(each) for each in found}
+    events = read_events(atelier.settings(), lambda seen: len(positions(seen)) >= wanted)
+    return positions(events)
 
 
 def _print(seed: str, load: Load, faults: Faults, verdict: Verdict) -> None:

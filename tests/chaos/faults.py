@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import psutil
+from kafka.errors import KafkaError
 
 from infra.kafka.clients import make_admin
 from infra.kafka.topics import EVENTS_TOPIC, TICKETS_TOPIC, remove_topic
@@ -41,8 +42,8 @@ class Faults:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             time.sleep(self._chance.uniform(*PAUSE_S))
-            # A victim that is just being started again is spared.
-            with contextlib.suppress(psutil.NoSuchProcess, Absent):
+            # Who is just being started again is spared, and a broker that does not answer.
+            with contextlib.suppress(psutil.NoSuchProcess, Absent, KafkaError):
                 self._strike()
         for thaw in self._thaws:
             thaw.join()
@@ -60,16 +61,15 @@ class Faults:
     def _kill(self, victim: str) -> None:
         if victim in self._atelier.outside.running:
             self._atelier.kill(victim)
-        elif victim == "postgres":
-            self._processes(victim)[0].kill()
         else:
-            self._chance.choice(self._processes(victim)).kill()
+            self._chance.choice(running(words_of(victim))).kill()
         self.kills[victim] += 1
 
     def _freeze(self, victim: str) -> None:
-        processes = self._processes(victim)
-        if victim in OURS:
-            processes = [self._chance.choice(processes)]
+        if victim == "postgres":  # each connection is a process of its own
+            processes = running([*words_of(victim), "postgres: "])
+        else:
+            processes = [self._chance.choice(running(words_of(victim)))]
         thaw = threading.Timer(self._chance.uniform(*FROZEN_S), resume, [processes])
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -89,13 +89,10 @@ class Faults:
                     remove_topic(admin, topic)
         self.emptied += 1
 
-    def _processes(self, victim: str) -> list[psutil.Process]:
-        """Those of ours by that name, the server's, or all that Postgres consists of."""
-        if victim in OURS:
-            return running([f"api {victim}"])
-        if victim == "postgres":
-            return running(["postgres -D", "postgres: "])
-        return running(SERVER_WORDS[victim])
+
+def words_of(victim: str) -> Sequence[str]:
+    """What tells a victim's command line."""
+    return SERVER_WORDS.get(victim) or [f"api {victim}"]
 
 
 def running(words: Sequence[str]) -> list[psutil.Process]:

@@ -24,7 +24,7 @@ class Load:
         self._client = client
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._live, args=(random.Random(f"{seed} {n}"),))
+            threading.Thread(target=self._live, args=[random.Random(f"{seed} {n}")], daemon=True)
             for n in range(people)
         ]
 
