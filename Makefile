@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer with pip, and make; `make help` lists the commands.
 .DEFAULT_GOAL := help
 .PHONY: help install run demo data check fix test test-long bench bench-journey bench-append bench-relay \
-	bench-api bench-projections bench-export chaos clean
+	bench-api bench-queue bench-projections bench-export chaos clean
 
 PYTHON ?= python3
 BIN := .venv/bin
