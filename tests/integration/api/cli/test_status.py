@@ -22,7 +22,7 @@ from infra.process.leader import Leadership
 from infra.settings import Settings
 from projections import PROJECTIONS, gallery
 from projections.runner import Runner
-from tests.support.scenario import Story, eventually, started, upscale_requested
+from tests.support.scenario import Story, cancelled, eventually, started, upscale_requested
 from tests.support.scripts import Kafka
 from tests.support.servers import SERVERS
 
@@ -197,6 +197,15 @@ def test_the_queue_is_counted_by_what_could_be_claimed(migrated: Settings, story
         found = figures.figures(migrated)
         assert (found.queue.pending_normal, found.queue.started) == (2, 0)
         assert (found.leases.held, found.leases.run_out) == (0, 1)
+
+
+def test_a_lease_that_outlived_its_task_is_nobodys_worry(migrated: Settings, story: Story):
+    task = uuid4()
+    story.tell(task, upscale_requested(), started(), cancelled())
+    with connect(migrated.postgres_url) as connection:
+        connection.execute("INSERT INTO atelier_leases VALUES (%s, 'killed', now())", [task])
+
+    assert figures.figures(migrated).leases.run_out == 0
 
 
 def test_processes_are_known_by_their_connections(migrated: Settings):
