@@ -72,8 +72,12 @@ SELECT (l.classid::bigint << 32) | l.objid::bigint, coalesce(a.application_name,
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 
 LEASES: LiteralString = """-- Who works, and for how long already?
+-- What a consumer held that was gone when its task ended, nobody waits for.
 SELECT count(*) FILTER (WHERE l.expires_at > now()),
-       count(*) FILTER (WHERE l.expires_at <= now()),
+       count(*) FILTER (WHERE l.expires_at <= now() AND NOT EXISTS (
+           SELECT FROM atelier_events e
+            WHERE e.aggregate_id = l.task AND e.type IN (
+                  'render.cancelled.v1', 'render.completed.v1', 'render.failed.v1'))),
        coalesce(max(extract(epoch FROM clock_timestamp() - s.recorded_at))
                 FILTER (WHERE l.expires_at > now()), 0)::float8
   FROM atelier_leases l LEFT JOIN LATERAL (

@@ -22,7 +22,7 @@ from infra.process.leader import Leadership
 from infra.settings import Settings
 from projections import PROJECTIONS, gallery
 from projections.runner import Runner
-from tests.support.scenario import Story, eventually, started, upscale_requested
+from tests.support.scenario import Story, cancelled, eventually, started, upscale_requested
 from tests.support.scripts import Kafka
 from tests.support.servers import SERVERS
 
@@ -216,6 +216,15 @@ def test_webhooks_are_counted_until_they_are_sent(migrated: Settings):
     families = {each.name: each for each in metrics._of_postgres(found)}
     told = {each.labels["state"]: each.value for each in families["atelier_webhooks"].samples}
     assert told == {"pending": 2, "given_up": 1}
+
+
+def test_a_lease_that_outlived_its_task_is_nobodys_worry(migrated: Settings, story: Story):
+    task = uuid4()
+    story.tell(task, upscale_requested(), started(), cancelled())
+    with connect(migrated.postgres_url) as connection:
+        connection.execute("INSERT INTO atelier_leases VALUES (%s, 'killed', now())", [task])
+
+    assert figures.figures(migrated).leases.run_out == 0
 
 
 def test_processes_are_known_by_their_connections(migrated: Settings):
