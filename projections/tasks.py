@@ -76,7 +76,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A task as `/generate/{task_id}` shows it; ``position`` is 0 unless it is pending."""
+    """A task as `/generate/{task_id}` shows it; ``position`` is 0 unless it is pending.
+
+    ``progress`` and ``stage`` are told by the consumer that holds its lease.
+    """
 
     task: UUID
     status: str
@@ -84,6 +87,7 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     position: int
     progress: float
+    stage: str | None
     engine: str | None
     error_code: str | None
     error_message: str | None
@@ -218,7 +222,10 @@ SELECT t.task, t.vip, t.attempt, t.engine, t.error_code, t.error_message, t.file
             WHEN t.status = 'STARTED' AND NOT q.waiting
             THEN coalesce((SELECT l.progress FROM atelier_leases l WHERE l.task = t.task), 0)
             ELSE 0
-       END AS progress
+       END AS progress,
+       CASE WHEN t.status = 'STARTED' AND NOT q.waiting
+            THEN (SELECT l.stage FROM atelier_leases l WHERE l.task = t.task)
+       END AS stage
   FROM atelier_tasks t LEFT JOIN LATERAL (
            SELECT q.vip, q.place, NOT q.started OR NOT {held} AS waiting
              FROM atelier_queue q WHERE q.task = t.task) q ON true

@@ -22,7 +22,7 @@ from commands.render import CancelRender
 from domain.errors import NotFound
 from domain.render import FailureCode, Stage
 from infra.media.store import MediaStore
-from projections import stage, tasks
+from projections import tasks
 from projections.reading import Answer
 from projections.tasks import TaskRow
 
@@ -262,14 +262,11 @@ class Watch:
 
     async def status(self, row: TaskRow) -> TaskStatus:
         """A row as the contract shows it."""
-        eta, doing = 0.0, None
+        eta = 0.0
         if not ended(row):
             asked = self._services.pace.eta(self._account, row.task, row.position, row.progress)
             eta = await self._services.in_time(asked)
-        if row.status == TaskState.STARTED:
-            told = stage.stage(self._services.reader, self._account, row.task)
-            doing = await self._services.in_time(told)
-        return _status(row, self._services.media, eta, doing)
+        return _status(row, self._services.media, eta)
 
 
 def mark(row: TaskRow) -> tuple[object, ...]:
@@ -294,7 +291,7 @@ def _cancel(task: UUID, account: UUID, services: Services, by: Origin) -> Outcom
     return execute(CancelRender(aggregate_id=task, account=account), services.store, by)
 
 
-def _status(row: TaskRow, media: MediaStore, eta: float, doing: Stage | None) -> TaskStatus:
+def _status(row: TaskRow, media: MediaStore, eta: float) -> TaskStatus:
     error = None
     if row.error_code is not None:
         error = TaskError(code=row.error_code, message=row.error_message or "")
@@ -303,7 +300,8 @@ def _status(row: TaskRow, media: MediaStore, eta: float, doing: Stage | None) ->
         type=lane(row),
         position=row.position,
         progress=round(row.progress, 2),
-        stage=doing,
+        # One that only a newer consumer knows is none to us.
+        stage=next((known for known in get_args(Stage) if known == row.stage), None),
         eta_seconds=eta,
         error=error,
         files=_files(row.files, media),
