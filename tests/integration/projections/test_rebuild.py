@@ -370,6 +370,23 @@ def test_what_other_code_made_serves_until_it_is_made_anew(models, story, connec
     assert served(models, accounts.PROJECTION) == 1
 
 
+def test_what_this_build_cannot_read_is_made_anew_however_large_the_log_is(
+    models, story, connecting, monkeypatch
+):
+    """Columns that are missing, and what is beside the table; what is only stale serves on."""
+    story.request()
+    models.catch_up()
+    monkeypatch.setattr("projections.main.SMALL", 0)
+    with connecting() as connection:
+        connection.execute("UPDATE atelier_projections SET fingerprint = 'of an older build'")
+        connection.execute("DROP VIEW atelier_tasks, atelier_queue_blocks")
+        connection.execute("ALTER TABLE atelier_tasks_g1 DROP COLUMN requested_at")
+        connection.execute("CREATE VIEW atelier_tasks AS TABLE atelier_tasks_g1")
+    projector.migrate(Settings(postgres_url=models.url, master_key=MASTER_KEY, hash_key=HASH_KEY))
+    served_by = {each.name: served(models, each) for each in PROJECTIONS}
+    assert served_by == {"accounts": 1, "gallery": 1, "queue": 2, "tasks": 2, "wardrobe": 1}
+
+
 # Filled by several processes.
 
 
