@@ -80,6 +80,7 @@ class EndedTask(msgspec.Struct, frozen=True, kw_only=True):
     type: Literal["vip", "normal"]
     position: int = 0
     progress: float
+    stage: None = None  # nothing is being done any more
     eta_seconds: float = 0.0
     error: TaskError | None
     files: list[TaskFile]

@@ -140,7 +140,9 @@ def test_a_typed_table_is_sealed_or_open_and_may_be_empty(sample):
 
 
 def test_a_table_is_of_one_type(sample):
-    with pytest.raises(BadArgument, match=r"one type, and garment\.\* means garment\.listed\.v1,"):
+    with pytest.raises(
+        BadArgument, match=r"one type, and garment\.\* stands for garment\.listed\.v1,"
+    ):
         table("garment.*", settings=sample.settings)
 
 

@@ -11,7 +11,7 @@ from infra.process.pauses import Pause
 from tests.support.scenario import ACCOUNT, TASK
 
 NOW = datetime.now(UTC)
-LATER, EARLIER = NOW + timedelta(minutes=1), NOW - timedelta(minutes=1)
+LATER, EARLIER = NOW + timedelta(hours=1), NOW - timedelta(hours=1)
 
 FIRST = Waiting(
     task=TASK,
