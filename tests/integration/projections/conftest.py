@@ -1,8 +1,9 @@
 """given(events).then(rows) for read models, on a real database."""
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +12,28 @@ from psycopg.rows import dict_row
 
 from domain.events import Event
 from infra.postgres import Pool, borrowed_async, connect, make_async_pool
-from projections import PROJECTIONS
+from infra.settings import Settings
+from projections import PROJECTIONS, generations
+from projections import main as projector
+from projections.generations import Generation
 from projections.model import Projection
 from projections.reading import Reader
+from projections.rebuild import Comparison, Rebuild
 from projections.runner import Runner
-from tests.support.scenario import TASK, Story, make_read_models, make_store, opened_pool
+from projections.segments import OpenLog
+from tests.support.scenario import (
+    HASH_KEY,
+    MASTER_KEY,
+    TASK,
+    Story,
+    completed,
+    make_read_models,
+    make_store,
+    opened_pool,
+    source,
+    started,
+    thumbnail,
+)
 
 
 class Models:
@@ -120,3 +138,49 @@ def models(postgres_url: str, story: Story) -> Models:
 @pytest.fixture
 def given(models: Models) -> Given:
     return Given(models)
+
+
+# Generations.
+
+
+@pytest.fixture
+def connecting(models: Models) -> Callable[[], Any]:
+    return functools.partial(connect, models.url)
+
+
+@pytest.fixture
+def open_log(models: Models) -> OpenLog:
+    settings = Settings(postgres_url=models.url, master_key=MASTER_KEY, hash_key=HASH_KEY)
+    return projector.log_opener(settings)
+
+
+@pytest.fixture
+def rebuild(open_log: OpenLog) -> Iterator[Callable[..., Rebuild]]:
+    with contextlib.ExitStack() as stack:
+
+        def begun(*projections: Projection) -> Rebuild:
+            return stack.enter_context(Rebuild(projections, open_log))
+
+        yield begun
+
+
+def picture(story: Story) -> UUID:
+    task = story.request()
+    files = (source(f"{task}.jpg"), thumbnail(f"{task}_thumbnail.jpg"))
+    story.tell(task, started(), completed(files=files))
+    return task
+
+
+def filled(rebuilt: Rebuild, projection: Projection) -> Comparison:
+    rebuilt.fill(lambda _at, _until: None)
+    return rebuilt.compare(projection)
+
+
+def served(models: Models, projection: Projection) -> int:
+    (live,) = [each for each in found(models, projection) if each.live]
+    return live.generation
+
+
+def found(models: Models, projection: Projection) -> list[Generation]:
+    with connect(models.url) as connection:
+        return generations.generations(connection, [projection.name])

@@ -1,89 +1,32 @@
-"""Generations: filled, proved, switched to, gone back to, and dropped; and what was parked."""
+"""Generations: filled, proved, switched to, gone back to, and dropped."""
 
-import contextlib
-import functools
-import multiprocessing
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
 from domain.account import AccountInfoUpdated
-from domain.errors import NotFound, Unavailable
-from domain.events import Segment
-from domain.garment import GarmentListed
-from infra.log.appender import APPEND
+from domain.errors import NotFound
 from infra.postgres import Listener, connect
 from infra.settings import Settings
-from projections import PROJECTIONS, accounts, gallery, generations, parking, segments, tasks
+from projections import PROJECTIONS, accounts, gallery, generations, tasks
 from projections import main as projector
 from projections.generations import CannotSwitch
-from projections.rebuild import Rebuild
 from projections.runner import Runner
+from tests.integration.projections.conftest import filled, found, picture, served
 from tests.support.scenario import (
     ACCOUNT,
     HASH_KEY,
     MASTER_KEY,
-    completed,
     erased,
     eventually,
-    garment_details,
     lose_key,
-    registered,
-    requested,
-    source,
     started,
-    thumbnail,
 )
 
 WAITING_LOCKS = "SELECT count(*) FROM pg_locks WHERE relation IS NOT NULL AND NOT granted"
-UNFIT = (source("a\x00.jpg"), thumbnail())  # a column of text takes no NUL
-
-
-@pytest.fixture
-def connecting(models):
-    return functools.partial(connect, models.url)
-
-
-@pytest.fixture
-def open_log(models):
-    settings = Settings(postgres_url=models.url, master_key=MASTER_KEY, hash_key=HASH_KEY)
-    return projector.log_opener(settings)
-
-
-@pytest.fixture
-def rebuild(open_log):
-    with contextlib.ExitStack() as stack:
-
-        def begun(*projections):
-            return stack.enter_context(Rebuild(projections, open_log))
-
-        yield begun
-
-
-def picture(story) -> UUID:
-    task = story.request()
-    files = (source(f"{task}.jpg"), thumbnail(f"{task}_thumbnail.jpg"))
-    story.tell(task, started(), completed(files=files))
-    return task
-
-
-def filled(rebuilt, projection):
-    rebuilt.fill(lambda _at, _until: None)
-    return rebuilt.compare(projection)
-
-
-def served(models, projection):
-    (live,) = [each for each in found(models, projection) if each.live]
-    return live.generation
-
-
-def found(models, projection):
-    with connect(models.url) as connection:
-        return generations.generations(connection, [projection.name])
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda projection: projection.name)
@@ -385,211 +328,6 @@ def test_what_this_build_cannot_read_is_made_anew_however_large_the_log_is(
     projector.migrate(Settings(postgres_url=models.url, master_key=MASTER_KEY, hash_key=HASH_KEY))
     served_by = {each.name: served(models, each) for each in PROJECTIONS}
     assert served_by == {"accounts": 1, "gallery": 1, "queue": 2, "tasks": 2, "wardrobe": 1}
-
-
-# Filled by several processes.
-
-
-@pytest.fixture
-def by_segments(monkeypatch):
-    monkeypatch.setattr("projections.rebuild.LARGE", 0)
-    monkeypatch.setattr("projections.segments.processes", lambda: 3)
-
-
-def people(story, count) -> None:
-    """So many accounts, each with a picture; and the same number of garments."""
-    for _ in range(count):
-        account = uuid4()
-        task = uuid4()
-        files = (source(f"{task}.jpg"), thumbnail(f"{task}_thumbnail.jpg"))
-        story.tell(account, registered(email=f"{account}@example.org"), account=account)
-        story.tell(task, requested(), started(), completed(files=files), account=account)
-        story.tell(uuid4(), GarmentListed(details=garment_details(name=f"{account}")), account=None)
-
-
-def test_several_processes_fill_what_one_would(models, story, rebuild, by_segments):
-    people(story, 20)
-    models.catch_up()
-    told: list[tuple[int, int]] = []
-    new = rebuild(*PROJECTIONS)
-    new.fill(lambda at, until: told.append((at, until)))
-    for projection in PROJECTIONS:
-        comparison = new.compare(projection)
-        assert (comparison.differing, comparison.position) == (0, story.store.head()[1])
-    assert len(told) > 10
-    assert told == sorted(told)
-
-
-def test_a_killed_rebuild_is_gone_on_with_where_each_segment_was(
-    models, story, rebuild, open_log, by_segments, connecting
-):
-    people(story, 20)
-    models.catch_up()
-    first = rebuild(tasks.PROJECTION)
-    with open_log() as log, connecting() as connection:
-        segments._split(connection, [tasks.PROJECTION], first.generations)
-        for number in (0, 2):  # one has come further than the others
-            runner = Runner(
-                [tasks.PROJECTION], log.read, state="building", segment=Segment(number, 3)
-            )
-            while runner.catch_up(connection, until=30 + 10 * number):
-                pass
-    again = rebuild(tasks.PROJECTION, accounts.PROJECTION)  # one that was begun, one that was not
-    assert again.generations["tasks"] == first.generations["tasks"]
-    again.fill(lambda _at, _until: None)
-    assert [again.compare(each).differing for each in (tasks.PROJECTION, accounts.PROJECTION)] == [
-        0,
-        0,
-    ]
-
-
-def test_segments_meet_where_the_first_of_them_has_come_to(
-    models, story, rebuild, open_log, by_segments, connecting
-):
-    """Though the generation that serves is another one by now, which is behind."""
-    people(story, 20)
-    models.catch_up()
-    new = rebuild(tasks.PROJECTION)
-    with open_log() as log, connecting() as connection:
-        segments._split(connection, [tasks.PROJECTION], new.generations)
-        runner = Runner([tasks.PROJECTION], log.read, state="building", segment=Segment(1, 3))
-        runner.catch_up(connection, until=60)
-        connection.execute("UPDATE atelier_projections SET position = 20 WHERE live")
-    new.fill(lambda _at, _until: None)
-    (filled,) = [each for each in found(models, tasks.PROJECTION) if not each.live]
-    assert filled.position == 60
-
-
-def test_a_process_that_fails_says_why_and_what_to_do(
-    models, story, rebuild, by_segments, connecting
-):
-    people(story, 5)
-    models.catch_up()
-    new = rebuild(tasks.PROJECTION)
-    with connecting() as connection:
-        connection.execute(f"ALTER TABLE atelier_tasks_g{new.generations['tasks']} RENAME TO x")
-    with pytest.raises(Unavailable, match="does not exist: call it again"):
-        new.fill(lambda _at, _until: None)
-
-
-@contextlib.contextmanager
-def slow_log(open_log):
-    """A log of which each process gets three events at a time, and waits for them."""
-
-    def read(after, limit, *what, **how):
-        time.sleep(0.2)
-        return log.read(after, min(3, limit), *what, **how)
-
-    with open_log() as log:
-        yield log._replace(read=read)
-
-
-def rebuild_slowly(open_log):
-    """What a process does that will be killed."""
-    segments.processes = lambda: 3
-    slow = functools.partial(slow_log, open_log)
-    with Rebuild([tasks.PROJECTION], slow) as new, new._connect() as connection:
-        segments.fill(slow, connection, [tasks.PROJECTION], new.generations, 10**6, print)
-
-
-def test_when_a_rebuild_is_killed_its_processes_end_too(
-    models, story, rebuild, open_log, by_segments
-):
-    people(story, 20)
-    models.catch_up()
-    parent = multiprocessing.get_context("spawn").Process(target=rebuild_slowly, args=(open_log,))
-    parent.start()
-    moved = "SELECT count(*) FROM atelier_projection_segments WHERE position > 0"
-    eventually(lambda: models.ask_database(moved) == [{"count": 3}])
-    workers = children(parent.pid)
-    assert len(workers) >= 3
-    parent.kill()
-    parent.join()
-    eventually(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
-    assert filled(rebuild(tasks.PROJECTION), tasks.PROJECTION).differing == 0
-
-
-def children(process: int | None) -> list[str]:
-    return Path(f"/proc/{process}/task/{process}/children").read_text().split()
-
-
-# What was parked.
-
-
-@pytest.fixture
-def parked(models, story):
-    """A task whose first file did not fit, and one that came after it."""
-    task = story.request()
-    story.tell(task, started(), completed(files=UNFIT), completed(2))
-    models.catch_up()
-    assert models.parked(gallery.PROJECTION) == [4, 5]
-    return task
-
-
-def test_what_is_parked_is_listed_with_its_reason(parked, connecting):
-    with connecting() as connection:
-        told = parking.parked(connection, ["gallery"])
-    assert [(each.aggregate_id, each.position, each.error) for each in told] == [
-        (parked, 4, "UntranslatableCharacter"),
-        (parked, 5, None),
-    ]
-    assert told[0].type == "render.completed.v1"
-
-
-def test_what_still_cannot_be_applied_stays_parked(models, story, parked, connecting):
-    with connecting() as connection, pytest.raises(parking.StillParked, match="position 4"):
-        parking.retry(connection, gallery.PROJECTION, 1, parked, story.store.read_some)
-    assert models.parked(gallery.PROJECTION) == [4, 5]
-
-
-def test_what_came_after_one_that_is_given_up_is_applied(models, story, parked, connecting):
-    with connecting() as connection:
-        retried = (gallery.PROJECTION, 1, parked, story.store.read_some)
-        assert parking.retry(connection, *retried, skip=True) == 1
-        with pytest.raises(NotFound):
-            parking.retry(connection, *retried)
-    assert models.parked(gallery.PROJECTION) == []
-    assert [row["position"] for row in models.rows(gallery.PROJECTION)] == [5]
-
-
-def test_what_cannot_be_read_can_be_given_up(models, story, connecting):
-    task = story.request()
-    with connecting() as connection:
-        values = [1, uuid4(), started().stored_name, task, 2, "test", ACCOUNT, uuid4(), None, "x"]
-        connection.execute(APPEND, [0, None, *[[value] for value in values], *[[]] * 6])
-    models.catch_up()
-    assert models.parked(tasks.PROJECTION) == [3]
-    retried = (tasks.PROJECTION, 1, task, story.store.read_some)
-    with connecting() as connection:
-        with pytest.raises(parking.StillParked):
-            parking.retry(connection, *retried)
-        assert parking.retry(connection, *retried, skip=True) == 0
-    assert models.parked(tasks.PROJECTION) == []
-
-
-def test_a_rebuild_parks_the_same(models, parked, rebuild):
-    comparison = filled(rebuild(gallery.PROJECTION), gallery.PROJECTION)
-    assert comparison.differing == 0
-    (one, two) = found(models, gallery.PROJECTION)
-    assert (one.parked, two.parked) == (2, 2)
-
-
-def test_retried_is_all_that_was_parked_in_its_order(models, story, connecting):
-    with connecting() as connection:
-        connection.execute(
-            "ALTER TABLE atelier_tasks_g1 ADD CONSTRAINT no_third CHECK (attempt <> 3)"
-        )
-    task = story.request()
-    story.tell(task, started(3), completed(3))
-    models.catch_up()
-    assert models.parked(tasks.PROJECTION) == [3, 4]
-    with connecting() as connection:  # what stopped it is mended
-        connection.execute("ALTER TABLE atelier_tasks_g1 DROP CONSTRAINT no_third")
-        retried = parking.retry(connection, tasks.PROJECTION, 1, task, story.store.read_some)
-    assert retried == 2
-    (row,) = models.rows(tasks.PROJECTION)
-    assert (row["status"], row["attempt"]) == ("SUCCESS", 3)
-    assert models.parked(tasks.PROJECTION) == []
 
 
 def test_what_is_being_filled_can_be_dropped_amid_a_batch(models, rebuild, connecting):
