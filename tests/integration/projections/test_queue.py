@@ -1,3 +1,4 @@
+import asyncio
 import random
 
 import pytest
@@ -158,9 +159,12 @@ def test_every_position_is_the_place_in_the_order_of_the_claims(
     made_older(models, asked[:100], 61)
     order = queue(1_000, max_wait=max_wait)
     assert len(order) > 50
-    rows = {
-        task: models.ask(tasks.task, ACCOUNT, task, max_wait=max_wait).rows[0] for task in asked
-    }
+
+    async def ask_all(reader):
+        asking = (tasks.task(reader, ACCOUNT, task, max_wait=max_wait) for task in asked)
+        return [answer.rows[0] for answer in await asyncio.gather(*asking)]
+
+    rows = dict(zip(asked, models.ask(ask_all), strict=True))
     assert {task: row.position for task, row in rows.items() if row.position} == {
         task: n for n, task in enumerate(order, start=1)
     }
