@@ -41,7 +41,7 @@ fix: .venv/developed ## mend what can be mended by itself
 	$(BIN)/ruff format .
 
 test: .venv/developed .atelier/anny/prepared ## unit, integration and acceptance tests
-	$(BIN)/python -m pytest tests/unit tests/integration --numprocesses 4 --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest tests/unit tests/integration --numprocesses 6 --dist loadfile $(PYTEST)
 	$(BIN)/python -m pytest tests/acceptance --numprocesses 2 --dist loadfile $(PYTEST)
 
 test-long: .venv/developed ## the tests that take minutes: a hundred kills and the like
