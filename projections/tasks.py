@@ -1,7 +1,7 @@
 """What has become of my tasks?"""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -91,8 +91,19 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     engine: str | None
     error_code: str | None
     error_message: str | None
-    files: list[dict[str, Any]]
+    files: list[MediaFile]
     ignored: list[str]
+
+
+class TaskFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that a task made; ``size`` in bytes."""
+
+    url: str
+    thumbnail_url: str | None
+    name: str
+    content_type: str
+    size: int
+    sha256: str
 
 
 class ListedTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -280,6 +291,23 @@ SELECT page.*
  ORDER BY page.place DESC
  LIMIT %(limit)s""".replace("{shown}", SHOWN),
 )
+
+
+def linked(files: Sequence[MediaFile], url: Callable[[str], str]) -> list[TaskFile]:
+    """What clients are shown of a task's files; `url` makes a link of a key."""
+    thumbnails = [url(file.key) for file in files if file.role == "thumbnail"]
+    return [
+        TaskFile(
+            url=url(file.key),
+            thumbnail_url=thumbnails[0] if thumbnails else None,
+            name=file.name,
+            content_type=file.content_type,
+            size=file.size,
+            sha256=file.sha256,
+        )
+        for file in files
+        if file.role == "source"
+    ]
 
 
 async def task(

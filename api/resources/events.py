@@ -17,7 +17,6 @@ from api.edge.positions import LARGEST, Seen, shown
 from api.resources.tasks import (
     Lane,
     TaskError,
-    TaskFile,
     TaskId,
     TaskState,
     Watch,
@@ -37,7 +36,7 @@ from domain.render import (
     Requested,
     Stage,
 )
-from projections.tasks import TaskRow
+from projections.tasks import TaskFile, TaskRow
 
 RESUME: Final = "Last-Event-ID"
 BEAT_S: Final = 15.0  # what is silent for longer, proxies take for dead

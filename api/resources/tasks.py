@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from enum import StrEnum
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Final, get_args
 from uuid import UUID
 
 import msgspec
@@ -24,7 +24,7 @@ from domain.render import FailureCode, Stage
 from infra.media.store import MediaStore
 from projections import tasks
 from projections.reading import Answer
-from projections.tasks import TaskRow
+from projections.tasks import TaskFile, TaskRow
 
 LONGEST_WAIT_S: Final = 60.0
 LOOK_S: Final = 1.0  # notices may get lost, and a task's progress gives none
@@ -76,17 +76,6 @@ class TaskError(msgspec.Struct, frozen=True, kw_only=True):
 
     code: Annotated[str, one_of(get_args(FailureCode))]
     message: str
-
-
-class TaskFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that a task made; ``size`` in bytes."""
-
-    url: str
-    thumbnail_url: str | None
-    name: str
-    content_type: str
-    size: int
-    sha256: str
 
 
 class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -304,26 +293,10 @@ def _status(row: TaskRow, media: MediaStore, eta: float) -> TaskStatus:
         stage=next((known for known in get_args(Stage) if known == row.stage), None),
         eta_seconds=eta,
         error=error,
-        files=_files(row.files, media),
+        files=tasks.linked(row.files, media.url),
         ignored=row.ignored,
         engine=row.engine,
     )
-
-
-def _files(files: list[dict[str, Any]], media: MediaStore) -> list[TaskFile]:
-    thumbnails = [media.url(file["key"]) for file in files if file["role"] == "thumbnail"]
-    return [
-        TaskFile(
-            url=media.url(file["key"]),
-            thumbnail_url=thumbnails[0] if thumbnails else None,
-            name=file["name"],
-            content_type=file["content_type"],
-            size=file["size"],
-            sha256=file["sha256"],
-        )
-        for file in files
-        if file["role"] == "source"
-    ]
 
 
 PRIVATE: Final = [get_task, cancel_task, get_tasks]

@@ -26,6 +26,7 @@ from infra.webhooks.deliveries import FOLLOWER, Deliveries, Due
 from infra.webhooks.posting import Poster
 from infra.webhooks.targets import Forbidden
 from projections import tasks
+from projections.tasks import TaskFile
 from render_consumers.loop.cleaner import Leader
 
 log = structlog.get_logger("atelier.webhooks")
@@ -59,17 +60,6 @@ class TaskError(msgspec.Struct, frozen=True, kw_only=True):
 
     code: str
     message: str
-
-
-class TaskFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that a task made."""
-
-    url: str
-    thumbnail_url: str | None
-    name: str
-    content_type: str
-    size: int
-    sha256: str
 
 
 class EndedTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,24 +230,8 @@ def payload(history: Sequence[Recorded], url: Callable[[str], str]) -> Payload:
             type="vip" if task.vip else "normal",
             progress=1.0 if succeeded else 0.0,
             error=error,
-            files=_files(task, url),
+            files=tasks.linked(task.files, url),
             ignored=task.ignored,
             engine=task.engine,
         ),
     )
-
-
-def _files(task: tasks.Task, url: Callable[[str], str]) -> list[TaskFile]:
-    thumbnails = [url(file.key) for file in task.files if file.role == "thumbnail"]
-    return [
-        TaskFile(
-            url=url(file.key),
-            thumbnail_url=thumbnails[0] if thumbnails else None,
-            name=file.name,
-            content_type=file.content_type,
-            size=file.size,
-            sha256=file.sha256,
-        )
-        for file in task.files
-        if file.role == "source"
-    ]

@@ -23,17 +23,15 @@ from uuid import UUID, uuid4
 import structlog
 
 from infra.access.tokens import Tokens
-from infra.embedded import EmbeddedPostgres
 from infra.log.event_store import open_store, store_for_a_while
 from infra.postgres import borrowed, connect, open_pool
 from infra.settings import Settings
-from projections import main as projector
 from projections import queue
 from render_consumers.engines.job import Job, Product, Result
 from render_consumers.loop.consumer import Consumer
 from render_consumers.loop.leases import Leases
-from tests.bench.api import Case, _environ, _process, _served, _wrk
 from tests.bench.report import Figure, median, report
+from tests.bench.serving import Case, projecting, served, wrk
 from tests.support.atelier import Atelier, Outside, Person
 from tests.support.scenario import Story, enveloped, eventually, requested, source, thumbnail
 
@@ -66,13 +64,8 @@ def main() -> None:
     """Measure all sides three times in turn, then a short and a long queue."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        postgres = EmbeddedPostgres(folder / "postgres")
-        postgres.start()
-        stack.callback(postgres.stop)
-        environ = _environ(folder, postgres.url)
+        environ = stack.enter_context(projecting(folder, "bench-queue"))
         settings = Settings.load(environ)
-        projector.migrate(settings)
-        stack.enter_context(_process(environ, "-m", "api", "projector"))
         people = _people(settings)
         figures = [_through(settings, environ, people, number) for number in CONSUMERS]
         figures += _depth(settings, environ, people, folder)
@@ -274,7 +267,7 @@ def _depth(
     tokens = Tokens(settings.jwt_key)
     rates: dict[int, float] = {}
     claims: dict[int, float] = {}
-    with _served(environ, "-m", "api", "api") as address:
+    with served(environ, "-m", "api", "api") as address:
         waiting: list[tuple[UUID, UUID]] = []
         for depth in (SHORT, LONG):
             waiting += _ask(settings, people, depth - len(waiting))
@@ -282,7 +275,7 @@ def _depth(
                 connection.execute("VACUUM ANALYZE")
             last = [f"GET /generate/{task} {tokens.issue(owner)}" for owner, task in waiting[-64:]]
             case = Case(f"GET /generate/{{id}}, {depth} waiting", last)
-            rates[depth] = median([_wrk(case, address, folder).per_second for _ in range(RUNS)])
+            rates[depth] = median([wrk(case, address, folder).per_second for _ in range(RUNS)])
         _ask(settings, people, RUNS * CLAIMS)
         claims[LONG] = _claimed(environ)
     return [

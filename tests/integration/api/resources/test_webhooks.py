@@ -11,16 +11,14 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from api.app import create_app
-from commands import execute
-from commands.render import FailAttempt
-from domain.render import MAX_ATTEMPTS, WebhookRequested
+from domain.render import WebhookRequested
 from infra.log.event_store import EventStore
 from infra.media.store import MediaStore
 from infra.postgres import connect
 from infra.settings import Settings
 from render_consumers.loop.webhooks import payload
 from tests.integration.api.conftest import Client, new_email
-from tests.integration.api.resources.test_render import BY, complete, generate, owner, start
+from tests.integration.api.resources.test_render import complete, fail, generate
 from tests.integration.api.resources.test_video import picture, text
 
 URL = "https://shop.example.com/atelier?order=7"
@@ -111,21 +109,9 @@ def described(client: Client) -> jsonschema_rs.Draft202012Validator:
     return jsonschema_rs.Draft202012Validator(schema)
 
 
-def fail(client: Client, store: EventStore, task: str) -> None:
-    for _ in range(MAX_ATTEMPTS):
-        command = FailAttempt(
-            aggregate_id=UUID(task),
-            account=owner(store, task),
-            attempt=start(store, task),
-            code="source_gone",
-            message="it is gone",
-        )
-        execute(command, store, BY)
-
-
 END = {
     "completed": lambda client, store, task: complete(store, task),
-    "failed": fail,
+    "failed": lambda client, store, task: fail(store, task),
     "cancelled": lambda client, store, task: client.delete(f"/generate/{task}"),
 }
 
