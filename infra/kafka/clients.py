@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.net.compat import KafkaNetClient
+from kafka.net.inet import KafkaNetSocket
 
 from infra.settings import Settings
 
@@ -34,6 +35,7 @@ def client_options(settings: Settings) -> dict[str, Any]:
         "bootstrap_servers": settings.kafka_bootstrap.split(","),
         "security_protocol": settings.kafka_security_protocol,
         "kafka_client": _client_that_makes_no_topics,
+        "proxy_url": f"{_ClosedSocket.SCHEMES[0]}://",
         "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
         "reconnect_backoff_max_ms": RECONNECT_MOST_MS,
@@ -83,6 +85,26 @@ def _client_that_makes_no_topics(**options: Any) -> KafkaNetClient:
     client = KafkaNetClient(**options)
     client.cluster.config["allow_auto_create_topics"] = False
     return client
+
+
+class _ClosedSocket(KafkaNetSocket):  # type: ignore[misc]  # kafka-python has no types
+    """A socket straight to the broker that is closed with its client while it connects, too.
+
+    kafka-python 3.0.12 leaves such a one to the garbage collector. It picks the class of its
+    sockets by the scheme of `proxy_url`.
+    """
+
+    SCHEMES = ("direct",)
+
+    async def sock_connect(
+        self, net: Any, sock: socket.socket, sockaddr: Any, timeout_at: float | None = None
+    ) -> socket.socket:
+        try:
+            await super().sock_connect(net, sock, sockaddr, timeout_at=timeout_at)
+        except BaseException:  # the coroutine is closed, or the broker refuses
+            sock.close()
+            raise
+        return sock
 
 
 def within(seconds: float, call: Callable[[], T], stop: threading.Event | None = None) -> T:

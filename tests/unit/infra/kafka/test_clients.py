@@ -1,5 +1,7 @@
+import gc
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka.errors import KafkaTimeoutError
+from kafka.net.inet import create_connection
+from kafka.net.selector import NetworkSelector
 from kafka.partitioner import murmur2
 
 from domain.render import EVENTS, RenderRequeued, Requested
@@ -184,3 +188,20 @@ def certified(folder: Path) -> tuple[Path, ssl.SSLContext]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, private)
     return certificate, context
+
+
+def test_a_client_that_is_closed_while_it_connects_leaves_no_socket_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", left.append)  # where ResourceWarnings end
+    options = client_options(Settings(kafka_bootstrap="127.0.0.1:1"))
+    loop = NetworkSelector()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        connecting = create_connection(loop, "127.0.0.1", port, proxy_url=options["proxy_url"])
+        loop.call_soon(connecting)
+        loop.poll(timeout_ms=0)
+        loop.close()
+        gc.collect()
+    assert left == []
