@@ -87,7 +87,7 @@ data:
 .atelier/anny/prepared: .venv/developed
 	@tools/step "Preparing the body model (some seconds, once)" \
 	  env ANNY_CACHE_DIR=$(@D) $(BIN)/python -c \
-	  'from render_consumers.painting.preparation import prepare; prepare()'
+	  'from render_consumers.painting.body.preparation import prepare; prepare()'
 	@touch $@
 
 .venv/made:

@@ -34,8 +34,8 @@ from render_consumers.loop.consumer import Consumer
 from render_consumers.loop.leases import Leases
 from render_consumers.loop.webhooks import LOCK as WEBHOOKS
 from render_consumers.loop.webhooks import WebhookSender
+from render_consumers.painting.body.preparation import prepare
 from render_consumers.painting.painter import Painter
-from render_consumers.painting.preparation import prepare
 
 log = structlog.get_logger("atelier.render")
 

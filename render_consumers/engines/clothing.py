@@ -1,7 +1,7 @@
 """What a person wears, as far as the catalogue decides it."""
 
 from domain.render import RenderRequested, VideoRequested
-from render_consumers.painting.garment import GarmentLook
+from render_consumers.painting.clothes.garment import GarmentLook
 
 Dressed = RenderRequested | VideoRequested
 

@@ -7,10 +7,10 @@ import msgspec
 
 from domain import vocabulary
 from domain.picture import UserDetails
-from render_consumers.painting import colours
-from render_consumers.painting.body import Pose, standing
-from render_consumers.painting.colours import Colour
-from render_consumers.painting.garment import GarmentLook
+from render_consumers.painting.body.body import Pose, standing
+from render_consumers.painting.clothes.garment import GarmentLook
+from render_consumers.painting.picture import colours
+from render_consumers.painting.picture.colours import Colour
 
 HAIRSTYLES = {name: name for name in vocabulary.HAIRSTYLES}
 EASE = {size.lower(): metres for size, metres in vocabulary.SIZES.items()}

@@ -9,18 +9,19 @@ import torch
 from torch import Tensor
 
 from domain.picture import UserDetails
-from render_consumers.painting import assets, camera
-from render_consumers.painting.body import Body, Skin
-from render_consumers.painting.fit import fit, start_from
-from render_consumers.painting.garment import Cloth, GarmentLook, Wardrobe, bare
-from render_consumers.painting.hair import Hair
-from render_consumers.painting.materials import EARS
-from render_consumers.painting.measure import Tape
+from render_consumers.painting.body import assets
+from render_consumers.painting.body.body import Body, Skin
+from render_consumers.painting.body.fit import fit, start_from
+from render_consumers.painting.body.look import EARS
+from render_consumers.painting.body.measure import Tape
+from render_consumers.painting.body.preparation import MARKS
+from render_consumers.painting.clothes.garment import Cloth, GarmentLook, Wardrobe, bare
+from render_consumers.painting.hair.hair import Hair
 from render_consumers.painting.mesh import Mesh
 from render_consumers.painting.order import Order, understand
-from render_consumers.painting.preparation import MARKS
-from render_consumers.painting.scene import Layer, Material, Scene, together
-from render_consumers.painting.studio import filmed, photographed
+from render_consumers.painting.picture import camera
+from render_consumers.painting.picture.scene import Layer, Material, Scene, together
+from render_consumers.painting.picture.studio import filmed, photographed
 
 __all__ = ["GarmentLook", "Model", "Painter", "Painting", "Pixels", "Stopped"]
 

@@ -3,7 +3,7 @@ import pytest
 from domain.garment import WornGarment
 from domain.picture import ApparelDetails
 from render_consumers.engines.clothing import look, not_in_catalogue
-from render_consumers.painting.garment import GarmentLook
+from render_consumers.painting.clothes.garment import GarmentLook
 from tests.support.scenario import requested, video_requested
 
 KINDS = pytest.mark.parametrize("kind", [requested, video_requested])

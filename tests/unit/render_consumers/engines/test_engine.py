@@ -28,8 +28,8 @@ from render_consumers.engines.job import (
     SourceGone,
     Unsupported,
 )
-from render_consumers.painting import studio
 from render_consumers.painting.painter import Model, Painter, Painting, Pixels, Stopped
+from render_consumers.painting.picture import studio
 from tests.support.scenario import (
     OLDER,
     TASK,

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from api.resources.capabilities import CAPABILITIES
 from domain.picture import UserDetails
 from domain.vocabulary import SIZES
-from render_consumers.painting.garment import GarmentLook
+from render_consumers.painting.clothes.garment import GarmentLook
 from render_consumers.painting.order import Order, understand
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from domain.measurements import Measurements
 from domain.picture import UserDetails
-from render_consumers.painting import studio
 from render_consumers.painting.painter import GarmentLook, Painter, Painting, Stopped
+from render_consumers.painting.picture import studio
 
 SIZE = (192, 256)
 RED = GarmentLook(colour="Red", size="L")

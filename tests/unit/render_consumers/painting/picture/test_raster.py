@@ -1,6 +1,6 @@
 import torch
 
-from render_consumers.painting.raster import rasterise
+from render_consumers.painting.picture.raster import rasterise
 
 SQUARE = torch.tensor([[2.0, 2, 0.5], [8, 2, 0.5], [8, 8, 0.5], [2, 8, 0.5]])
 HALVES = torch.tensor([[0, 1, 2], [0, 2, 3]])

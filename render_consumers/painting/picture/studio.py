@@ -7,13 +7,16 @@ import msgspec
 import torch
 from torch import Tensor
 
-from render_consumers.painting import camera, flat, light, materials, shade
-from render_consumers.painting.camera import Camera
-from render_consumers.painting.colours import Colour
-from render_consumers.painting.materials import Samples, Surface
+import render_consumers.painting.body.look as body
+import render_consumers.painting.clothes.look as clothes
+from render_consumers.painting.hair.look import strands
 from render_consumers.painting.order import Order
-from render_consumers.painting.raster import Visible, rasterise
-from render_consumers.painting.scene import Material, Scene
+from render_consumers.painting.picture import camera, flat, light, shade
+from render_consumers.painting.picture.camera import Camera
+from render_consumers.painting.picture.colours import Colour
+from render_consumers.painting.picture.raster import Visible, rasterise
+from render_consumers.painting.picture.scene import Material, Scene
+from render_consumers.painting.picture.surface import Samples, Surface
 from render_consumers.painting.vectors import unit
 
 FINE = 2  # samples along each side of a pixel
@@ -103,19 +106,19 @@ def _surface(kind: Material, samples: Samples, order: Order, ground: float) -> S
     match kind:
         case Material.SKIN:
             hairy = order.hairstyle != "bald"
-            return materials.skin(samples, order.skin, order.hair, order.gender, hairy)
+            return body.skin(samples, order.skin, order.hair, order.gender, hairy)
         case Material.EYES:
-            return materials.eyes(samples, IRIS)
+            return body.eyes(samples, IRIS)
         case Material.TEETH:
-            return materials.teeth(samples)
+            return body.teeth(samples)
         case Material.HAIR:
-            return materials.strands(samples, order.hair)
+            return strands(samples, order.hair)
         case Material.TOP:
-            return materials.hoodie(samples, order.garment)
+            return clothes.hoodie(samples, order.garment)
         case Material.TROUSERS:
-            return materials.trousers(samples, TROUSERS)
+            return clothes.trousers(samples, TROUSERS)
         case Material.SHOES:
-            return materials.shoes(samples, SNEAKERS, ground)
+            return clothes.shoes(samples, SNEAKERS, ground)
 
 
 def _facing(normal: Tensor, towards: Tensor) -> Tensor:

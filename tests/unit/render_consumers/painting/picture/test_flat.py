@@ -1,7 +1,7 @@
 import torch
 
-from render_consumers.painting.flat import BRUSH, _rounded
-from render_consumers.painting.raster import Visible
+from render_consumers.painting.picture.flat import BRUSH, _rounded
+from render_consumers.painting.picture.raster import Visible
 
 SIZE = (300, 4 * BRUSH)  # width and height; the brush reaches 4 samples
 MIDDLE = (slice(400, 600), slice(100, 200))

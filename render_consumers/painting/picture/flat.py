@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor
 
-from render_consumers.painting.light import LAMPS
-from render_consumers.painting.materials import Samples, Surface, smooth
-from render_consumers.painting.raster import Visible
-from render_consumers.painting.scene import Material, Scene
+from render_consumers.painting.picture.light import LAMPS
+from render_consumers.painting.picture.raster import Visible
+from render_consumers.painting.picture.scene import Material, Scene
+from render_consumers.painting.picture.surface import Samples, Surface, smooth
 
 SHADE = (0.50, 0.45, 0.55)  # of a colour in the shade: a little cooler, as cartoonists paint it
 LINE = 0.10  # of a colour in the lines around it

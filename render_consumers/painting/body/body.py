@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from domain.vocabulary import Arms, Direction
-from render_consumers.painting.assets import Assets
+from render_consumers.painting.body.assets import Assets
 from render_consumers.painting.vectors import unit
 
 Pose = dict[str, Direction | None]  # by bone of the left side; None: as it stood at rest

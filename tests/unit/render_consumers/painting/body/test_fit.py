@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from domain.measurements import Measurements
-from render_consumers.painting import assets
-from render_consumers.painting.body import Body
-from render_consumers.painting.fit import fit, start_from
-from render_consumers.painting.measure import NAMES, Tape
+from render_consumers.painting.body import assets
+from render_consumers.painting.body.body import Body
+from render_consumers.painting.body.fit import fit, start_from
+from render_consumers.painting.body.measure import NAMES, Tape
 
 EXAMPLE = {  # the contract's own
     "Height": 180.0, "Thigh Length": 45.84773, "Calf Length": 46.71822, "Feet Length": 24.95818,

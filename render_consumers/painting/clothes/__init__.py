@@ -1,0 +1,1 @@
+"""What a person wears: how it is cut, how it hangs, and what it looks like."""

@@ -1,0 +1,1 @@
+"""Hair: where it grows, how it falls, and what it looks like."""
