@@ -72,6 +72,8 @@ def _spelled(label: str) -> str:
     text = unicodedata.normalize("NFKC", label).casefold().replace("ß", "ss")
     bare = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text))
     spaceless = re.sub(r"[\s._'\"]+", "", unicodedata.normalize("NFC", bare))
+    if spaceless in _ONE or spaceless in _WORDS:
+        return spaceless
     return re.sub(
         r"^(size|grosse|gr|taille|talla|taglia|tamanho|maat|rozmiar|beden)", "", spaceless
     )
