@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from domain.events import Event
+from domain.fit import GarmentFit
 from domain.garment import WornGarment
 from domain.picture import ApparelDetails, ImageOptions, RenderMode, UserDetails, VideoOptions
 
@@ -130,16 +131,20 @@ class RenderRequeued(Event, frozen=True, kw_only=True):
 
 
 class RenderCompleted(Event, frozen=True, kw_only=True):
-    """The files are published; ``ignored`` names the options that the engine did not apply."""
+    """The files are published; ``ignored`` names the options that the engine did not apply.
+
+    ``measured`` is what the drawn body measures, in centimetres, and ``fit`` how its clothes fit.
+    """
 
     stored_name = "render.completed.v1"
-    personal = ("measured",)
+    personal = ("measured", "fit")
 
     attempt: int
     engine: str
     files: tuple[MediaFile, ...]
     ignored: tuple[str, ...]
     measured: dict[str, float] | None
+    fit: tuple[GarmentFit, ...] | None = None
 
 
 class RenderFailed(Event, frozen=True, kw_only=True):

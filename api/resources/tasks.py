@@ -20,6 +20,7 @@ from api.services import Provided, Services
 from commands import Origin, Outcome, execute
 from commands.render import CancelRender
 from domain.errors import NotFound
+from domain.fit import GarmentFit
 from domain.render import FailureCode, Stage
 from infra.media.store import MediaStore
 from projections import tasks
@@ -85,7 +86,7 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     ``progress`` goes from 0 to 1, and ``stage`` tells what is being done while it is processed.
     ``eta_seconds`` is an estimate from the tasks that finished
     last, of its kind if there are any, and 0 after the end. ``ignored`` names the options that
-    could not be drawn as asked.
+    could not be drawn as asked, ``fit`` tells how the clothes fit the body that was drawn.
     """
 
     status: TaskState
@@ -97,6 +98,7 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     error: TaskError | None
     files: list[TaskFile]
     ignored: list[str]
+    fit: list[GarmentFit]
     engine: str | None
 
 
@@ -295,6 +297,7 @@ def _status(row: TaskRow, media: MediaStore, eta: float) -> TaskStatus:
         error=error,
         files=tasks.linked(row.files, media.url),
         ignored=row.ignored,
+        fit=row.fit,
         engine=row.engine,
     )
 

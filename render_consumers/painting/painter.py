@@ -15,7 +15,8 @@ from render_consumers.painting.body.fit import fit, start_from
 from render_consumers.painting.body.look import EARS
 from render_consumers.painting.body.measure import Tape
 from render_consumers.painting.body.preparation import MARKS
-from render_consumers.painting.clothes.garment import Cloth, GarmentLook, Wardrobe, bare
+from render_consumers.painting.clothes.garment import Cloth, Wardrobe, bare
+from render_consumers.painting.clothes.outfit import GarmentLook
 from render_consumers.painting.hair.hair import Hair
 from render_consumers.painting.mesh import Mesh
 from render_consumers.painting.order import Order, understand

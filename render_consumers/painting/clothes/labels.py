@@ -7,14 +7,16 @@ in between lie between the letters. EU numbers are Germany's (women's 38 is a bu
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
 
+from domain import vocabulary
 from render_consumers.painting.clothes.kinds import Kind
 
 System = Literal["letter", "number", "waist", "one"]
-LETTERS: Final = ("XXS", "XS", "S", "M", "L", "XL", "XXL", "3XL", "4XL")
+LETTERS: Final = vocabulary.SIZES
 SMALLEST, LARGEST = -3.0, 5.0  # steps of the chart's ends
 INCH: Final = 2.54  # centimetres
 LONG_LEGS: Final = (Kind.LEGGINGS, Kind.TROUSERS, Kind.JEANS)
@@ -59,6 +61,7 @@ class Label(msgspec.Struct, frozen=True):
     exact: bool = True
 
 
+@lru_cache(maxsize=1024)
 def read(label: str, kind: Kind, *, women: bool) -> Label | None:
     """What a label says of a garment of this kind, or None when it says nothing that we know."""
     text = _spelled(label)
@@ -66,6 +69,23 @@ def read(label: str, kind: Kind, *, women: bool) -> Label | None:
         return Label("one", steps=0.0)
     found = _letters(text) or _inches(text, kind, women=women) or _number(text, kind, women=women)
     return found or _between(text, kind, women=women)
+
+
+def alternatives(label: str, kind: Kind, *, women: bool) -> tuple[str, ...]:
+    """The sizes that stand beside this one on a rack, written as it is, the smallest first."""
+    found = read(label, kind, women=women)
+    if found is None or found.system == "letter":
+        return LETTERS
+    if found.system == "one":
+        return (label,)
+    step = 1 if found.system == "waist" else 2
+    first = int(re.findall(r"\d+", label)[0])
+    others = (re.sub(r"\d+", str(n), label, count=1) for n in range(first % step, 75, step))
+    return tuple(other for other in others if _beside(found, read(other, kind, women=women)))
+
+
+def _beside(label: Label, other: Label | None) -> bool:
+    return other is not None and other.system == label.system and other.exact >= label.exact
 
 
 def _spelled(label: str) -> str:

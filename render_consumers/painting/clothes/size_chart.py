@@ -108,6 +108,23 @@ def known(kind: Kind, size: str, gender: float) -> bool:
     return found is not None and found.exact
 
 
+def step(kind: Kind, size: str, gender: float) -> float:
+    """How many letters a size lies away from M; a size of which nothing is known is an M."""
+    men, women = (_step(kind, size, women=side) for side in (False, True))
+    return men + gender * (women - men)
+
+
+def letter(kind: Kind, size: str, gender: float) -> str:
+    """The letter that is nearest to a size."""
+    return labels.LETTERS[round(step(kind, size, gender) - labels.SMALLEST)]
+
+
+def ease(kind: Kind, gender: float) -> dict[str, float]:
+    """What each girth of the kind is meant to have over the body's, in centimetres."""
+    pairs = _figures().kinds[kind].ease
+    return {name: men + gender * (women - men) for name, (men, women) in pairs.items()}
+
+
 @lru_cache(maxsize=1024)
 def cut(kind: Kind, size: str, gender: float) -> Cut:
     """The finished measures; ``gender`` from 0 (men's) to 1 (women's), in between a mixture.
@@ -131,9 +148,9 @@ def _figures() -> _Figures:
 
 
 def _measures(kind: Kind, size: str, *, women: bool) -> dict[str, float]:
-    pattern, body = _figures().kinds[kind], _figures().body["women" if women else "men"]
+    pattern, body = _figures().kinds[kind], _body(women=women)
     label = labels.read(size, kind, women=women) or DEFAULT
-    steps, found = _steps(label, body), dict[str, float]()
+    steps, found = _step(kind, size, women=women), dict[str, float]()
     for name, ease in pattern.ease.items():
         girth = getattr(body, pattern.hem_at if name == "hem" else name)
         found[name] = _at(girth, steps) + ease[women]
@@ -148,8 +165,12 @@ def _measures(kind: Kind, size: str, *, women: bool) -> dict[str, float]:
     return found
 
 
-def _steps(label: Label, body: _Body) -> float:
-    """How many letters the label lies away from M, on this body's chart."""
+def _body(*, women: bool) -> _Body:
+    return _figures().body["women" if women else "men"]
+
+
+def _step(kind: Kind, size: str, *, women: bool) -> float:
+    label, body = labels.read(size, kind, women=women) or DEFAULT, _body(women=women)
     if label.steps is not None:
         return label.steps
     if label.chest is not None:

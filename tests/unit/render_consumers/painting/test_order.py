@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 
 from api.resources.capabilities import CAPABILITIES
 from domain.picture import UserDetails
-from domain.vocabulary import SIZES
-from render_consumers.painting.clothes.garment import GarmentLook
+from render_consumers.painting.clothes.outfit import GarmentLook
 from render_consumers.painting.order import Order, understand
 
 
@@ -18,7 +17,7 @@ def test_labels_are_understood_however_they_are_written() -> None:
     assert order.ignored == ()
     assert order.gender == 0.0
     assert order.garment == (1.0, 0.0, 0.0)
-    assert order.ease == SIZES["XL"]
+    assert order.outfit.top.size == "xl"
 
 
 def test_nothing_said_of_the_garment_is_nothing_ignored() -> None:
