@@ -134,7 +134,7 @@ PROJECTION = Projection(
         AvatarUploaded,
         AccountErased,
     ),
-    personal=True,
+    opens=(AccountRegistered, AccountInfoUpdated, AccountDetailsUpdated),
     fold=fold,
 )
 

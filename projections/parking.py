@@ -75,8 +75,7 @@ def retry(
         positions = sorted(position for (position,) in taken)
         if not positions:
             raise NotFound(f"nothing of {aggregate} is set aside in {projection.name}")
-        types = projection.types
-        personal = types if projection.personal else frozenset[str]()
+        types, personal = projection.types, projection.opened
         events = [
             recorded
             for position in positions[skip:]

@@ -223,6 +223,7 @@ PROJECTION = Projection(
         RenderFileRemoved,
         AccountErased,
     ),
+    opens=(RenderCompleted,),
     fold=fold,
     needs=needs,
 )
