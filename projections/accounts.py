@@ -134,7 +134,7 @@ PROJECTION = Projection(
         AvatarUploaded,
         AccountErased,
     ),
-    opens=(AccountRegistered, AccountInfoUpdated, AccountDetailsUpdated),
+    personal=True,
     fold=fold,
 )
 

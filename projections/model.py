@@ -21,14 +21,14 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
 
     ``fold`` changes rows as an event wants it. It may read the row whose key is the event's
     aggregate, unless ``reads`` says that it reads none, and those that ``needs`` names. The model
-    has no use for other types than ``uses``: it passes over them. Personal fields it gets of those
-    that ``opens`` names; in the others they are None.
+    has no use for other types than ``uses``: it passes over them, and for personal fields only if
+    it says so: otherwise it gets None for them.
     """
 
     name: LiteralString
     table: Table[Any]
     uses: tuple[type[Event], ...]
-    opens: tuple[type[Event], ...] = ()
+    personal: bool = False
     fold: Callable[[Rows[Any], Recorded], None]
     reads: bool = True
     needs: Callable[[Event], Iterable[Key]] | None = None
@@ -46,11 +46,6 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     def types(self) -> frozenset[str]:
         """The stored names of the events that it uses, those of subclasses too."""
         return _types(self.uses)
-
-    @property
-    def opened(self) -> frozenset[str]:
-        """The stored names of the events whose personal fields it reads."""
-        return _types(self.opens)
 
     def of_use(self, events: Sequence[Recorded]) -> list[Recorded]:
         """Those of the events that it has a use for, be they readable or not."""

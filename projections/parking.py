@@ -75,7 +75,8 @@ def retry(
         positions = sorted(position for (position,) in taken)
         if not positions:
             raise NotFound(f"nothing of {aggregate} is set aside in {projection.name}")
-        types, personal = projection.types, projection.opened
+        types = projection.types
+        personal = types if projection.personal else frozenset[str]()
         events = [
             recorded
             for position in positions[skip:]

@@ -229,7 +229,9 @@ class Runner:
         if most <= 0:
             return 0
         types = frozenset[str]().union(*(track.projection.types for track in tracks))
-        personal = frozenset[str]().union(*(track.projection.opened for track in tracks))
+        personal = frozenset[str]().union(
+            *(track.projection.types for track in tracks if track.projection.personal)
+        )
         batch = self._read(position, most, types, personal=personal, segment=self._segment or WHOLE)
         if batch.position == position:
             return 0

@@ -55,8 +55,8 @@ FILL: Final[Sequence[LiteralString]] = (
                        AS steps (step, type)
         WHERE n > 990000 AND status = 'SUCCESS'""",
     """INSERT INTO atelier_tasks_g1 (task, account, place, vip, status, attempt, files, ignored,
-                                     fit, requested_at)
-       SELECT task, account, place, n % 10 = 1, status, 1, '[]', '[]', '[]', second FROM filling""",
+                                     requested_at)
+       SELECT task, account, place, n % 10 = 1, status, 1, '[]', '[]', second FROM filling""",
     """INSERT INTO atelier_gallery_g1
        SELECT task, account, n || '.jpg', n || '.jpg', n || '.png', second, place + 2, 0
          FROM filling""",

@@ -97,8 +97,8 @@ def test_a_single_row_that_is_wrong_is_found_and_named(models, story, rebuild):
         surplus = uuid4()
         connection.execute(
             "INSERT INTO atelier_tasks SELECT %s, account, place, vip, status, attempt, engine,"
-            " error_code, error_message, files, ignored, fit, garment, requested_at"
-            " FROM atelier_tasks WHERE task = %s",
+            " error_code, error_message, files, ignored, garment, requested_at FROM atelier_tasks"
+            " WHERE task = %s",
             [surplus, pictures[2]],
         )
     comparison = filled(rebuild(tasks.PROJECTION), tasks.PROJECTION)

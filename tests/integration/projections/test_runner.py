@@ -62,7 +62,7 @@ NOTES = Projection(
     name="notes",
     table=Table(row=Note, key=("n", "half"), sql=TABLE),
     uses=(Event,),
-    opens=(Event,),
+    personal=True,
     fold=fold,
     reads=False,
 )

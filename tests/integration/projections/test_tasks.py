@@ -1,6 +1,5 @@
 from uuid import UUID, uuid4
 
-import msgspec
 import pytest
 
 from domain.garment import WornGarment
@@ -21,7 +20,6 @@ from tests.support.scenario import (
     cancelled,
     completed,
     failed,
-    garment_fit,
     image_to_video_requested,
     removed,
     requested,
@@ -121,12 +119,6 @@ def test_a_completed_task_has_its_files(given):
         PROJECTION,
         PENDING | {"status": "SUCCESS", "engine": "test", "files": files, "ignored": ["brand"]},
     )
-
-
-def test_a_completed_task_tells_how_its_clothes_fit(given):
-    told = msgspec.json.decode(msgspec.json.encode([garment_fit()]))
-    given(requested(), started(), completed(fit=(garment_fit(),))).then(PROJECTION, {"fit": told})
-    given(requested(), started(), completed(fit=None)).then(PROJECTION, {"fit": []})
 
 
 def test_a_failed_task_tells_why(given):
