@@ -134,6 +134,9 @@ def test_a_picture_has_its_thumbnail(engine):
     check_files(result)
     assert result.engine == "atelier-local"
     assert abs(result.measured["Height"] - 180) < 1
+    [top] = result.fit
+    assert (top.kind, top.size) == ("hoodie", "M")
+    assert top.girths[0].body == round(result.measured["Bust"], 1)
 
 
 def test_a_picture_is_told_stage_by_stage(engine):
