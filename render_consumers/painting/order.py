@@ -36,10 +36,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     outfit: Outfit
     ease: float
     flat: bool
+    fit_map: bool
     ignored: tuple[str, ...]
 
 
-def understand(details: UserDetails, look: GarmentLook, *, flat: bool = False) -> Order:
+def understand(
+    details: UserDetails, look: GarmentLook, *, flat: bool = False, fit_map: bool = False
+) -> Order:
     """Every label looked up in the vocabulary.
 
     An unknown one becomes the default, and its field is ignored; an empty one asks for nothing.
@@ -71,6 +74,8 @@ def understand(details: UserDetails, look: GarmentLook, *, flat: bool = False) -
         for piece in worn.pieces
         if piece.asked and not size_chart.known(piece.kind, piece.size, piece.gender)
     ]
+    if fit_map:  # until the cloth is coloured by its strain
+        ignored.append("image_options.fit_map")
     arms = known("user_details.pose", details.pose, vocabulary.POSES, "i-pose")
     return Order(
         gender=gender,
@@ -90,6 +95,7 @@ def understand(details: UserDetails, look: GarmentLook, *, flat: bool = False) -
         outfit=worn,
         ease=_ease(worn),
         flat=flat,
+        fit_map=fit_map,
         ignored=tuple(ignored),
     )
 

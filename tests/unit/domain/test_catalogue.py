@@ -84,7 +84,7 @@ EXAMPLES = {
     "render.requested.v1": requested(
         user_details=ADA,
         apparel_details=HOODIE,
-        image_options=ImageOptions(quality=100, thumbnail_width=256),
+        image_options=ImageOptions(quality=100, thumbnail_width=256, fit_map=True),
         render_mode="2D_Kling",
         vip=True,
         limit=5,

@@ -26,6 +26,11 @@ def test_nothing_said_of_the_garment_is_nothing_ignored() -> None:
     assert understand(UserDetails(), GarmentLook()).ignored == ()
 
 
+def test_a_map_of_the_fit_is_passed_on_to_who_draws_the_cloth() -> None:
+    assert understand(UserDetails(), GarmentLook(), fit_map=True).fit_map
+    assert not understand(UserDetails(), GarmentLook()).fit_map
+
+
 def test_an_empty_text_asks_for_nothing() -> None:
     labels = ("gender", "face_shape", "pose", "hairstyle", "camera_view", "expression")
     empty = UserDetails(**dict.fromkeys(labels, ""))  # type: ignore[arg-type]
