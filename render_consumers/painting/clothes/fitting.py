@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from domain.fit import GarmentFit, Girth, GirthFit, Verdict
 from render_consumers.painting.clothes import labels, size_chart
 from render_consumers.painting.clothes.kinds import Kind
@@ -64,7 +66,7 @@ def best_size(piece: Piece, measured: Mapping[str, float]) -> str:
     among = offered or labels.alternatives(piece.size, piece.kind, women=women)
 
     def badness(size: str) -> float:
-        return _badness(size_chart.cut(piece.kind, size, piece.gender), piece.gender, measured)
+        return _badness(replace(piece, size=size).cut, piece.gender, measured)
 
     return min(among, key=badness, default=piece.size)
 
@@ -89,9 +91,11 @@ def _compared(
     """Each place with the garment's girth, the body's, and the ease that it is meant to have."""
     meant = size_chart.ease(cut.kind, gender)
     return [
-        (place, getattr(cut, name), measured[place.measurement], meant[name])
+        (place, garment, measured[place.measurement], meant[name])
         for name, place in _PLACES.items()
-        if name in meant and place.measurement in measured and _touches(cut.kind, name, meant)
+        if (garment := getattr(cut, name)) is not None
+        and place.measurement in measured
+        and _touches(cut.kind, name, meant)
     ]
 
 

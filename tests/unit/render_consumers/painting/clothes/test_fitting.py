@@ -3,7 +3,7 @@ import pytest
 from domain.fit import GarmentFit
 from render_consumers.painting.clothes import size_chart
 from render_consumers.painting.clothes.fitting import best_size, fit
-from render_consumers.painting.clothes.kinds import Kind
+from render_consumers.painting.clothes.kinds import Kind, Shape
 from render_consumers.painting.clothes.outfit import GarmentLook, outfit
 
 WOMAN, MAN = 1.0, 0.0
@@ -134,3 +134,7 @@ def test_the_cut_alone_decides_and_not_the_body() -> None:
 
     assert [g.garment for g in first.girths] == [g.garment for g in second.girths]
     assert size_chart.cut(Kind.TSHIRT, "M", WOMAN).chest == first.girths[0].garment
+
+
+def test_a_dress_without_sleeves_tells_nothing_of_arms() -> None:
+    assert "upper_arm" not in verdicts(told(BODY, kind=Kind.DRESS, shape=Shape(sleeves="none")))
