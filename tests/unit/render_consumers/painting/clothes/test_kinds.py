@@ -3,6 +3,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from render_consumers.painting.clothes.kinds import WORDS, Kind, folded, kind_of, shape_of
 
@@ -68,3 +70,9 @@ def test_names_tell_of_sleeves(name: str, sleeves: str | None) -> None:
 )  # fmt: skip
 def test_names_tell_how_long_dresses_and_skirts_are(name: str, length: str | None) -> None:
     assert shape_of(name).length == length
+
+
+@settings(max_examples=30)
+@given(st.text(max_size=40))
+def test_no_name_is_too_odd(name: str) -> None:
+    kind_of(name), shape_of(name)
