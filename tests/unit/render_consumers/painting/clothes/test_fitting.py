@@ -89,6 +89,13 @@ def test_a_slim_waist_does_not_make_a_hanging_top_too_large() -> None:
     assert verdicts(told(slim, kind=Kind.TSHIRT, size="M"))["waist"] == "loose"
 
 
+def test_what_has_a_tenth_to_spare_is_not_tight_however_wide_it_was_meant() -> None:
+    man = {"Bust": 98.0, "Waist": 92.0}
+
+    assert verdicts(told(man, MAN, kind=Kind.SHIRT, size="M")) == {"bust": "good", "waist": "good"}
+    assert told(man, MAN, kind=Kind.SHIRT, size="M").best_size == "M"
+
+
 @pytest.mark.parametrize(
     ("size", "best"),
     [("S", "M"), ("36", "42"), ("EU 48", "EU 42"), ("UK 8", "UK 14"), ("one size", "one size")],
