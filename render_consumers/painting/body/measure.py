@@ -274,9 +274,8 @@ class _Rings:
         index = (ring * PLANES + plane)[:, None].expand_as(reach)
         furthest.scatter_reduce_(0, index, reach, "amax")
         girths = furthest.mean(1).view(-1, PLANES)
-        return (
-            (girths * self._sign[:, None]).nan_to_num(-torch.inf, -torch.inf, -torch.inf).argmax(1)
-        )
+        wanted = (girths * self._sign[:, None]).where(girths.isfinite(), -torch.inf)
+        return wanted.argmax(1)
 
 
 class Reading(msgspec.Struct, frozen=True):
