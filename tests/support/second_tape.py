@@ -98,7 +98,7 @@ class SecondTape:
 
     def _trunk(self, low: float, high: float) -> Iterator[float]:
         """Girths of the trunk from one height to another."""
-        return (self._trunk_at(height) for height in np.arange(low + 0.05, high, STEP))
+        return (self._trunk_at(height) for height in _heights(low + 0.05, high))
 
     def _trunk_at(self, height: float) -> float:
         return min(self._level(height), key=lambda loop: abs(loop.middle[0])).girth()
@@ -110,7 +110,7 @@ class SecondTape:
     def _calf(self) -> Iterator[float]:
         knee, ankle = (self._joints[name][2] for name in ("lowerleg01.L", "foot.L"))
         low, high = knee + 0.5 * (ankle - knee), knee + 0.2 * (ankle - knee)
-        return (self._left_leg(height).girth() for height in np.arange(low, high, STEP))
+        return (self._left_leg(height).girth() for height in _heights(low, high))
 
     def _left_leg(self, height: float) -> Loop:
         """What is cut on the left, and is no hand: of two loops the one nearer to the middle."""
@@ -159,6 +159,11 @@ class SecondTape:
         label = _components(at.reshape(-1, 2), len(edges))
         loops = (Loop(points[label == one], normal) for one in np.unique(label))
         return [loop for loop in loops if len(loop.points) >= least]
+
+
+def _heights(low: float, high: float) -> Points:
+    """Both ends, and between them at most a step from one to the next."""
+    return np.linspace(low, high, 2 + int((high - low) / STEP))
 
 
 def _apart(a: Points, b: Points) -> float:
