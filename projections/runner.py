@@ -391,8 +391,9 @@ class _Asked:
         self.track = track
         self.events = track.projection.of_use(events)
         needed, self._new = _keys(track.projection, self.events)
+        accounts = {recorded.account for recorded in self.events if recorded.account}
         self._rows: Rows[Any] = Rows(track.projection.table)
-        self._rows.ask(connection, track.table, needed)
+        self._rows.ask(connection, track.table, needed, accounts)
 
     def rows(self, known: set[UUID]) -> Rows[Any]:
         """Wait for them; these accounts are known."""

@@ -108,7 +108,7 @@ def run(settings: Settings) -> None:
         Leases(pool, name, settings.lease_seconds),
         media,
         LocalEngine(painter, media),
-        lambda limit: _next_tasks(pool, settings.queue_max_wait, limit),
+        lambda limit: _next_tasks(pool, settings, limit),
         settings.render_batch,
     )
     subscription = TicketSubscription(settings, wake.tell)
@@ -195,9 +195,11 @@ def _consume(
         wake.told.wait(LOOK_OFTEN_EVERY_S if often else LOOK_EVERY_S)
 
 
-def _next_tasks(pool: Pool, max_wait: int | None, limit: int) -> list[Claimable]:
+def _next_tasks(pool: Pool, settings: Settings, limit: int) -> list[Claimable]:
     with borrowed(pool) as connection:
-        return queue.claimable(connection, limit=limit, max_wait=max_wait)
+        return queue.claimable(
+            connection, limit=limit, max_wait=settings.queue_max_wait, fair=settings.queue_fair
+        )
 
 
 def _is_paused(pool: Pool) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from infra.postgres import Pool, connect
 from infra.process import pauses
 from infra.process.pauses import LANES
+from infra.settings import Settings
 from projections import queue
 from projections.runner import Runner
 from render_consumers import main
@@ -31,7 +32,7 @@ def running(studio: Studio, pool: Pool) -> Iterator[WakeSignal]:
     """A consumer at work, with all its queue shown, and what wakes it."""
     wake = WakeSignal()
     consumer = studio.consumer()
-    consumer._next_tasks = lambda limit: main._next_tasks(pool, None, limit)
+    consumer._next_tasks = lambda limit: main._next_tasks(pool, Settings(), limit)
     arguments = (consumer, pool, Subscription(), wake, studio.stop)
     thread = threading.Thread(target=main._consume, args=arguments)
     thread.start()
@@ -58,7 +59,7 @@ def resume(studio: Studio, *lanes: str) -> None:
 
 
 def next_tasks(studio: Studio, limit: int = 5) -> list:
-    return [each.task for each in main._next_tasks(studio.pool, None, limit)]
+    return [each.task for each in main._next_tasks(studio.pool, Settings(), limit)]
 
 
 def test_from_a_paused_lane_nothing_is_claimed(studio: Studio):
@@ -88,20 +89,23 @@ def test_who_pauses_a_lane_again_does_not_hide_who_has_paused_it_before(studio: 
         assert pauses.resume(connection, LANES) == []
 
 
+@pytest.mark.parametrize("statement", [queue.NEXT, queue.NEXT_IN_ROUNDS], ids=["NEXT", "ROUNDS"])
 @pytest.mark.parametrize("lanes", [(), ("vip",), LANES])
-def test_a_paused_lane_is_not_walked_however_full_it_is(studio: Studio, lanes: tuple[str, ...]):
+def test_a_paused_lane_is_not_walked_however_full_it_is(
+    studio: Studio, lanes: tuple[str, ...], statement: LiteralString
+):
     normal = studio.story.request()
     project(studio)
     with connect(studio.url, statement_timeout=0) as connection:
         connection.execute(
             "INSERT INTO atelier_queue SELECT gen_random_uuid(), gen_random_uuid(), true, n, now(),"
-            " false, 0 FROM generate_series(1, 10000) n"
+            " false, 0, NULL, 1, n FROM generate_series(1, 10000) n"
         )
         connection.execute("ANALYZE atelier_queue_g1")
     pause(studio, *lanes)
     with connect(studio.url) as connection:
         explain: LiteralString = "EXPLAIN (ANALYZE, FORMAT JSON) "
-        explained = connection.execute(explain + queue.NEXT, {"limit": 5, "max_wait": None})
+        explained = connection.execute(explain + statement, {"limit": 5, "max_wait": None})
         [[[told]]] = explained
     assert told["Plan"]["Shared Hit Blocks"] + told["Plan"]["Shared Read Blocks"] < 50
     found = next_tasks(studio)
