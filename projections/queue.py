@@ -24,7 +24,8 @@ from projections.rows import Rows, Table
 
 # How many wait in each stretch of 256 places, and of 256 turns in each round, is counted as rows
 # come and go, so that nobody has to walk the queue to know how long it is. Zeros are removed with
-# the last task of their stretch.
+# the last task of their stretch. Processes that fill segments of it count one after the other,
+# since they would wait for each other's stretches.
 TABLE: LiteralString = """
 CREATE TABLE {table} (
     task         uuid PRIMARY KEY,
@@ -58,6 +59,7 @@ CREATE TABLE {table}_rounds (
 ) WITH (fillfactor = 50);
 CREATE FUNCTION {table}_count() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM pg_advisory_xact_lock(TG_RELID::integer, 0);
     IF TG_OP <> 'INSERT' THEN
         UPDATE {table}_blocks b SET waiting = b.waiting - gone.waiting
           FROM (SELECT vip, place / 256 AS block, count(*) AS waiting FROM before

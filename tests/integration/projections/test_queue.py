@@ -3,6 +3,8 @@ import contextlib
 import functools
 import itertools
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
@@ -19,6 +21,7 @@ from tests.support.scenario import (
     TASK,
     cancelled,
     completed,
+    eventually,
     failed,
     removed,
     requested,
@@ -310,6 +313,36 @@ def test_nothing_is_counted_when_all_have_ended(story, models):
     models.catch_up(PROJECTION)
     assert models.ask_database("SELECT * FROM atelier_queue_blocks") == []
     assert models.ask_database("SELECT * FROM atelier_queue_rounds") == []
+
+
+COUNTED = """-- A task waits in this place.
+INSERT INTO atelier_queue_g1
+SELECT gen_random_uuid(), gen_random_uuid(), false, %(n)s, now(), false, 0, NULL, 1, %(n)s"""
+WAITS = """-- Does somebody wait for a lock?
+SELECT count(*) FROM pg_stat_activity
+ WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+
+
+def test_who_counts_in_the_stretches_of_another_waits_for_them(models):
+    """As processes do that fill segments, each from one stretch to the other."""
+
+    def count(first, second):
+        with connect(models.url, lock_timeout=0) as connection, connection.transaction():
+            connection.execute(COUNTED, {"n": first})
+            begun.set()
+            if first == 1:
+                with connect(models.url) as other:
+                    eventually(lambda: other.execute(WAITS).fetchone() == (1,))
+            connection.execute(COUNTED, {"n": second})
+
+    begun = threading.Event()
+    with ThreadPoolExecutor() as threads:
+        one = threads.submit(count, 1, 300)
+        begun.wait(10)
+        two = threads.submit(count, 301, 2)
+        assert [one.result(30), two.result(30)] == [None, None]
+    counted = models.ask_database("SELECT block, waiting FROM atelier_queue_blocks ORDER BY 1")
+    assert [tuple(row.values()) for row in counted] == [(0, 2), (1, 2)]
 
 
 def test_no_stretch_of_a_round_is_counted_that_has_nobody(models, busy):
