@@ -1,9 +1,10 @@
-"""What the process of a consumer adds to it: pausing, and looking again."""
+"""What the process of a consumer adds to it: the settings' order, pausing, and looking again."""
 
 import threading
 import time
 from collections.abc import Iterator
 from typing import LiteralString
+from uuid import uuid4
 
 import pytest
 
@@ -16,7 +17,7 @@ from projections.runner import Runner
 from render_consumers import main
 from render_consumers.main import WakeSignal
 from tests.integration.render_consumers.conftest import Studio
-from tests.support.scenario import eventually
+from tests.support.scenario import ACCOUNT, eventually
 
 
 class Subscription:
@@ -75,6 +76,16 @@ def test_from_a_paused_lane_nothing_is_claimed(studio: Studio):
     assert next_tasks(studio) == [vip, vip_too]
     resume(studio, "normal")
     assert next_tasks(studio) == [vip, vip_too, normal]
+
+
+def test_a_setting_has_the_users_served_in_turn(studio: Studio):
+    eve = uuid4()
+    studio.story.register(eve)
+    ada, ada_too, eves = (studio.story.request(who) for who in (ACCOUNT, ACCOUNT, eve))
+    project(studio)
+    assert next_tasks(studio) == [ada, ada_too, eves]
+    fair = main._next_tasks(studio.pool, Settings(queue_fair=True), 5)
+    assert [each.task for each in fair] == [ada, eves, ada_too]
 
 
 def test_who_pauses_a_lane_again_does_not_hide_who_has_paused_it_before(studio: Studio):
