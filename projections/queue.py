@@ -26,6 +26,8 @@ from projections.rows import Rows, Table
 # come and go, so that nobody has to walk the queue to know how long it is. Zeros are removed with
 # the last task of their stretch. Processes that fill segments of it count one after the other,
 # since they would wait for each other's stretches.
+# The lease of a task that has ended goes with its row, and not before: else it would be claimed
+# once more by whoever reads the queue in between.
 TABLE: LiteralString = """
 CREATE TABLE {table} (
     task         uuid PRIMARY KEY,
@@ -78,6 +80,7 @@ BEGIN
         SELECT vip, rank, turn / 256, count(*) FROM after WHERE NOT started GROUP BY 1, 2, 3
             ON CONFLICT (vip, rank, block) DO UPDATE SET waiting = b.waiting + EXCLUDED.waiting;
     ELSE
+        DELETE FROM atelier_leases l USING before WHERE l.task = before.task;
         DELETE FROM {table}_blocks b
          USING (SELECT DISTINCT vip, place / 256 AS block FROM before) gone
          WHERE (b.vip, b.block) = (gone.vip, gone.block) AND b.waiting = 0;
@@ -212,6 +215,7 @@ AHEAD_IN_ROUNDS: LiteralString = (
 )
 
 FIRST: LiteralString = """-- Which tasks may be claimed now, first in the queue first?
+-- Pending ones, and those that were started and left; of a lane that is paused none.
 SELECT first.task, first.account
   FROM (SELECT {aged}) aged
        CROSS JOIN (SELECT * FROM (VALUES (true), (false)) AS lanes (vip)
@@ -275,13 +279,6 @@ class Depth(msgspec.Struct, frozen=True, kw_only=True):
     oldest_seconds: float
 
 
-class Claimable(msgspec.Struct, frozen=True):
-    """A task that nobody holds: pending, or started and left."""
-
-    task: UUID
-    account: UUID
-
-
 def fold(rows: Rows[Place], recorded: Recorded) -> None:
     """How an event changes the queue."""
     event, task = recorded.event, recorded.aggregate_id
@@ -342,25 +339,6 @@ PROJECTION = Projection(
     ),
     fold=fold,
 )
-
-
-def claimable(
-    connection: psycopg.Connection[Any],
-    *,
-    limit: int,
-    max_wait: float | None,
-    fair: bool = False,
-) -> list[Claimable]:
-    """The tasks that a consumer may try to claim, in the order in which it should.
-
-    Whoever has waited for `max_wait` seconds is overtaken by nobody. Where it is to be `fair`, each
-    lane is served in rounds, one task of each user in turn; then as many tasks of the normal lane
-    go before the other one as have waited for so long. A lane that an operator has paused gives
-    none.
-    """
-    values = {"limit": limit, "max_wait": max_wait}
-    statement = NEXT_IN_ROUNDS if fair else NEXT
-    return [Claimable(*row) for row in connection.execute(statement, values)]
 
 
 def standing(connection: psycopg.Connection[Any]) -> int:

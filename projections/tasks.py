@@ -323,7 +323,7 @@ async def task(
     fair: bool = False,
     seen: int = 0,
 ) -> Answer[TaskRow]:
-    """One task of the account, or no row; `max_wait` and `fair` as `queue.claimable` has them."""
+    """One task of the account, or no row; `max_wait` and `fair` as consumers have them."""
     return await reader.ask(TASKS[fair], account, seen=seen, task=task, max_wait=max_wait)
 
 

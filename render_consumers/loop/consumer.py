@@ -4,10 +4,10 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol, TypeVar
 from uuid import UUID, uuid4
 
-import msgspec
 import structlog
 
 from commands import Command, Origin, Outcome, execute
@@ -25,7 +25,6 @@ from domain.errors import (
 from domain.events import fold
 from domain.render import FailureCode, RenderStarted, Requested
 from infra.process.metrics import RENDER
-from projections.queue import Claimable
 from render_consumers.engines.job import (
     CannotBeMade,
     DeviceLost,
@@ -34,12 +33,11 @@ from render_consumers.engines.job import (
     Product,
     Result,
 )
-from render_consumers.loop.leases import Heartbeat, Leases
+from render_consumers.loop.leases import Heartbeat, Leased, Leases
 from render_consumers.painting.painter import Stopped
 
 log = structlog.get_logger("atelier.render")
 
-CANDIDATES = 5
 RETRY_S = 1.0
 MOST_BACKOFF_S = 60.0
 DRAWN = 0.97  # the share of the work that is done when only the files are left to upload
@@ -77,27 +75,42 @@ class Engine(Protocol):
         """
 
 
-class Claim(msgspec.Struct, frozen=True):
-    """A task that is ours for as long as we keep its lease."""
+class Claim(NamedTuple):
+    """A task that is ours for as long as we keep its lease, as it was when we started it."""
 
     task: UUID
     account: UUID
-    attempt: int
-    request: Requested
     correlation_id: UUID
+    started: Outcome
+
+    @property
+    def attempt(self) -> int:
+        """How many-th claim of the task it is."""
+        return int(self.started.state.attempt)
+
+    @property
+    def request(self) -> Requested:
+        """What was asked for."""
+        request: Requested = self.started.state.request
+        return request
 
 
 class _Attempt(NamedTuple):
-    """A claim that is worked on, since when, and among how many."""
+    """A claim that is worked on, since when, among how many; and whether its files are uploaded."""
 
     claim: Claim
     heartbeat: Heartbeat
     began: float
     together: int
+    uploaded: threading.Event
 
 
 class Consumer:
-    """One consumer with a name that no other process has, which renders up to `batch` at once."""
+    """One consumer with a name that no other process has, which renders up to `batch` at once.
+
+    While the last of a batch is published the next is claimed, but not before the files are up: so
+    what is claimed begins at once. Nor is anything rendered meanwhile: it might end the process.
+    """
 
     def __init__(
         self,
@@ -106,7 +119,6 @@ class Consumer:
         leases: Leases,
         media: Media,
         engine: Engine,
-        next_tasks: Callable[[int], list[Claimable]],
         batch: int,
     ) -> None:
         self._name = name
@@ -114,9 +126,9 @@ class Consumer:
         self._leases = leases
         self._media = media
         self._engine = engine
-        self._next_tasks = next_tasks
         self._batch = batch
         self._held: dict[UUID, Claim] = {}
+        self._publisher = ThreadPoolExecutor(1, "publisher")
 
     def work_through(self, stop: threading.Event) -> None:
         """Render batch after batch until the queue is empty or `stop` is set.
@@ -124,12 +136,21 @@ class Consumer:
         Raises `Unavailable` when Postgres or the media store does not answer, `HistoryReplaced`
         when the log is another one now, and `DeviceLost` when nothing can be drawn here any more.
         """
+        last: Future[None] | None = None
         while not stop.is_set():
-            self._media.ensure_bucket()  # or raise: a task is claimed only where it can end
-            claims = self._claims(stop)
-            if not claims:
+            try:
+                self._media.ensure_bucket()  # or raise: a task is claimed only where it can end
+                claims = self._claims(stop)
+            finally:
+                before, last = last, None
+                if before:
+                    before.result()
+            if claims:
+                last = self._work(claims, stop)
+            elif not before:
                 return
-            self._work(claims, stop)
+        if last:
+            last.result()
 
     def hand_back(self) -> None:
         """Give back what is at hand, from another thread, when its engine does not stop in time."""
@@ -137,7 +158,6 @@ class Consumer:
         stopped.set()
         for claim in list(self._held.values()):
             self._give_back(claim, "stopped", 0, stopped)
-            self._let_go(claim)
 
     def _claims(self, stop: threading.Event) -> list[Claim]:
         """Up to a batch of tasks, each the first of the queue at the moment of its claim.
@@ -147,24 +167,16 @@ class Consumer:
         claims: list[Claim] = []
         try:
             while len(claims) < self._batch and not stop.is_set():
-                claim = self._claim(stop)
-                if claim is None:
+                leased = self._leases.claim()
+                if leased is None:
                     break
-                claims.append(claim)
+                claim = self._started(leased)
+                if claim is not None and self._can_be_drawn(claim, stop):
+                    claims.append(claim)
         except Unavailable:
             if not claims:
                 raise
         return claims
-
-    def _claim(self, stop: threading.Event) -> Claim | None:
-        for candidate in self._next_tasks(CANDIDATES):
-            if not self._leases.take(candidate.task):
-                continue
-            claim = self._started(candidate)
-            if claim is not None and self._can_be_drawn(claim, stop):
-                return claim
-            self._leases.release(candidate.task)
-        return None
 
     def _can_be_drawn(self, claim: Claim, stop: threading.Event) -> bool:
         if any(getattr(claim.request, field) is None for field in claim.request.personal):
@@ -173,50 +185,59 @@ class Consumer:
         self._held[claim.task] = claim
         return True
 
-    def _started(self, candidate: Claimable) -> Claim | None:
+    def _started(self, leased: Leased) -> Claim | None:
         correlation_id = uuid4()
-        command = StartRender(
-            aggregate_id=candidate.task, account=candidate.account, consumer=self._name
-        )
+        command = StartRender(aggregate_id=leased.task, account=leased.account, consumer=self._name)
         try:
             outcome = self._carry_out(command, correlation_id)
         except NotClaimable:
-            return None  # the queue's rows were behind the log
+            return None  # the queue is behind the log: the lease stays, so that it is passed by
+        except Unavailable:
+            self._release(leased.task)
+            raise
         if not isinstance(outcome.events[0], RenderStarted):
-            log.warning("task failed", task=str(candidate.task), why="attempts_exhausted")
+            log.warning("task failed", task=str(leased.task), why="attempts_exhausted")
             return None
-        return Claim(
-            task=candidate.task,
-            account=candidate.account,
-            attempt=outcome.state.attempt,
-            request=outcome.state.request,
-            correlation_id=correlation_id,
-        )
+        return Claim(leased.task, leased.account, correlation_id, outcome)
 
-    def _work(self, claims: list[Claim], stop: threading.Event) -> None:
+    def _work(self, claims: list[Claim], stop: threading.Event) -> "Future[None]":
+        """Render a batch. What comes of the last one may still be on its way out."""
         lost = None
-        with contextlib.ExitStack() as stack:
-            begun = {}
-            for claim in claims:
-                heartbeat = stack.enter_context(Heartbeat(self._leases, claim.task))
-                begun[claim.task] = _Attempt(claim, heartbeat, time.monotonic(), len(claims))
-            jobs = [_job(attempt, stop) for attempt in begun.values()]
-            for job, made in self._engine.render(jobs):
-                self._settle(begun[job.task], made, stop)
+        begun = {claim.task: self._begun(claim, len(claims)) for claim in claims}
+        try:
+            for job, made in self._engine.render([_job(each, stop) for each in begun.values()]):
+                attempt = begun.pop(job.task)
+                settled = self._publisher.submit(self._settle, attempt, made, stop)
                 lost = made if isinstance(made, DeviceLost) else lost
+                if begun or lost:
+                    settled.result()
+        finally:
+            for left in begun.values():
+                left.heartbeat.stop()
         if lost is not None:
             raise lost
+        attempt.uploaded.wait()
+        return settled
+
+    def _begun(self, claim: Claim, together: int) -> _Attempt:
+        heartbeat = Heartbeat(self._leases, claim.task)
+        heartbeat.start()
+        return _Attempt(claim, heartbeat, time.monotonic(), together, threading.Event())
 
     def _settle(self, attempt: _Attempt, made: Result | Exception, stop: threading.Event) -> None:
-        """Publish what came of an attempt, or report why nothing did, and let go of the task."""
-        outcome = self._ended(attempt, made, stop)
+        """Publish what came of an attempt, or report why nothing did."""
+        claim = attempt.claim
+        try:
+            outcome = self._ended(attempt, made, stop)
+        finally:
+            attempt.uploaded.set()
+            attempt.heartbeat.stop()
+            self._held.pop(claim.task, None)
         seconds = time.monotonic() - attempt.began
         RENDER.labels(outcome).observe(seconds)
-        claim = attempt.claim
         if outcome == "rendered":
             task = str(claim.task)
             log.info("rendered", task=task, attempt=claim.attempt, seconds=round(seconds, 2))
-        self._let_go(claim)
 
     def _ended(self, attempt: _Attempt, made: Result | Exception, stop: threading.Event) -> str:
         """Publish, or report why not; tells in a word how it ended."""
@@ -226,6 +247,7 @@ class Consumer:
                 raise made
             attempt.heartbeat.tell("uploading", DRAWN)
             self._upload(claim, made)
+            attempt.uploaded.set()
             try:
                 self._insist(lambda: self._publish(claim, made), stop)
             except (StaleAttempt, AccountErased):
@@ -296,7 +318,7 @@ class Consumer:
             measured=result.measured,
         )
         try:
-            self._carry_out(command, claim.correlation_id)
+            self._carry_out(command, claim.correlation_id, claim.started)
         except AccountErased:
             self._unpublish(result)
             raise
@@ -354,12 +376,19 @@ class Consumer:
         self._report(command, claim, stop)
 
     def _report(self, command: Command, claim: Claim, stop: threading.Event) -> None:
+        """Report an end; a task that goes on without us is let go of, one that has ended is not.
+
+        Nobody else shall try it before the queue knows.
+        """
         try:
-            self._insist(lambda: self._carry_out(command, claim.correlation_id), stop)
+            outcome = self._insist(lambda: self._carry_out(command, claim.correlation_id), stop)
         except (StaleAttempt, TaskEnded):
             log.warning("attempt is stale", task=str(claim.task), attempt=claim.attempt)
         except Unavailable:
             log.warning("not given back: the lease will run out", task=str(claim.task))
+        else:
+            if outcome.state.status == "pending":
+                self._release(claim.task)
 
     def _insist(self, act: Callable[[], T], stop: threading.Event) -> T:
         """Act until Postgres answers: a result must not be lost because it was away."""
@@ -370,16 +399,17 @@ class Consumer:
                 if stop.wait(RETRY_S) or not self._media.reachable(RETRY_S):
                     raise
 
-    def _let_go(self, claim: Claim) -> None:
-        self._held.pop(claim.task, None)
+    def _release(self, task: UUID) -> None:
         try:
-            self._leases.release(claim.task)
+            self._leases.release(task)
         except Unavailable:
-            log.info("lease left to run out", task=str(claim.task))
+            log.info("lease left to run out", task=str(task))
 
-    def _carry_out(self, command: Command, correlation_id: UUID) -> Outcome:
+    def _carry_out(
+        self, command: Command, correlation_id: UUID, known: Outcome | None = None
+    ) -> Outcome:
         origin = Origin(actor=f"consumer:{self._name}", correlation_id=correlation_id)
-        return execute(command, self._store, origin)
+        return execute(command, self._store, origin, known=known)
 
 
 def _staged(claim: Claim, product: Product) -> str:

@@ -134,7 +134,7 @@ def waiting(
 ) -> list[Waiting]:
     """The first tasks that wait: of one lane or all, or the one that is named.
 
-    `max_wait` and `fair` as `projections.queue.claimable` has them.
+    `max_wait` and `fair` as consumers have them.
     """
     lanes = [True, False] if lane is None else [lane == "vip"]
     values = {"vip": lanes, "task": task, "limit": limit, "max_wait": max_wait}

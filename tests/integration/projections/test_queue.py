@@ -14,7 +14,7 @@ from infra.postgres import connect
 from infra.process import pauses
 from infra.process.pauses import LANES
 from projections import tasks
-from projections.queue import PROJECTION, claimable, depth, standing
+from projections.queue import NEXT, NEXT_IN_ROUNDS, PROJECTION, depth, standing
 from render_consumers.loop.leases import Leases
 from tests.support.scenario import (
     ACCOUNT,
@@ -23,6 +23,7 @@ from tests.support.scenario import (
     completed,
     eventually,
     failed,
+    hold,
     removed,
     requested,
     requeued,
@@ -49,8 +50,9 @@ def queue(models):
     def asked(limit=100, max_wait=None, fair=False):
         models.catch_up(PROJECTION)
         with connect(models.url) as connection:
-            found = claimable(connection, limit=limit, max_wait=max_wait, fair=fair)
-        return [one.task for one in found]
+            statement = NEXT_IN_ROUNDS if fair else NEXT
+            found = connection.execute(statement, {"limit": limit, "max_wait": max_wait})
+            return [task for task, _ in found]
 
     return asked
 
@@ -124,7 +126,7 @@ def test_a_task_is_hidden_until_it_may_be_tried_again(story, queue, models):
 def test_a_leased_task_is_hidden_until_its_lease_ends(story, queue, pool):
     first, second = story.request(), story.request()
     leases = Leases(pool, "consumer-1", 30.0)
-    leases.take(first)
+    hold(leases, first)
     story.tell(first, started())
     assert queue() == [second]
     leases.release(first)
@@ -134,7 +136,7 @@ def test_a_leased_task_is_hidden_until_its_lease_ends(story, queue, pool):
 def test_a_task_whose_lease_has_run_out_can_be_claimed(story, queue, pool):
     first = story.request()
     story.tell(first, started())
-    Leases(pool, "consumer-1", 0.0).take(first)
+    hold(Leases(pool, "consumer-1", 0.0), first)
     assert queue() == [first]
 
 
@@ -224,7 +226,7 @@ def busy(request, story, models, pool):
                 if end == "requeued":
                     tell(requeued())
                     continue
-                (held if end == "held" else left).take(task)
+                hold(held if end == "held" else left, task)
                 running.append(task)
                 if not isinstance(end, str):
                     tell(end)

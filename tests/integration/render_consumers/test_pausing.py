@@ -15,6 +15,7 @@ from infra.settings import Settings
 from projections import queue
 from projections.runner import Runner
 from render_consumers import main
+from render_consumers.loop.leases import Leases
 from render_consumers.main import WakeSignal
 from tests.integration.render_consumers.conftest import Studio
 from tests.support.scenario import ACCOUNT, eventually
@@ -33,7 +34,7 @@ def running(studio: Studio, pool: Pool) -> Iterator[WakeSignal]:
     """A consumer at work, with all its queue shown, and what wakes it."""
     wake = WakeSignal()
     consumer = studio.consumer()
-    consumer._next_tasks = lambda limit: main._next_tasks(pool, Settings(), limit)
+    consumer._leases = Leases(pool, "one", 30.0)  # the queue stays as it is
     arguments = (consumer, pool, Subscription(), wake, studio.stop)
     thread = threading.Thread(target=main._consume, args=arguments)
     thread.start()
@@ -60,7 +61,12 @@ def resume(studio: Studio, *lanes: str) -> None:
 
 
 def next_tasks(studio: Studio, limit: int = 5) -> list:
-    return [each.task for each in main._next_tasks(studio.pool, Settings(), limit)]
+    with connect(studio.url) as connection:
+        return [task for task, _ in connection.execute(queue.NEXT, values(limit))]
+
+
+def values(limit: int) -> dict[str, int | None]:
+    return {"limit": limit, "max_wait": None}
 
 
 def test_from_a_paused_lane_nothing_is_claimed(studio: Studio):
@@ -83,9 +89,9 @@ def test_a_setting_has_the_users_served_in_turn(studio: Studio):
     studio.story.register(eve)
     ada, ada_too, eves = (studio.story.request(who) for who in (ACCOUNT, ACCOUNT, eve))
     project(studio)
-    assert next_tasks(studio) == [ada, ada_too, eves]
-    fair = main._next_tasks(studio.pool, Settings(queue_fair=True), 5)
-    assert [each.task for each in fair] == [ada, eves, ada_too]
+    settings = Settings(queue_fair=True)
+    claimed = [main._leases(studio.pool, f"{n}", settings).claim() for n in range(4)]
+    assert [each and each.task for each in claimed] == [ada, eves, ada_too, None]
 
 
 def test_who_pauses_a_lane_again_does_not_hide_who_has_paused_it_before(studio: Studio):
@@ -116,7 +122,7 @@ def test_a_paused_lane_is_not_walked_however_full_it_is(
     pause(studio, *lanes)
     with connect(studio.url) as connection:
         explain: LiteralString = "EXPLAIN (ANALYZE, FORMAT JSON) "
-        explained = connection.execute(explain + statement, {"limit": 5, "max_wait": None})
+        explained = connection.execute(explain + statement, values(5))
         [[[told]]] = explained
     assert told["Plan"]["Shared Hit Blocks"] + told["Plan"]["Shared Read Blocks"] < 50
     found = next_tasks(studio)
