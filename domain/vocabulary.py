@@ -1,7 +1,7 @@
 """The words that a picture can be asked for in, and what each of them means to the painter.
 
 What is not here is drawn as the default, and reported as ignored. Case does not matter, and a blank
-stands for an underscore.
+or a hyphen stands for an underscore.
 """
 
 from typing import Final, NamedTuple
@@ -11,11 +11,36 @@ from PIL import ImageColor
 Direction = tuple[float, float, float]  # x to the person's left, y to the back, z up
 
 
-class Arms(NamedTuple):
-    """Where upper and lower arm of the left side point in a pose."""
+class Arm(NamedTuple):
+    """How an arm is held, as on the left side."""
 
-    upper: Direction
-    lower: Direction
+    wrist: Direction  # from the shoulder, in shares of the arm's length
+    elbow: Direction  # where the elbow points
+    fingers: Direction  # where the hand points
+    palm: Direction  # where its palm faces
+    curl: float = 1.0  # 0: fingers straight; 1: relaxed
+    on_hip: bool = False  # the wrist is where the hand lies on the hip, whatever ``wrist`` says
+    folded: bool = False  # the forearm lies across the trunk, however far that stands out
+
+
+class Leg(NamedTuple):
+    """Where a foot stands, as on the left side."""
+
+    out: float  # from below the hip, in shares of the leg's length
+    forward: float = 0.0  # likewise
+    toes: float = 6.0  # degrees that they point out by
+    heel: float = 0.0  # degrees that it is lifted by
+
+
+class Pose(NamedTuple):
+    """How somebody stands; ``bends`` are rotation vectors in degrees, in relation to the parent."""
+
+    left: Arm
+    right: Arm
+    left_leg: Leg
+    right_leg: Leg
+    shift: float = 0.0  # of the hips to the left, in shares of the leg's length
+    bends: dict[str, Direction] = {}  # noqa: RUF012 - nobody changes it
 
 
 GENDERS: Final = {  # from 0, male, to 1, female
@@ -29,10 +54,52 @@ SKIN_TONES: Final = (
     "#FBE3D3", "#F6D6C0", "#F0C9AE", "#E8BA98", "#DCA782", "#C98F69",
     "#AE7850", "#8E5D3D", "#6F462D", "#52321F", "#3B2318",
 )  # fmt: skip
+_DOWN = Arm((0.16, -0.05, -0.976), (0.35, 1.0, 0.0), (0.05, -0.12, -1.0), (-0.9, 0.45, 0.0))
+_SLANTED = Arm((0.62, -0.03, -0.77), (0.2, 1.0, 0.0), (0.60, -0.08, -0.77), (-0.8, 0.25, -0.6))
+_LEVEL = Arm((0.992, -0.01, -0.02), (0.0, 1.0, -0.4), (1.0, -0.03, -0.05), (0.0, -0.25, -1.0), 0.6)
+_ON_HIP = Arm(
+    (0.0, 0.0, -0.7), (1.0, 0.55, 0.0), (-0.25, -0.8, -0.55), (-1.0, 0.25, 0.1), 0.7, on_hip=True
+)
+_AHEAD = Arm((0.13, -0.40, -0.86), (0.5, 1.0, -0.3), (0.0, -0.55, -0.9), (-1.0, 0.1, 0.0))
+_BEHIND = Arm((0.17, 0.30, -0.92), (0.4, 1.0, 0.0), (0.03, 0.15, -1.0), (-1.0, 0.2, 0.0))
+_RAISED = Arm((0.48, -0.18, 0.30), (0.8, 0.3, -1.0), (0.25, -0.05, 1.0), (-0.1, -1.0, 0.0), 0.15)
+_FOLDED = Arm(
+    (-0.42, -0.36, -0.49), (0.9, 0.2, -0.8), (-1.0, 0.15, 0.2), (0.15, 1.0, 0.0), folded=True
+)
+_FOLDED_OVER = Arm(
+    (-0.40, -0.44, -0.43), (0.9, 0.2, -0.8), (-1.0, 0.35, 0.15), (-0.35, 1.0, 0.0), folded=True
+)
+_EVEN = (Leg(0.045), Leg(0.045))
+_STANDING = Pose(_DOWN, _DOWN, *_EVEN)
+_CONTRAPPOSTO = Pose(
+    _DOWN,
+    _DOWN,
+    Leg(0.08, 0.10, toes=22.0),
+    Leg(-0.035, toes=8.0),
+    shift=-0.045,
+    bends={
+        "root": (0.0, 5.0, 0.0),
+        "spine04": (0.0, -4.0, 0.0),
+        "spine02": (0.0, -4.0, 0.0),
+        "neck02": (0.0, 3.0, -6.0),
+    },
+)
+_WALKING = Pose(
+    _BEHIND,
+    _AHEAD,
+    Leg(-0.03, 0.24, toes=4.0, heel=-12.0),
+    Leg(-0.03, -0.24, toes=4.0, heel=28.0),
+    bends={"root": (2.0, 0.0, -5.0), "spine03": (0.0, 0.0, 9.0), "neck02": (-2.0, 0.0, -4.0)},
+)
 POSES: Final = {
-    "i-pose": Arms((0.21, 0.03, -1.0), (0.12, -0.12, -1.0)),
-    "a-pose": Arms((0.8, 0.02, -1.0), (0.75, -0.06, -1.0)),
-    "t-pose": Arms((1.0, 0.02, -0.02), (1.0, -0.02, -0.02)),
+    **dict.fromkeys(("i-pose", "standing", "neutral"), _STANDING),
+    "a-pose": Pose(_SLANTED, _SLANTED, *_EVEN),
+    "t-pose": Pose(_LEVEL, _LEVEL, *_EVEN),
+    **dict.fromkeys(("contrapposto", "relaxed"), _CONTRAPPOSTO),
+    **dict.fromkeys(("walking", "walk"), _WALKING),
+    **dict.fromkeys(("hands_on_hips", "akimbo"), Pose(_ON_HIP, _ON_HIP, *_EVEN)),
+    **dict.fromkeys(("waving", "wave"), Pose(_DOWN, _RAISED, *_EVEN)),
+    **dict.fromkeys(("arms_crossed", "crossed_arms"), Pose(_FOLDED, _FOLDED_OVER, *_EVEN)),
 }
 HAIRSTYLES: Final = ("short", "bob", "bald")
 CAMERA_VIEWS: Final = {  # degrees that the person is turned by, anticlockwise from above

@@ -7,7 +7,7 @@ import msgspec
 
 from domain import vocabulary
 from domain.picture import UserDetails
-from render_consumers.painting.body.body import Pose, standing
+from domain.vocabulary import Pose
 from render_consumers.painting.clothes.garment import GarmentLook
 from render_consumers.painting.picture import colours
 from render_consumers.painting.picture.colours import Colour
@@ -45,10 +45,10 @@ def understand(details: UserDetails, look: GarmentLook, *, flat: bool = False) -
     ignored: list[str] = []
 
     def known(field: str, label: str, table: Mapping[str, T], default: str) -> T:
-        key = label.strip().lower().replace(" ", "_")
-        if key and key not in table:
+        words = {_plain(word): value for word, value in table.items()}
+        if _plain(label) and _plain(label) not in words:
             ignored.append(field)
-        return table.get(key, table[default])
+        return words.get(_plain(label), table[default])
 
     gender = known("user_details.gender", details.gender, vocabulary.GENDERS, "neutral")
     usual = "bob" if gender > 0.5 else "short"
@@ -63,10 +63,9 @@ def understand(details: UserDetails, look: GarmentLook, *, flat: bool = False) -
     garment = colours.named(look.colour) if look.colour.strip() else GARMENT
     if garment is None:
         ignored.append("apparel_details.color")
-    arms = known("user_details.pose", details.pose, vocabulary.POSES, "i-pose")
     return Order(
         gender=gender,
-        pose=standing(arms),
+        pose=known("user_details.pose", details.pose, vocabulary.POSES, "i-pose"),
         skin=colours.skin(tone),
         hair=colours.from_hex(details.hair_color),
         hairstyle=known("user_details.hairstyle", details.hairstyle, HAIRSTYLES, usual),
@@ -83,3 +82,7 @@ def understand(details: UserDetails, look: GarmentLook, *, flat: bool = False) -
         flat=flat,
         ignored=tuple(ignored),
     )
+
+
+def _plain(label: str) -> str:
+    return label.strip().lower().replace(" ", "_").replace("-", "_")

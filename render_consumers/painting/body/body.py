@@ -1,16 +1,13 @@
 """The body: from named controls to vertices, and from a rest pose to a pose."""
 
-import math
-
 import msgspec
 import torch
 from torch import Tensor
 
-from domain.vocabulary import Arms, Direction
+from domain.vocabulary import Pose
 from render_consumers.painting.body.assets import Assets
-from render_consumers.painting.vectors import unit
+from render_consumers.painting.body.stance import Stances
 
-Pose = dict[str, Direction | None]  # by bone of the left side; None: as it stood at rest
 PHENOTYPES = ("gender", "muscle", "weight", "height", "proportions", "cupsize", "firmness")
 SIDES = ("l-", "r-")
 
@@ -22,22 +19,6 @@ class Skin(msgspec.Struct, frozen=True):
     joints: Tensor
 
 
-def standing(arms: Arms) -> Pose:
-    """Upright, with the arms so; the feet stay flat."""
-    upper, lower = arms
-    legs: Pose = {"upperleg01.L": (0.050, 0.0, -1.0), "lowerleg01.L": (0.040, 0.07, -1.0)}
-    return {"upperarm01.L": upper, "lowerarm01.L": lower, "wrist.L": lower, "foot.L": None} | legs
-
-
-TIPS = {
-    "upperleg01": "lowerleg01",
-    "lowerleg01": "foot",
-    "upperarm01": "lowerarm01",
-    "lowerarm01": "wrist",
-    "wrist": "finger3-1",
-}
-
-
 class Body:
     """The controls are phenotypes from 0 to 1, then local changes and facial actions by name.
 
@@ -47,6 +28,7 @@ class Body:
 
     def __init__(self, assets: Assets) -> None:
         self.assets = assets
+        self._stances = Stances(assets)
         pairs = _signed_pairs(assets.shape_names)
         self.controls: tuple[str, ...] = (*PHENOTYPES, *dict.fromkeys(pairs))
         self.index = {name: i for i, name in enumerate(self.controls)}
@@ -85,36 +67,10 @@ class Body:
         return Skin(vertices - ground, joints - ground)
 
     def posed(self, skin: Skin, pose: Pose) -> Skin:
-        """The same body with the named bones, and their mirror images, turned to point there."""
-        turns, moves = self._transforms(skin.joints.double().cpu(), _both_sides(pose))
-        device = skin.vertices.device
-        turns, moves = turns.float().to(device), moves.float().to(device)
-        bones, weight = self.assets.bone_of, self.assets.bone_weight
-        turn = (turns[bones] * weight[:, :, None, None]).sum(1)
-        move = (moves[bones] * weight[:, :, None]).sum(1)
-        vertices = (turn @ skin.vertices[:, :, None])[:, :, 0] + move
+        """The same body in that pose, with the feet on the ground."""
+        turns, moves = self._stances.take(skin.vertices, skin.joints, pose)
+        vertices = self._stances.skinned(skin.vertices, turns, moves)
         return Skin(vertices, (turns @ skin.joints[:, :, None])[:, :, 0] + moves)
-
-    def _transforms(self, heads: Tensor, pose: Pose) -> tuple[Tensor, Tensor]:
-        """For each bone a rotation (J, 3, 3) and a translation (J, 3) from rest to pose."""
-        names, parents = self.assets.bone_names, self.assets.bone_parents
-        turns = torch.eye(3, dtype=heads.dtype).repeat(len(names), 1, 1)
-        moves = torch.zeros_like(heads)
-        for bone, (name, parent) in enumerate(zip(names, parents, strict=True)):
-            if parent >= 0:
-                turns[bone], moves[bone] = turns[parent], moves[parent]
-            if name in pose:
-                place = turns[bone] @ heads[bone] + moves[bone]
-                turns[bone] = self._turned(bone, turns[bone], heads, pose[name])
-                moves[bone] = place - turns[bone] @ heads[bone]
-        return turns, moves
-
-    def _turned(self, bone: int, turn: Tensor, heads: Tensor, end: Direction | None) -> Tensor:
-        if end is None:
-            return torch.eye(3, dtype=turn.dtype)
-        stem, side = self.assets.bone_names[bone].split(".")
-        along = heads[self.assets.bone_names.index(f"{TIPS[stem]}.{side}")] - heads[bone]
-        return _turn_towards(turn @ along, end) @ turn
 
 
 def _signed_pairs(shape_names: list[str]) -> dict[str, list[tuple[int, int | None]]]:
@@ -144,20 +100,3 @@ def _hats(value: Tensor) -> Tensor:
     """Weights (N, 3) of the low, middle and high variation for values (N, 1) from 0 to 1."""
     low, high = (1 - 2 * value).clamp(min=0), (2 * value - 1).clamp(min=0)
     return torch.cat([low, 1 - low - high, high], dim=1)
-
-
-def _both_sides(pose: Pose) -> Pose:
-    mirrored = {
-        name.replace(".L", ".R"): end and (-end[0], end[1], end[2]) for name, end in pose.items()
-    }
-    return pose | mirrored
-
-
-def _turn_towards(start: Tensor, end: Direction) -> Tensor:
-    """The smallest rotation (3, 3) that takes the direction of one vector to another's."""
-    first = unit(start)
-    second = start.new_tensor(end) / math.hypot(*end)
-    x, y, z = torch.linalg.cross(first, second).tolist()
-    cross = start.new_tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    turn: Tensor = torch.eye(3, dtype=start.dtype) + cross + cross @ cross / (1 + first @ second)
-    return turn
