@@ -48,11 +48,31 @@ GENDERS: Final = {  # from 0, male, to 1, female
     **dict.fromkeys(("male", "man"), 0.0),
     **dict.fromkeys(("neutral", "other", "non-binary", "nonbinary", "unspecified"), 0.5),
 }
-FACE_SHAPES: Final[dict[str, dict[str, float]]] = {"oval": {}}  # changes of the average face
-# Skin from lightest to darkest, after the Monk scale, as seen in soft daylight (sRGB).
+_LONG = {
+    "chin-height-incr": 0.45, "chin-jaw-drop-incr": 0.25, "cheek-volume-incr": -0.4,
+    "head-scale-horiz-incr": -0.5, "chin-width-incr": 0.1,
+}  # fmt: skip
+# Changes of the average face. None of them moves crown or neck, so that no measurement changes.
+FACE_SHAPES: Final[dict[str, dict[str, float]]] = {
+    "oval": {"cheek-bones-incr": 0.15, "chin-width-incr": -0.25},
+    "round": {"cheek-volume-incr": 0.9, "chin-height-incr": -0.7, "chin-width-incr": 0.35,
+              "head-fat-incr": 0.55, "cheek-bones-incr": 0.2},
+    "square": {"chin-width-incr": 1.0, "chin-bones-incr": 0.8, "chin-height-incr": -0.25,
+               "cheek-volume-incr": 0.1, "forehead-temple-incr": 0.8, "head-scale-horiz-incr": 0.2},
+    **dict.fromkeys(("long", "oblong", "rectangular"), _LONG),
+    "heart": {"chin-width-incr": -1.3, "chin-bones-incr": -1.2, "cheek-bones-incr": 0.6,
+              "forehead-temple-incr": 1.2, "cheek-volume-incr": -0.55, "chin-height-incr": 0.25},
+    "diamond": {"cheek-bones-incr": 1.2, "forehead-temple-incr": -1.3, "chin-width-incr": -1.0,
+                "cheek-volume-incr": -0.7, "chin-height-incr": 0.2},
+    "triangle": {"chin-bones-incr": 1.2, "chin-width-incr": 0.5, "cheek-volume-incr": 0.8,
+                 "forehead-temple-incr": -1.0, "cheek-bones-incr": -0.8,
+                 "head-scale-horiz-incr": -0.3},
+}  # fmt: skip
+# The ten tones of the Monk scale by their numbers, 1 to 10, as seen in soft daylight (sRGB): the
+# scale's own colours, with the blood that its swatches leave out. Who counts from 0 gets 1 there.
 SKIN_TONES: Final = (
-    "#FBE3D3", "#F6D6C0", "#F0C9AE", "#E8BA98", "#DCA782", "#C98F69",
-    "#AE7850", "#8E5D3D", "#6F462D", "#52321F", "#3B2318",
+    "#F3D9C9", "#F3D9C9", "#F0CFB9", "#EDC8A6", "#E0B68F", "#CB9D75",
+    "#A97B55", "#8A5C42", "#6C4733", "#523524", "#3C261C",
 )  # fmt: skip
 _DOWN = Arm((0.16, -0.05, -0.976), (0.35, 1.0, 0.0), (0.05, -0.12, -1.0), (-0.9, 0.45, 0.0))
 _SLANTED = Arm((0.62, -0.03, -0.77), (0.2, 1.0, 0.0), (0.60, -0.08, -0.77), (-0.8, 0.25, -0.6))
@@ -115,9 +135,43 @@ CAMERA_VIEWS: Final = {  # degrees that the person is turned by, anticlockwise f
 FULL, UPPER, PORTRAIT = 0, 1, 2
 # From where to where of the body's height a mode shows, in shares of that height.
 VIEW_MODES: Final = {FULL: (-0.065, 1.055), UPPER: (0.44, 1.045), PORTRAIT: (0.76, 1.035)}
-EXPRESSIONS: Final = {  # facial actions and their strength
-    "neutral": {"mouthSmile": 0.10},
-    "smile": {"mouthSmile": 0.85, "cheekSquint": 0.5, "eyeSquint": 0.15, "mouthDimple": 0.2},
+_SMILE = {
+    "mouthSmile": 0.80, "cheekSquint": 0.45, "eyeSquint": 0.15, "mouthDimple": 0.2,
+    "mouthUpperUp": 0.08, "browInnerUp": 0.10,
+}  # fmt: skip
+_BIG_SMILE = {
+    "mouthSmile": 1.0, "cheekSquint": 0.5, "eyeSquint": 0.1, "mouthUpperUp": 0.45,
+    "mouthLowerDown": 0.35, "jawOpen": 0.16, "mouthStretch": 0.15, "browOuterUp": 0.15,
+}  # fmt: skip
+_SAD = {
+    "mouthFrown": 0.75, "browInnerUp": 0.9, "browDown": 0.15, "mouthShrugLower": 0.35,
+    "eyeBlink": 0.12, "eyeLookDown": 0.25, "mouthPress": 0.15,
+}  # fmt: skip
+_ANGRY = {
+    "browDown": 1.0, "noseSneer": 0.45, "eyeSquint": 0.35, "eyeWide": 0.2, "mouthPress": 0.55,
+    "mouthFrown": 0.40, "mouthRollUpper": 0.15, "jawForward": 0.2,
+}  # fmt: skip
+_SURPRISED = {
+    "browInnerUp": 0.85, "browOuterUp": 0.85, "eyeWide": 0.9, "jawOpen": 0.42, "mouthFunnel": 0.25,
+}  # fmt: skip
+_WINK = {
+    "eyeBlinkLeft": 1.0, "cheekSquintLeft": 0.7, "browDownLeft": 0.2, "mouthSmileLeft": 0.75,
+    "mouthSmileRight": 0.45, "mouthDimpleLeft": 0.3, "browOuterUpRight": 0.25,
+}  # fmt: skip
+_KISS = {
+    "mouthPucker": 1.0, "mouthFunnel": 0.15, "eyeBlink": 0.25, "browInnerUp": 0.25,
+    "cheekSquint": 0.15,
+}  # fmt: skip
+# Facial actions and their strength: of both sides, unless the action names one.
+EXPRESSIONS: Final[dict[str, dict[str, float]]] = {
+    "neutral": {"mouthSmile": 0.18, "eyeWide": 0.15, "browInnerUp": 0.12},
+    **dict.fromkeys(("smile", "smiling", "happy"), _SMILE),
+    **dict.fromkeys(("big_smile", "laugh", "laughing"), _BIG_SMILE),
+    **dict.fromkeys(("sad", "unhappy"), _SAD),
+    **dict.fromkeys(("angry", "anger"), _ANGRY),
+    **dict.fromkeys(("surprised", "surprise"), _SURPRISED),
+    **dict.fromkeys(("wink", "winking"), _WINK),
+    **dict.fromkeys(("kiss", "kissing"), _KISS),
 }
 # How far a garment of a size keeps off the body, in metres.
 SIZES: Final = {"XS": 0.003, "S": 0.006, "M": 0.010, "L": 0.014, "XL": 0.020, "XXL": 0.027}

@@ -8,6 +8,7 @@ import msgspec
 from domain import vocabulary
 from domain.picture import UserDetails
 from domain.vocabulary import Pose
+from render_consumers.painting.body.look import iris
 from render_consumers.painting.clothes.garment import GarmentLook
 from render_consumers.painting.picture import colours
 from render_consumers.painting.picture.colours import Colour
@@ -26,7 +27,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     pose: Pose
     skin: Colour
     hair: Colour
+    iris: Colour
     hairstyle: str
+    face: dict[str, float]
     actions: dict[str, float]
     degrees: float
     mode: int
@@ -52,7 +55,6 @@ def understand(details: UserDetails, look: GarmentLook, *, flat: bool = False) -
 
     gender = known("user_details.gender", details.gender, vocabulary.GENDERS, "neutral")
     usual = "bob" if gender > 0.5 else "short"
-    known("user_details.face_shape", details.face_shape, vocabulary.FACE_SHAPES, "oval")
     tone, mode = details.skin_tone, details.view_mode
     if tone >= len(vocabulary.SKIN_TONES):
         tone = colours.DEFAULT_SKIN
@@ -63,11 +65,14 @@ def understand(details: UserDetails, look: GarmentLook, *, flat: bool = False) -
     garment = colours.named(look.colour) if look.colour.strip() else GARMENT
     if garment is None:
         ignored.append("apparel_details.color")
+    skin, hair = colours.skin(tone), colours.from_hex(details.hair_color)
     return Order(
         gender=gender,
         pose=known("user_details.pose", details.pose, vocabulary.POSES, "i-pose"),
-        skin=colours.skin(tone),
-        hair=colours.from_hex(details.hair_color),
+        skin=skin,
+        hair=hair,
+        iris=iris(skin, hair),
+        face=known("user_details.face_shape", details.face_shape, vocabulary.FACE_SHAPES, "oval"),
         hairstyle=known("user_details.hairstyle", details.hairstyle, HAIRSTYLES, usual),
         actions=known(
             "user_details.expression", details.expression, vocabulary.EXPRESSIONS, "neutral"

@@ -1,5 +1,7 @@
 """The body: from named controls to vertices, and from a rest pose to a pose."""
 
+from collections.abc import Mapping
+
 import msgspec
 import torch
 from torch import Tensor
@@ -46,6 +48,15 @@ class Body:
         values = torch.zeros(len(self.controls), device=self.assets.template.device)
         values[: len(PHENOTYPES)] = 0.5
         return values
+
+    def faced(self, controls: Tensor, changes: Mapping[str, float]) -> Tensor:
+        """The same controls (C,) with a face changed, on both sides where a change has sides."""
+        controls = controls.clone()
+        for name, strength in changes.items():
+            for control in (name, f"{name}Left", f"{name}Right"):
+                if control in self.index:
+                    controls[self.index[control]] += strength
+        return controls
 
     def coefficients(self, controls: Tensor) -> Tensor:
         """Weights (N, S) of the shapes for controls (N, C)."""
