@@ -26,15 +26,15 @@ class Eyes:
         self._parents = first[second].flatten(1)  # (V, 4)
         self._of_left = assets.template[self._parents[:, 0], 0] > 0
         self.template = self._round(assets.template)
-        lids = [_Lid(assets, side, upper) for side in "lr" for upper in (True, False)]
-        self._lids = lids
-        self.lashes = Mesh(_ribbons(sum(lid.count for lid in lids), assets.template.device))
+        self.lids = [Lid(assets, side, upper) for side in "lr" for upper in (True, False)]
+        count = sum(lid.count for lid in self.lids)
+        self.lashes = Mesh(_ribbons(count, assets.template.device))
 
     def balls(self, posed: Tensor) -> tuple[Tensor, Tensor]:
         """Places (V, 3) of the eyeballs, and how much light (V,) the lids let on them."""
         places = self._round(posed)
         light = torch.ones_like(places[:, 0])
-        for lid in self._lids:
+        for lid in self.lids:
             edge = lid.roots(posed)
             reach = SHADE if lid.upper else 0.5 * SHADE
             apart = torch.cdist(places, edge).amin(1)
@@ -43,9 +43,7 @@ class Eyes:
 
     def fringes(self, posed: Tensor, length: float) -> Tensor:
         """Places (V, 3) of the lashes, longer or shorter than drawn in the model."""
-        return torch.cat(
-            [lid.lashes(posed, length, self._middle(posed, lid)) for lid in self._lids]
-        )
+        return torch.cat([lid.lashes(posed, length, self._middle(posed, lid)) for lid in self.lids])
 
     def _round(self, values: Tensor) -> Tensor:
         """The vertices on the ball that the coarse ones lie on."""
@@ -55,11 +53,11 @@ class Eyes:
         off = corners - centre[:, None]
         return centre + unit(off.mean(1)) * off.norm(dim=2).mean(1, keepdim=True)
 
-    def _middle(self, posed: Tensor, lid: "_Lid") -> Tensor:
+    def _middle(self, posed: Tensor, lid: "Lid") -> Tensor:
         return _middle(posed[torch.unique(self._balls["lr".index(lid.side)])])
 
 
-class _Lid:
+class Lid:
     """The row of lashes of one lid, from its two outlines in the model's own fringe."""
 
     def __init__(self, assets: Assets, side: str, upper: bool) -> None:
@@ -79,6 +77,7 @@ class _Lid:
         self._uneven = 0.88 + 0.12 * torch.sin(torch.arange(self.count, device=x.device) * 5.1)
 
     def roots(self, posed: Tensor) -> Tensor:
+        """Places (L, 3) along the edge of the lid, from the nose outwards."""
         return _along(posed[self._root], self._shares)
 
     def lashes(self, posed: Tensor, length: float, eye: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from render_consumers.painting.body.assets import Assets
 Vector = npt.NDArray[np.float64]  # (3,)
 Matrix = npt.NDArray[np.float64]  # (3, 3)
 SIDES = {"L": 1.0, "R": -1.0}
+_STILL: Matrix = np.eye(3)
 GIVE = 0.10  # share of the upper arm's swing that collarbone and shoulder blade each take over
 SHOULDER_TWIST = 0.4  # share of the upper arm's twist that is taken near the shoulder
 # Degrees that each joint of a relaxed finger bends by, from thumb to little finger.
@@ -60,9 +61,12 @@ class Skeleton:
 
     def _follow(self) -> None:
         for bone, parent in enumerate(self._parents):
-            above = self.turns[parent] if parent >= 0 else np.eye(3)
-            turn = self._faced.get(bone, above @ self._bent.get(bone, np.eye(3)))
-            held = self.moves[parent] if parent >= 0 else self._shift
+            above, held = _STILL, self._shift
+            if parent >= 0:
+                above, held = self.turns[parent], self.moves[parent]
+            turn = self._faced.get(bone, above)
+            if bone in self._bent and bone not in self._faced:
+                turn = above @ self._bent[bone]
             self.turns[bone] = turn
             self.moves[bone] = held + (above - turn) @ self.heads[bone]
 

@@ -144,6 +144,10 @@ class Stances:
         turns, moves = _transforms(skeleton, vertices)
         arm = self.skinned(vertices, turns, moves, self._arm[side].vertices[::2])
         free = (trunk.places - trunk.places.new_tensor(shoulder)).norm(dim=1) > SHOULDER
+        low, high = arm.amin(0) - FAR, arm.amax(0) + FAR
+        free &= ((trunk.places > low) & (trunk.places < high)).all(1)
+        if not free.any():
+            return Touch(FAR, shoulder, np.zeros(3))
         places, normals = trunk.places[free], trunk.normals[free]
         apart, nearest = torch.cdist(arm, places).min(1)
         gaps = ((arm - places[nearest]) * normals[nearest]).sum(1)

@@ -1,8 +1,6 @@
 import pytest
-import torch
 
 from domain.measurements import Measurements
-from render_consumers.painting.body import assets
 from render_consumers.painting.body.body import Body
 from render_consumers.painting.body.fit import fit, start_from
 from render_consumers.painting.body.measure import NAMES, Tape
@@ -15,11 +13,6 @@ EXAMPLE = {  # the contract's own
     "Thigh Size": 55.89947, "Calf Size": 36.8138, "Upper Arm Size": 25.16563,
     "Forearm Size": 22.76084, "Hand Size": 20.51066,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def body() -> Body:
-    return Body(assets.load(torch.device("cpu")))
 
 
 @pytest.fixture(scope="module")
