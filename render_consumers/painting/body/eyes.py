@@ -7,9 +7,9 @@ from render_consumers.painting.body.assets import Assets
 from render_consumers.painting.mesh import Mesh, split
 from render_consumers.painting.vectors import unit
 
-UPPER, LOWER = 58, 26  # lashes on the lids of one eye
+UPPER, LOWER = 52, 24  # lashes on the lids of one eye
 SEGMENTS = 4  # of a lash
-THICK = 0.00020  # metres from the middle of a lash to its edge, at the root
+THICK = 0.00023  # metres from the middle of a lash to its edge, at the root
 CURL = 0.16  # how far a lash bends away from the straight line, as a share of its length
 SHADE, DEEP = 0.0038, 0.52  # metres that a lid's shade reaches, and how dark it is
 
@@ -94,7 +94,7 @@ class Lid:
         step = torch.linspace(0, 1, SEGMENTS + 1, device=posed.device)[None, :, None]
         bow = CURL * way.norm(dim=1)[:, None, None] * 4 * step * (1 - step)
         spine = root[:, None] + step * way[:, None] + bow * out[:, None]
-        width = (THICK if self.upper else 0.7 * THICK) * (1 - 0.7 * step)
+        width = (THICK if self.upper else 0.6 * THICK) * (1 - 0.6 * step)
         rows = [spine + sign * width * axis[:, None] for axis in (side, out) for sign in (-1, 1)]
         return torch.stack(rows, dim=2).reshape(-1, 3)
 

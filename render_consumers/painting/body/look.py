@@ -68,7 +68,7 @@ def eyes(samples: Samples, colour: Colour) -> Surface:
     at = samples.template
     off = torch.stack([at[:, 0].abs() - EYE[0], at[:, 1] - EYE[1], at[:, 2] - EYE[2]], dim=1)
     out = torch.hypot(off[:, 0], off[:, 2])
-    white = at.new_tensor([0.80, 0.77, 0.75]).expand_as(at)
+    white = at.new_tensor([0.70, 0.67, 0.65]).expand_as(at)
     veins = smooth(0.55, 0.95, noise(at.roll(1, 1), 900.0).abs()) * smooth(0.007, 0.012, out)
     red = 0.38 * smooth(0.0080, 0.0145, off[:, 0].abs()) + 0.16 * veins
     albedo = blend(white, red.clamp(0, 1), at.new_tensor([0.60, 0.30, 0.26]))
@@ -96,10 +96,10 @@ def teeth(samples: Samples) -> Surface:
     gum = torch.where(upper, smooth(0.6735, 0.6755, at[:, 2]), smooth(0.6535, 0.6515, at[:, 2]))
     albedo = at.new_tensor([1.30, 1.20, 1.04]) * (1 - 0.30 * smooth(0.0004, 0.0001, gap))[:, None]
     albedo = blend(albedo, gum, at.new_tensor([0.45, 0.16, 0.15]))
-    within = smooth(-0.118, -0.146, at[:, 1]) * smooth(0.031, 0.014, at[:, 0].abs())
+    within = smooth(-0.118, -0.146, at[:, 1]) * smooth(0.0255, 0.0150, at[:, 0].abs())
     arch = torch.stack([at[:, 0] * 1.3, at[:, 1] + 0.105, 0.3 * (0.660 - at[:, 2])], dim=1)
     normal = _turned(unit(arch), unit(arch), samples.normal)
-    return Surface(albedo * (0.30 + 0.70 * within)[:, None], normal, 0.10 * within, 60.0, 0.5)
+    return Surface(albedo * (0.06 + 0.94 * within)[:, None], normal, 0.10 * within, 60.0, 0.5)
 
 
 def _turned(vectors: Tensor, rest: Tensor, seen: Tensor) -> Tensor:
