@@ -156,7 +156,7 @@ class Painter:
         covered = bare(template[self._skin.vertices])
         layers = [
             self._layer(Material.SKIN, self._skin, posed, covered),
-            *self._eye_layers(posed, order.gender),
+            *self._eye_layers(posed, order),
             self._layer(Material.TEETH, self._teeth, posed),
         ]
         if order.hairstyle != "bald":
@@ -172,18 +172,19 @@ class Painter:
             self._dressed(Material.TOP, mesh, wear.top(posed, order.ease)),
         ]
 
-    def _eye_layers(self, posed: Tensor, woman: float) -> list[Layer]:
+    def _eye_layers(self, posed: Tensor, order: Order) -> list[Layer]:
+        """The eyeballs and, unless lines are drawn around everything, the lashes."""
         balls, light = self._eyes.balls(posed)
-        marks = torch.nn.functional.pad(light[:, None], (0, len(MARKS) - 1))
         ball = self._dressed(
             Material.EYES, self._eyes.mesh, Cloth(balls, self._eyes.template, light)
         )
-        lashes = self._eyes.fringes(posed, 0.85 + 0.35 * woman)
-        lash = Cloth(lashes, lashes, torch.ones_like(lashes[:, 0]))
-        return [
-            msgspec.structs.replace(ball, marks=marks, open=False),
-            self._dressed(Material.LASHES, self._eyes.lashes, lash),
-        ]
+        marks = torch.nn.functional.pad(light[:, None], (0, len(MARKS) - 1))
+        ball = msgspec.structs.replace(ball, marks=marks, open=False)
+        if order.flat:
+            return [ball]
+        places = self._eyes.fringes(posed, 0.85 + 0.35 * order.gender)
+        lashes = Cloth(places, places, torch.ones_like(places[:, 0]))
+        return [ball, self._dressed(Material.LASHES, self._eyes.lashes, lashes)]
 
     def _layer(
         self, material: Material, mesh: Mesh, posed: Tensor, field: Tensor | None = None

@@ -7,7 +7,7 @@ from render_consumers.painting.body.assets import Assets
 from render_consumers.painting.mesh import Mesh, split
 from render_consumers.painting.vectors import unit
 
-UPPER, LOWER = 52, 24  # lashes on the lids of one eye
+UPPER, LOWER = 52, 20  # lashes on the lids of one eye
 SEGMENTS = 4  # of a lash
 THICK = 0.00023  # metres from the middle of a lash to its edge, at the root
 CURL = 0.16  # how far a lash bends away from the straight line, as a share of its length
@@ -51,7 +51,8 @@ class Eyes:
         middles = torch.stack([_middle(values[torch.unique(ball)]) for ball in self._balls])
         centre = torch.where(self._of_left[:, None], middles[0], middles[1])
         off = corners - centre[:, None]
-        return centre + unit(off.mean(1)) * off.norm(dim=2).mean(1, keepdim=True)
+        places: Tensor = centre + unit(off.mean(1)) * off.norm(dim=2).mean(1, keepdim=True)
+        return places
 
     def _middle(self, posed: Tensor, lid: "Lid") -> Tensor:
         return _middle(posed[torch.unique(self._balls["lr".index(lid.side)])])

@@ -94,7 +94,7 @@ def teeth(samples: Samples) -> Surface:
     gap = (at[:, :1].abs() - at.new_tensor(TEETH)).abs().amin(1)
     upper = at[:, 2] > 0.6595 + 0.0016 * (at[:, 0].abs() > 0.0084)
     gum = torch.where(upper, smooth(0.6735, 0.6755, at[:, 2]), smooth(0.6535, 0.6515, at[:, 2]))
-    albedo = at.new_tensor([1.30, 1.20, 1.04]) * (1 - 0.30 * smooth(0.0004, 0.0001, gap))[:, None]
+    albedo = at.new_tensor([1.06, 0.99, 0.87]) * (1 - 0.30 * smooth(0.0004, 0.0001, gap))[:, None]
     albedo = blend(albedo, gum, at.new_tensor([0.45, 0.16, 0.15]))
     within = smooth(-0.118, -0.146, at[:, 1]) * smooth(0.0255, 0.0150, at[:, 0].abs())
     arch = torch.stack([at[:, 0] * 1.3, at[:, 1] + 0.105, 0.3 * (0.660 - at[:, 2])], dim=1)
