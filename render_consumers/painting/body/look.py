@@ -55,8 +55,10 @@ def skin(samples: Samples, tone: Colour, hair: Colour, woman: float, hairy: bool
     )
     scalp = smooth(-0.004, 0.010, hairline(at)) * (at[:, 2] > 0.64) * (1 - marks[:, EARS])
     albedo = blend(albedo, (0.85 if hairy else 0.0) * scalp, 0.9 * dark)
-    normal = _bumped(samples.normal, (0.16 * close * _coarseness(at))[:, None] * slopes)
-    normal = _bumped(normal, lips[:, None] * _lip_lines(samples))
+    slopes = (0.16 * close * _coarseness(at))[:, None] * slopes + lips[:, None] * _lip_lines(
+        samples
+    )
+    normal = _bumped(samples.normal, slopes)
     shine = 0.034 * front * (blob(at[:, 0], 0.0, 0.016) + 0.6 * blob(at[:, 2], 0.775, 0.020))
     gloss = (
         (0.038 + shine) * (1 - 0.25 * close * depth) + 0.075 * lips + 0.10 * nails - 0.03 * scalp
@@ -134,7 +136,7 @@ def _pores(samples: Samples) -> tuple[Tensor, Tensor]:
 def _coarseness(at: Tensor) -> Tensor:
     """Pores are largest on nose and cheeks, and hardly seen at the temples."""
     side = at[:, 0].abs()
-    return 0.55 + 0.6 * blob(side, 0.0, 0.035) * blob(at[:, 2], 0.69, 0.03) + 0.2 * noise(at, 60.0)
+    return 0.55 + 0.6 * blob(side, 0.0, 0.035) * blob(at[:, 2], 0.69, 0.03)
 
 
 def _bumped(normal: Tensor, slopes: Tensor) -> Tensor:

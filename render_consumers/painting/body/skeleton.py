@@ -81,7 +81,7 @@ class Skeleton:
         self._face(f"upperleg02.{side}", upper)
         self._face(f"lowerleg01.{side}", lower)
         self._face(foot, yaw @ about(np.array([1.0, 0.0, 0.0]), math.radians(leg.heel)))
-        for toe in range(1, 6):
+        for toe in range(1, 6) if leg.heel > 0 else ():
             self._face(f"toe{toe}-1.{side}", yaw)
         self._follow()
 

@@ -22,6 +22,7 @@ SHOULDER = 0.13  # metres around a shoulder where arm and trunk are one
 AIR = 0.022  # metres between the skins of arm and trunk, for the clothes
 LAID = 0.012  # metres between the skins of a hand and of the hip that it is laid on
 FOREARM = 0.05  # metres from the bones of a forearm to what it lies on
+SKIPPED = 4  # one vertex of an arm in so many is looked at; they lie millimetres apart
 ROUNDS = 8
 CLOSE = 0.002  # metres that are near enough
 FAR = 0.12  # metres from which on nothing can touch
@@ -142,7 +143,7 @@ class Stances:
         self, skeleton: Skeleton, vertices: Tensor, side: str, trunk: Obstacle, shoulder: Vector
     ) -> Touch:
         turns, moves = _transforms(skeleton, vertices)
-        arm = self.skinned(vertices, turns, moves, self._arm[side].vertices[::2])
+        arm = self.skinned(vertices, turns, moves, self._arm[side].vertices[::SKIPPED])
         free = (trunk.places - trunk.places.new_tensor(shoulder)).norm(dim=1) > SHOULDER
         low, high = arm.amin(0) - FAR, arm.amax(0) + FAR
         free &= ((trunk.places > low) & (trunk.places < high)).all(1)
