@@ -82,7 +82,7 @@ _ON_HIP = Arm(
 )
 _AHEAD = Arm((0.13, -0.40, -0.86), (0.5, 1.0, -0.3), (0.0, -0.55, -0.9), (-1.0, 0.1, 0.0))
 _BEHIND = Arm((0.17, 0.30, -0.92), (0.4, 1.0, 0.0), (0.03, 0.15, -1.0), (-1.0, 0.2, 0.0))
-_RAISED = Arm((0.52, -0.22, 0.44), (0.8, 0.3, -1.0), (0.25, -0.05, 1.0), (-0.1, -1.0, 0.0), 0.15)
+_RAISED = Arm((0.60, -0.22, 0.25), (0.8, 0.3, -1.0), (0.25, -0.05, 1.0), (-0.1, -1.0, 0.0), 0.15)
 _FOLDED = Arm(
     (-0.42, -0.36, -0.49), (0.9, 0.2, -0.8), (-1.0, 0.15, 0.2), (0.15, 1.0, 0.0), folded=True
 )
@@ -144,8 +144,8 @@ _BIG_SMILE = {
     "mouthLowerDown": 0.35, "jawOpen": 0.16, "mouthStretch": 0.15, "browOuterUp": 0.15,
 }  # fmt: skip
 _SAD = {
-    "mouthFrown": 0.75, "browInnerUp": 0.9, "browDown": 0.15, "mouthShrugLower": 0.35,
-    "eyeBlink": 0.12, "eyeLookDown": 0.25, "mouthPress": 0.15,
+    "mouthFrown": 0.75, "browInnerUp": 1.2, "browDown": 0.10, "mouthShrugLower": 0.35,
+    "eyeBlink": 0.06, "eyeLookDown": 0.2, "mouthPress": 0.15,
 }  # fmt: skip
 _ANGRY = {
     "browDown": 1.0, "noseSneer": 0.45, "eyeSquint": 0.35, "eyeWide": 0.2, "mouthPress": 0.55,
@@ -159,7 +159,7 @@ _WINK = {
     "mouthSmileRight": 0.45, "mouthDimpleLeft": 0.3, "browOuterUpRight": 0.25,
 }  # fmt: skip
 _KISS = {
-    "mouthPucker": 1.0, "mouthFunnel": 0.15, "eyeBlink": 0.25, "browInnerUp": 0.25,
+    "mouthPucker": 1.0, "mouthFunnel": 0.15, "eyeBlink": 0.12, "browInnerUp": 0.25,
     "cheekSquint": 0.15,
 }  # fmt: skip
 # Facial actions and their strength: of both sides, unless the action names one.
