@@ -56,7 +56,7 @@ class Skeleton:
         self._follow()
 
     def move(self, shift: Vector) -> None:
-        self._shift = shift
+        self._shift = self._shift + shift
         self._follow()
 
     def _follow(self) -> None:

@@ -68,6 +68,8 @@ class Stances:
         for side, arm in (("L", pose.left), ("R", pose.right)):
             self._lay(skeleton, vertices, side, arm, trunk)
             trunk = trunk.and_also(self._obstacle(skeleton, vertices, self._arm[side]))
+        # The head is in the middle of a portrait, wherever the hips went.
+        skeleton.move(np.array([-skeleton.place("head")[0], 0.0, 0.0]))
         return _transforms(skeleton, vertices)
 
     def skinned(
@@ -89,7 +91,7 @@ class Stances:
         length = _leg(skeleton, "L")
         skeleton.move(np.array([pose.shift * length, 0.0, 0.0]))
         drop = min(_drop(skeleton, side, ankle) for side, ankle in ankles.items())
-        skeleton.move(np.array([pose.shift * length, 0.0, min(drop, 0.0)]))
+        skeleton.move(np.array([0.0, 0.0, min(drop, 0.0)]))
         for side, leg in legs.items():
             skeleton.stand(side, leg, ankles[side])
 

@@ -110,6 +110,12 @@ def test_the_weight_is_over_the_feet(body: Body, posed) -> None:
         assert (middle < soles.amax(0)).all(), who
 
 
+def test_the_head_is_in_the_middle(body: Body, posed) -> None:
+    head = body.assets.bone_names.index("head")
+    for who, skin in posed.items():
+        assert float(skin.joints[head, 0]) == pytest.approx(0, abs=1e-4), who
+
+
 def test_somebody_upright_is_as_tall_as_at_rest(body: Body, people, posed) -> None:
     skin = on(body, "")  # not even a hand that waves is higher than the crown
     for (pose, *who), there in posed.items():
