@@ -7,7 +7,8 @@ import msgspec
 
 from domain import vocabulary
 from domain.picture import UserDetails
-from render_consumers.painting.body.body import Pose, standing
+from domain.vocabulary import Pose
+from render_consumers.painting.body.look import iris
 from render_consumers.painting.clothes import size_chart
 from render_consumers.painting.clothes.outfit import GarmentLook, Outfit, outfit
 from render_consumers.painting.picture import colours
@@ -27,7 +28,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     pose: Pose
     skin: Colour
     hair: Colour
+    iris: Colour
     hairstyle: str
+    face: dict[str, float]
     actions: dict[str, float]
     degrees: float
     mode: int
@@ -50,14 +53,13 @@ def understand(
     ignored: list[str] = []
 
     def known(field: str, label: str, table: Mapping[str, T], default: str) -> T:
-        key = label.strip().lower().replace(" ", "_")
-        if key and key not in table:
+        words = {_plain(word): value for word, value in table.items()}
+        if _plain(label) and _plain(label) not in words:
             ignored.append(field)
-        return table.get(key, table[default])
+        return words.get(_plain(label), table[default])
 
     gender = known("user_details.gender", details.gender, vocabulary.GENDERS, "neutral")
     usual = "bob" if gender > 0.5 else "short"
-    known("user_details.face_shape", details.face_shape, vocabulary.FACE_SHAPES, "oval")
     tone, mode = details.skin_tone, details.view_mode
     if tone >= len(vocabulary.SKIN_TONES):
         tone = colours.DEFAULT_SKIN
@@ -76,12 +78,14 @@ def understand(
     ]
     if fit_map:  # until the cloth is coloured by its strain
         ignored.append("image_options.fit_map")
-    arms = known("user_details.pose", details.pose, vocabulary.POSES, "i-pose")
+    skin, hair = colours.skin(tone), colours.from_hex(details.hair_color)
     return Order(
         gender=gender,
-        pose=standing(arms),
-        skin=colours.skin(tone),
-        hair=colours.from_hex(details.hair_color),
+        pose=known("user_details.pose", details.pose, vocabulary.POSES, "i-pose"),
+        skin=skin,
+        hair=hair,
+        iris=iris(skin, hair),
+        face=known("user_details.face_shape", details.face_shape, vocabulary.FACE_SHAPES, "oval"),
         hairstyle=known("user_details.hairstyle", details.hairstyle, HAIRSTYLES, usual),
         actions=known(
             "user_details.expression", details.expression, vocabulary.EXPRESSIONS, "neutral"
@@ -103,3 +107,7 @@ def understand(
 def _ease(worn: Outfit) -> float:
     letter = size_chart.letter(worn.top.kind, worn.top.size, worn.top.gender)
     return EASE[vocabulary.SIZES.index(letter)]
+
+
+def _plain(label: str) -> str:
+    return label.strip().lower().replace(" ", "_").replace("-", "_")

@@ -11,6 +11,7 @@ from torch import Tensor
 from domain.picture import UserDetails
 from render_consumers.painting.body import assets
 from render_consumers.painting.body.body import Body, Skin
+from render_consumers.painting.body.eyes import Eyes
 from render_consumers.painting.body.fit import fit, start_from
 from render_consumers.painting.body.look import EARS
 from render_consumers.painting.body.measure import Tape
@@ -61,7 +62,7 @@ class Painter:
         self._tape = Tape(self._body)
         parts, template = self._assets.parts, self._assets.template
         self._skin = Mesh(parts["body"])
-        self._eyes = Mesh(torch.cat([parts["helper-l-eye"], parts["helper-r-eye"]]))
+        self._eyes = Eyes(self._assets)
         self._teeth = Mesh(torch.cat([parts["helper-upper-teeth"], parts["helper-lower-teeth"]]))
         self._wardrobe = Wardrobe(Mesh(parts["helper-tights"]), template)
         ears = self._assets.marks[:, EARS]
@@ -146,9 +147,7 @@ class Painter:
 
     def _posed(self, order: Order, controls: Tensor, scale: float) -> Skin:
         """The person in the pose, with the face asked for, turned towards the camera."""
-        for action, strength in order.actions.items():
-            for side in ("Left", "Right"):
-                controls[self._body.index[action + side]] = strength
+        controls = self._body.faced(self._body.faced(controls, order.face), order.actions)
         skin = self._body.posed(self._body.shaped(controls), order.pose)
         return Skin(
             camera.turned(scale * skin.vertices, order.degrees),
@@ -160,7 +159,7 @@ class Painter:
         covered = bare(template[self._skin.vertices])
         layers = [
             self._layer(Material.SKIN, self._skin, posed, covered),
-            self._layer(Material.EYES, self._eyes, posed),
+            *self._eye_layers(posed, order),
             self._layer(Material.TEETH, self._teeth, posed),
         ]
         if order.hairstyle != "bald":
@@ -175,6 +174,20 @@ class Painter:
             self._dressed(Material.SHOES, mesh, wear.shoes(posed)),
             self._dressed(Material.TOP, mesh, wear.top(posed, order.ease)),
         ]
+
+    def _eye_layers(self, posed: Tensor, order: Order) -> list[Layer]:
+        """The eyeballs and, unless lines are drawn around everything, the lashes."""
+        balls, light = self._eyes.balls(posed)
+        ball = self._dressed(
+            Material.EYES, self._eyes.mesh, Cloth(balls, self._eyes.template, light)
+        )
+        marks = torch.nn.functional.pad(light[:, None], (0, len(MARKS) - 1))
+        ball = msgspec.structs.replace(ball, marks=marks, open=False)
+        if order.flat:
+            return [ball]
+        places = self._eyes.fringes(posed, 0.85 + 0.35 * order.gender)
+        lashes = Cloth(places, places, torch.ones_like(places[:, 0]))
+        return [ball, self._dressed(Material.LASHES, self._eyes.lashes, lashes)]
 
     def _layer(
         self, material: Material, mesh: Mesh, posed: Tensor, field: Tensor | None = None

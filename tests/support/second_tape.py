@@ -1,7 +1,7 @@
 """A second tape, to hold the first one against: it cuts the finished mesh by planes.
 
 Written from docs/measurements.md with numpy alone. It knows triangles and the heads of the bones,
-in centimetres, of somebody who stands in the I-pose, and nothing of the shapes behind them.
+in centimetres, of somebody who stands upright, and nothing of the shapes behind them.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,16 +1,15 @@
 """The body: from named controls to vertices, and from a rest pose to a pose."""
 
-import math
+from collections.abc import Mapping
 
 import msgspec
 import torch
 from torch import Tensor
 
-from domain.vocabulary import Arms, Direction
+from domain.vocabulary import Pose
 from render_consumers.painting.body.assets import Assets
-from render_consumers.painting.vectors import unit
+from render_consumers.painting.body.stance import Stances
 
-Pose = dict[str, Direction | None]  # by bone of the left side; None: as it stood at rest
 PHENOTYPES = ("gender", "muscle", "weight", "height", "proportions", "cupsize", "firmness")
 SIDES = ("l-", "r-")
 
@@ -22,22 +21,6 @@ class Skin(msgspec.Struct, frozen=True):
     joints: Tensor
 
 
-def standing(arms: Arms) -> Pose:
-    """Upright, with the arms so; the feet stay flat."""
-    upper, lower = arms
-    legs: Pose = {"upperleg01.L": (0.050, 0.0, -1.0), "lowerleg01.L": (0.040, 0.07, -1.0)}
-    return {"upperarm01.L": upper, "lowerarm01.L": lower, "wrist.L": lower, "foot.L": None} | legs
-
-
-TIPS = {
-    "upperleg01": "lowerleg01",
-    "lowerleg01": "foot",
-    "upperarm01": "lowerarm01",
-    "lowerarm01": "wrist",
-    "wrist": "finger3-1",
-}
-
-
 class Body:
     """The controls are phenotypes from 0 to 1, then local changes and facial actions by name.
 
@@ -47,6 +30,7 @@ class Body:
 
     def __init__(self, assets: Assets) -> None:
         self.assets = assets
+        self._stances = Stances(assets)
         pairs = _signed_pairs(assets.shape_names)
         self.controls: tuple[str, ...] = (*PHENOTYPES, *dict.fromkeys(pairs))
         self.index = {name: i for i, name in enumerate(self.controls)}
@@ -64,6 +48,15 @@ class Body:
         values = torch.zeros(len(self.controls), device=self.assets.template.device)
         values[: len(PHENOTYPES)] = 0.5
         return values
+
+    def faced(self, controls: Tensor, changes: Mapping[str, float]) -> Tensor:
+        """The same controls (C,) with a face changed, on both sides where a change has sides."""
+        controls = controls.clone()
+        for name, strength in changes.items():
+            for control in (name, f"{name}Left", f"{name}Right"):
+                if control in self.index:
+                    controls[self.index[control]] += strength
+        return controls
 
     def coefficients(self, controls: Tensor) -> Tensor:
         """Weights (N, S) of the shapes for controls (N, C)."""
@@ -83,51 +76,22 @@ class Body:
         return self._grounded(Skin(vertices, joints))
 
     def posed(self, skin: Skin, pose: Pose) -> Skin:
-        """The same body with the named bones, and their mirror images, turned to point there.
+        """The same body in that pose, with the feet on the ground."""
+        return self.carried(skin, *self._stances.take(skin.vertices, skin.joints, pose))
+
+    def carried(self, skin: Skin, turns: Tensor, moves: Tensor) -> Skin:
+        """The body as its bones carry it, with rotations (J, 3, 3) and translations (J, 3).
 
         It stands on z = 0 again: a leg that is turned ends higher or lower than before.
         """
-        turns, moves = self.bones_in(pose, skin.joints)
-        bones, weight = self.assets.bone_of, self.assets.bone_weight
-        turn = (turns[bones] * weight[:, :, None, None]).sum(1)
-        move = (moves[bones] * weight[:, :, None]).sum(1)
-        vertices = (turn @ skin.vertices[:, :, None])[:, :, 0] + move
+        vertices = self._stances.skinned(skin.vertices, turns, moves)
         return self._grounded(Skin(vertices, (turns @ skin.joints[:, :, None])[:, :, 0] + moves))
-
-    def bones_in(self, pose: Pose, joints: Tensor) -> tuple[Tensor, Tensor]:
-        """What takes each bone from rest, with its head in joints (J, 3), into the pose.
-
-        A rotation (J, 3, 3) and a translation (J, 3).
-        """
-        turns, moves = self._transforms(joints.double().cpu(), _both_sides(pose))
-        return turns.float().to(joints.device), moves.float().to(joints.device)
 
     def _grounded(self, skin: Skin) -> Skin:
         """The same with the soles at z = 0."""
         ground = torch.zeros_like(skin.joints[0])
         ground[2] = skin.vertices[self.assets.parts["body"].flatten(), 2].min()
         return Skin(skin.vertices - ground, skin.joints - ground)
-
-    def _transforms(self, heads: Tensor, pose: Pose) -> tuple[Tensor, Tensor]:
-        """For each bone a rotation (J, 3, 3) and a translation (J, 3) from rest to pose."""
-        names, parents = self.assets.bone_names, self.assets.bone_parents
-        turns, moves = [torch.eye(3, dtype=heads.dtype)], [torch.zeros_like(heads[0])]
-        for bone, name in enumerate(names):
-            turn, move = turns[parents[bone]], moves[parents[bone]]
-            if name in pose:
-                place = turn @ heads[bone] + move
-                turn = self._turned(bone, turn, heads, pose[name])
-                move = place - turn @ heads[bone]
-            turns.insert(bone, turn)
-            moves.insert(bone, move)
-        return torch.stack(turns[:-1]), torch.stack(moves[:-1])
-
-    def _turned(self, bone: int, turn: Tensor, heads: Tensor, end: Direction | None) -> Tensor:
-        if end is None:
-            return torch.eye(3, dtype=turn.dtype)
-        stem, side = self.assets.bone_names[bone].split(".")
-        along = heads[self.assets.bone_names.index(f"{TIPS[stem]}.{side}")] - heads[bone]
-        return _turn_towards(turn @ along, end) @ turn
 
 
 def _signed_pairs(shape_names: list[str]) -> dict[str, list[tuple[int, int | None]]]:
@@ -157,20 +121,3 @@ def _hats(value: Tensor) -> Tensor:
     """Weights (N, 3) of the low, middle and high variation for values (N, 1) from 0 to 1."""
     low, high = (1 - 2 * value).clamp(min=0), (2 * value - 1).clamp(min=0)
     return torch.cat([low, 1 - low - high, high], dim=1)
-
-
-def _both_sides(pose: Pose) -> Pose:
-    mirrored = {
-        name.replace(".L", ".R"): end and (-end[0], end[1], end[2]) for name, end in pose.items()
-    }
-    return pose | mirrored
-
-
-def _turn_towards(start: Tensor, end: Direction) -> Tensor:
-    """The smallest rotation (3, 3) that takes the direction of one vector to another's."""
-    first = unit(start)
-    second = start.new_tensor(end) / math.hypot(*end)
-    x, y, z = torch.linalg.cross(first, second).tolist()
-    cross = start.new_tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    turn: Tensor = torch.eye(3, dtype=start.dtype) + cross + cross @ cross / (1 + first @ second)
-    return turn

@@ -1,7 +1,8 @@
 """One table of measurements: where the tape lies on a person who stands, and what it reads.
 
-docs/measurements.md says the same in words. The person stands in the I-pose, and a girth is that
-of a true plane, found anew on each body where its definition asks for the largest or smallest.
+docs/measurements.md says the same in words. The person stands upright with hanging arms, and a
+girth is that of a true plane, found anew on each body where its definition asks for the largest or
+smallest.
 """
 
 import math
@@ -12,9 +13,9 @@ import msgspec
 import torch
 from torch import Tensor
 
-from domain.vocabulary import POSES
 from render_consumers.painting.body.assets import Assets
-from render_consumers.painting.body.body import Body, standing
+from render_consumers.painting.body.body import Body
+from render_consumers.painting.body.upright import bones
 from render_consumers.painting.mesh import distinct
 
 DIRECTIONS = 48
@@ -22,7 +23,6 @@ PLANES = 12  # how many are tried where the largest or smallest girth of a zone 
 # How far skin moves along a tape's axis, as seen from its landmarks, in metres: as a rule, and
 # where breasts hang from a landmark.
 SLIP, SAG = 0.05, 0.12
-UPRIGHT = standing(POSES["i-pose"])
 Axis = tuple[float, float, float]
 Y, Z = (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 
@@ -306,7 +306,7 @@ class Tape:
     def lay(self, weights: Tensor) -> Reading:
         """Lay the tape on the body of weights (S,)."""
         rest = self._at_rest(weights[None], slice(None))[0]
-        turns, moves = self._body.bones_in(UPRIGHT, rest[: self._blend.shape[1]])
+        turns, moves = bones(self._body.assets, rest[: self._blend.shape[1]])
         blended = self._blend @ torch.cat([turns.flatten(1), moves], dim=1)
         turn, move = blended[:, :9].view(-1, 3, 3), blended[:, 9:]
         body = (turn @ rest[:, :, None])[:, :, 0] + move

@@ -12,7 +12,7 @@ from render_consumers.painting.picture.raster import Visible
 
 
 class Material(IntEnum):
-    SKIN, EYES, TEETH, HAIR, TOP, TROUSERS, SHOES = range(7)
+    SKIN, EYES, TEETH, HAIR, TOP, TROUSERS, SHOES, LASHES = range(8)
 
 
 class Layer(msgspec.Struct, frozen=True):

@@ -23,7 +23,6 @@ FINE = 2  # samples along each side of a pixel
 PIECE = 1 << 16  # samples shaded at a time: what a processor's cache holds
 TROUSERS: Colour = (0.022, 0.026, 0.038)
 SNEAKERS: Colour = (0.10, 0.105, 0.115)
-IRIS: Colour = (0.17, 0.085, 0.04)
 NEAR_GROUND = 0.30  # metres: what is lower casts the shadow at the feet
 LIGHTINGS = 24  # angles of a turn at which shadows are worked out; between them they are mixed
 
@@ -95,7 +94,8 @@ def _shaded(
     for kind in Material:
         at = (material == kind).nonzero()[:, 0]
         if len(at):
-            samples = Samples(template[at], place[at], normal[at], marks[at])
+            spacing = view.span / view.size[1]
+            samples = Samples(template[at], place[at], normal[at], marks[at], spacing)
             surface = _surface(kind, samples, order, ground)
             paint = flat.shaded if order.flat else shade.shaded
             out[at] = paint(surface, samples, lit_there[at], towards[at])
@@ -108,7 +108,9 @@ def _surface(kind: Material, samples: Samples, order: Order, ground: float) -> S
             hairy = order.hairstyle != "bald"
             return body.skin(samples, order.skin, order.hair, order.gender, hairy)
         case Material.EYES:
-            return body.eyes(samples, IRIS)
+            return body.eyes(samples, order.iris)
+        case Material.LASHES:
+            return body.lashes(samples, order.hair)
         case Material.TEETH:
             return body.teeth(samples)
         case Material.HAIR:

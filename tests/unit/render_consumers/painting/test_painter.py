@@ -125,6 +125,73 @@ def test_shoes_are_below_a_person_who_is_as_tall_as_asked(painter: Painter) -> N
     assert -0.03 < float(heights(Material.SHOES).min()) < -0.005
 
 
+# What a word changes, and what it leaves alone.
+
+CLOSE = changed(PERSON, view_mode=2)
+COLLAR = 0.70  # share of a portrait's height from which on there is no head
+
+
+@pytest.fixture(scope="module")
+def portrait(painter: Painter) -> Painting:
+    return painter.paint(CLOSE, RED, size=SIZE)
+
+
+def apart(one: Painting, other: Painting) -> np.ndarray:
+    """How far (H, W) two pictures are apart, in the steps of a colour."""
+    return np.abs(one.pixels.astype(int) - other.pixels.astype(int)).max(2)
+
+
+@pytest.mark.parametrize(
+    ("field", "word"),
+    [("face_shape", "square"), ("expression", "kiss")],
+)
+def test_a_face_changes_pixels_of_the_head_alone(
+    painter: Painter, portrait: Painting, field: str, word: str
+) -> None:
+    painting = painter.paint(changed(CLOSE, **{field: word}), RED, size=SIZE)
+    rows = apart(painting, portrait).max(1)
+    neck = int(COLLAR * SIZE[1])
+    assert painting.ignored == ()
+    assert rows[:neck].max() > 40
+    assert rows[neck:].max() <= 25  # the soft shadow that the jaw casts
+    assert painting.achieved == portrait.achieved
+
+
+def test_a_big_smile_shows_teeth(painter: Painter, portrait: Painting) -> None:
+    def white(painting: Painting) -> int:
+        mouth = painting.pixels[int(0.50 * SIZE[1]) : int(0.60 * SIZE[1]), 80:112].astype(int)
+        return int(((mouth.min(2) > 140) & (mouth.max(2) - mouth.min(2) < 40)).sum())
+
+    smiling = painter.paint(changed(CLOSE, expression="big_smile"), RED, size=SIZE)
+    assert white(portrait) == 0
+    assert white(smiling) > 10
+    assert apart(smiling, portrait)[int(COLLAR * SIZE[1]) :].max() <= 25
+
+
+def test_a_tone_changes_skin_and_neither_cloth_nor_hair(
+    painter: Painter, portrait: Painting
+) -> None:
+    dark = painter.paint(changed(CLOSE, skin_tone=8), RED, size=SIZE)
+    off = apart(dark, portrait)
+    cloth = (portrait.pixels[..., 0] > 150) & (portrait.pixels[..., 1] < 60)
+    assert cloth.sum() > 2000
+    assert np.median(off[cloth]) == 0
+    assert off[: int(0.2 * SIZE[1])].max() <= 8  # crown and background
+    assert off[int(0.44 * SIZE[1]), SIZE[0] // 2] > 60
+
+
+def test_a_pose_changes_the_outline(painter: Painter, red: Painting) -> None:
+    waving = painter.paint(changed(PERSON, pose="Waving"), RED, size=SIZE)
+    outline, before = person(waving.pixels.astype(int)), person(red.pixels.astype(int))
+    assert (outline != before).sum() > 300
+    legs = int(0.6 * SIZE[1])
+    assert (outline[legs:] != before[legs:]).sum() < 30
+
+
+def test_a_face_close_up_is_the_same_to_the_byte(painter: Painter, portrait: Painting) -> None:
+    assert painter.paint(CLOSE, RED, size=SIZE).pixels.tobytes() == portrait.pixels.tobytes()
+
+
 def test_what_cannot_be_drawn_is_named(painter: Painter) -> None:
     odd = UserDetails(
         face_shape="dodecahedral",

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from domain.measurements import Measurements
-from domain.vocabulary import POSES
-from render_consumers.painting.body.body import Body, standing
+from render_consumers.painting.body.body import Body
 from render_consumers.painting.body.fit import fit, start_from
 from render_consumers.painting.body.measure import NAMES, Tape
+from render_consumers.painting.body.upright import upright
 from tests.support.adults import Adult, adults, asking
 
 EXAMPLE = {  # the contract's own
@@ -46,7 +46,7 @@ def test_girths_within_reach_are_met(
 def test_the_height_is_always_the_one_asked_for(body: Body, tape: Tape, height: int) -> None:
     wanted = Measurements(height=height)
     fitted = fit(body, tape, start_from(body, 1.0, wanted), wanted)
-    skin = body.posed(body.shaped(fitted.controls), standing(POSES["i-pose"]))
+    skin = upright(body, body.shaped(fitted.controls))
     tall = skin.vertices[body.assets.parts["body"].flatten(), 2].max()
     assert 100 * fitted.scale * float(tall) == pytest.approx(height, abs=0.1)
 

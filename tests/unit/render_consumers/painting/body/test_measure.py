@@ -10,7 +10,7 @@ import torch
 
 from domain.measurements import Measurements
 from domain.vocabulary import POSES
-from render_consumers.painting.body.body import Body, standing
+from render_consumers.painting.body.body import Body
 from render_consumers.painting.body.fit import Fitted
 from render_consumers.painting.body.measure import (
     DERIVED,
@@ -21,6 +21,7 @@ from render_consumers.painting.body.measure import (
     Tape,
     girth,
 )
+from render_consumers.painting.body.upright import upright
 from tests.support.adults import Adult, adults
 from tests.support.second_tape import SecondTape
 
@@ -95,8 +96,8 @@ def compare(body: Body, fitted: Fitted) -> None:
 
 
 def second_tape(body: Body, fitted: Fitted) -> SecondTape:
-    """On the skin of somebody who stands in the I-pose, barefoot; centimetres."""
-    skin = body.posed(body.shaped(fitted.controls), standing(POSES["i-pose"]))
+    """On the skin of somebody who stands upright, barefoot; centimetres."""
+    skin = upright(body, body.shaped(fitted.controls))
     vertices, faces = np.unique(body.assets.parts["body"].numpy(), return_inverse=True)
     places = 100 * fitted.scale * skin.vertices.double().numpy()[vertices]
     joints = 100 * fitted.scale * skin.joints.double().numpy()
@@ -117,7 +118,7 @@ def test_whoever_stands_upright_is_as_tall_as_asked_barefoot(
 ) -> None:
     skin_at = body.assets.parts["body"].flatten()
     for adult in few:
-        skin = body.posed(body.shaped(adult.fitted.controls), standing(POSES[pose]))
+        skin = body.posed(body.shaped(adult.fitted.controls), POSES[pose])
         z = 100 * adult.fitted.scale * skin.vertices[skin_at, 2]
         assert float(z.max()) == pytest.approx(adult.wanted["Height"], abs=0.1)
         assert float(z.min()) == pytest.approx(0, abs=1e-3)
