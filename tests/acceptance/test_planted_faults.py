@@ -248,8 +248,8 @@ def test_both_machines_take_the_tokens_that_the_other_one_gives(
         with there.stream("GET", f"{path}/events", params={"stream_token": token}) as stream:
             assert stream.status_code == 200
         assert ada.wait_for(task)["status"] == "SUCCESS"
-        (shown,) = ada.get("/get_gallery")["images"]
-        assert httpx.get(shown["url"]).status_code == 200
+        (shown,) = ada.get("/get_gallery")["gallery_urls"]
+        assert httpx.get(shown["source_url"]).status_code == 200
 
 
 def test_the_log_goes_by_the_clock_of_postgres(troubled: Troubled) -> None:
