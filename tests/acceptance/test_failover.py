@@ -12,7 +12,7 @@ from domain.events import Recorded
 from domain.render import RenderCompleted
 from infra.log.event_store import store_for_a_while
 from tests.support import servers
-from tests.support.atelier import Atelier, Outside, Person, outside_servers
+from tests.support.atelier import Atelier, Outside, Person, outside_servers, planted
 from tests.support.changes import Writer, changes_in
 from tests.support.scenario import eventually
 from tests.support.standby import Pair, postgres_pair
@@ -46,7 +46,8 @@ def atelier(tmp_path: Path, pair: Pair) -> Iterator[Atelier]:
             "ATELIER_POSTGRES_URL": pair.url,
             "ATELIER_KAFKA_BOOTSTRAP": running["kafka"].url,
         }
-        atelier = Atelier(tmp_path / "data", Outside(environ, running))
+        servers_there = Outside(environ, running)
+        atelier = Atelier(tmp_path / "data", planted(servers_there, PLANTED_ENGINE="small"))
         stack.callback(atelier.stop)
         yield atelier
 

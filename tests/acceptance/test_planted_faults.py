@@ -111,7 +111,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Troubled]:
         outside = stack.enter_context(outside_servers(folder))
         outside, way = stack.enter_context(with_flapping_media(outside, folder))
         faults = {"PLANTED_CLOCKS": CLOCKS, "PLANTED_STEPS": str(steps)}
-        atelier = Atelier(folder / "data", planted(outside, **faults))
+        atelier = Atelier(folder / "data", planted(outside, PLANTED_ENGINE="small", **faults))
         stack.callback(atelier.stop)
         atelier.start()
         stack.enter_context(atelier.another("render-consumer", PLANTED_CLOCKS=BEHIND))

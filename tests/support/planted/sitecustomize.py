@@ -8,6 +8,9 @@ Which ones, the environment says:
     A folder. A render consumer that comes to one of the `steps` with a task looks there for a file
     of the step's name, whose content is a signal and a task, and sends itself that signal. Each
     file counts once.
+``PLANTED_ENGINE``
+    Set to ``small``, render consumers make pictures that cost nothing: without torch, which takes
+    seconds to load, they start at once.
 ``PLANTED_SLOWNESS``
     Seconds that a render consumer rests when it has staged a file, as over a slow network: so a run
     that freezes it at random meets it between staging and publishing.
@@ -24,6 +27,7 @@ import signal
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -46,6 +50,24 @@ def shift_clock(seconds: float) -> None:
     members["utcnow"] = classmethod(lambda kind: shifted(kind, datetime.UTC).replace(tzinfo=None))
     ctypes.pythonapi.PyType_Modified(ctypes.py_object(datetime.datetime))
     assert abs(datetime.datetime.now(datetime.UTC).timestamp() - tell() - seconds) < 1
+
+
+def draw_little() -> None:
+    """Have render consumers draw without a painter; none of what it needs is loaded."""
+    painter = types.ModuleType("render_consumers.painting.painter")
+    painter.__dict__.update(Stopped=type("Stopped", (Exception,), {}), Painter=lambda: None)
+    sys.modules[painter.__name__] = painter
+    from render_consumers.engines.job import Job, Result
+    from tests.support.engine import SmallEngine
+
+    class Engine(SmallEngine):
+        def _outcome(self, job: Job) -> Result | Exception:
+            job.told("drawing", 0.5)
+            return super()._outcome(job)
+
+    engine = types.ModuleType("render_consumers.engines.engine")
+    engine.__dict__.update(LocalEngine=lambda painter, media: Engine())
+    sys.modules[engine.__name__] = engine
 
 
 def slow_down_staging(seconds: float) -> None:
@@ -146,6 +168,8 @@ def main() -> None:
         if PROCESS in clocks:
             shift_clock(float(clocks[PROCESS]))
         if PROCESS == "render-consumer":
+            if environ.get("PLANTED_ENGINE"):
+                draw_little()
             if folder := environ.get("PLANTED_STEPS"):
                 steps(Path(folder))
             slow_down_staging(float(environ.get("PLANTED_SLOWNESS", 0)))

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from render_consumers.painting.painter import Stopped
-from tests.integration.render_consumers.conftest import SmallEngine
+from tests.support.engine import SmallEngine
 from tests.support.scenario import (
     ACCOUNT,
     cancelled,
