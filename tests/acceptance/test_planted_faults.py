@@ -92,6 +92,16 @@ class Troubled:
             finally:
                 pauses.resume(connection, pauses.LANES)
 
+    def files(self, task: str) -> list[str]:
+        """Where files of a task lie, staged or published."""
+        return [found.key for found in self.media.list("") if task in found.key]
+
+    def says(self, process: str, event: str, task: str) -> bool:
+        """Whether one of the processes has logged an event of a task."""
+        logs = (self.atelier.data / "logs").glob(f"{process}*.log")
+        lines = [line for log in logs for line in log.read_text().splitlines()]
+        return any(event in line and task in line for line in lines)
+
     def history(self, task: str) -> list[Recorded]:
         return self.store.load(UUID(task))
 
@@ -203,6 +213,24 @@ def test_of_two_consumers_that_hold_the_same_ticket_one_renders_the_task(
     assert ada.wait_for(after)["status"] == "SUCCESS"
     kinds = [type(recorded.event) for recorded in troubled.history(task)]
     assert kinds == [RenderRequested, RenderStarted, RenderCompleted]
+
+
+def test_a_consumer_that_slept_before_it_published_brings_nothing_removed_back(
+    troubled: Troubled, client: httpx.Client
+) -> None:
+    ada = Person(client)
+    with troubled.held():
+        (task,) = troubled.order(ada)
+        troubled.strike("before-copy", task, "SIGSTOP")
+    eventually(lambda: troubled.struck("before-copy"), 30)
+    assert ada.wait_for(task)["status"] == "SUCCESS"
+    expect(client.delete(f"/remove_gallery_file/{task}.jpg", headers=ada.headers))
+    eventually(lambda: not troubled.files(task), 30)
+    sleeper = stopped()
+    wake(sleeper)
+    # It has copied, been refused and taken back what it copied, when it lets go of the task.
+    eventually(lambda: troubled.says("render-consumer", "attempt is stale", task), 30)
+    assert troubled.files(task) == []
 
 
 def send_tickets(troubled: Troubled, task: str) -> None:
