@@ -65,16 +65,18 @@ HANDLERS: dict[type[Command], Handler] = {
 }
 
 
-def execute(command: Command, store: EventStore, origin: Origin, *, fresh: bool = False) -> Outcome:
-    """Carry a command out by its handler; `fresh` spares a look for what cannot be there."""
-    return run_sync(execute_async(command, BlockingStore(store), origin, fresh=fresh))
+def execute(
+    command: Command, store: EventStore, origin: Origin, *, known: Outcome | None = None
+) -> Outcome:
+    """Carry a command out by its handler; `known` is how its aggregate was last seen."""
+    return run_sync(execute_async(command, BlockingStore(store), origin, known=known))
 
 
 async def execute_async(
-    command: Command, store: AsyncEventStore, origin: Origin, *, fresh: bool = False
+    command: Command, store: AsyncEventStore, origin: Origin, *, known: Outcome | None = None
 ) -> Outcome:
     """The same in an event loop."""
-    return await handle(HANDLERS[type(command)], command, store, origin, fresh=fresh)
+    return await handle(HANDLERS[type(command)], command, store, origin, known=known)
 
 
 def execute_all(commands: Sequence[Command], store: BulkStore, origin: Origin) -> Outcomes:

@@ -34,11 +34,13 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a command led to: its new events (none when nothing changed) and where the log stands.
 
-    ``position`` is that of the aggregate's newest event, ``state`` what the aggregate now is.
+    ``position`` and ``version`` are those of the aggregate's newest event, ``state`` is what the
+    aggregate now is.
     """
 
     events: tuple[Event, ...]
     position: int
+    version: int
     state: Any
 
 
@@ -63,27 +65,40 @@ async def handle(
     store: AsyncEventStore,
     origin: Origin,
     *,
-    fresh: bool = False,
+    known: Outcome | None = None,
 ) -> Outcome:
     """Carry a command out. Raises what `decide` and the store raise; then nothing has happened.
 
-    `fresh` says that the aggregate's id was made just now, so that there is nothing to load.
+    `known` is what the aggregate was when it was last seen: it spares loading it, and when somebody
+    else has been there since, nothing is lost but a try.
     """
     for n in range(MAX_TRIES):
-        history = [] if fresh and n == 0 else await store.load(command.aggregate_id)
-        state = fold(handler.evolve, handler.initial, history)
-        decided = tuple(handler.decide(command, state))
+        before = (known if n == 0 else None) or await _seen(handler, command, store)
+        decided = tuple(handler.decide(command, before.state))
         if not decided:
-            position = history[-1].position if history else 0
-            return Outcome(events=(), position=position, state=state)
+            return msgspec.structs.replace(before, events=())
         try:
-            position = await store.append(_enveloped(decided, command, origin, history))
+            position = await store.append(_enveloped(decided, command, origin, before.version))
         except VersionConflict:
             continue
+        state = before.state
         for event in decided:
             state = handler.evolve(state, event)
-        return Outcome(events=decided, position=position, state=state)
+        version = before.version + len(decided)
+        return Outcome(events=decided, position=position, version=version, state=state)
     raise VersionConflict("the aggregate is too busy; try again in a moment")
+
+
+async def _seen(handler: Handler, command: Command, store: AsyncEventStore) -> Outcome:
+    """What the log says of an aggregate, as of a command that has changed nothing."""
+    history = await store.load(command.aggregate_id)
+    newest = history[-1] if history else None
+    return Outcome(
+        events=(),
+        position=newest.position if newest else 0,
+        version=newest.version if newest else 0,
+        state=fold(handler.evolve, handler.initial, history),
+    )
 
 
 class BlockingStore:
@@ -121,7 +136,9 @@ def handle_all(
         new = [
             enveloped
             for command, events in zip(commands, decided, strict=True)
-            for enveloped in _enveloped(events, command, origin, histories[command.aggregate_id])
+            for enveloped in _enveloped(
+                events, command, origin, _version(histories[command.aggregate_id])
+            )
         ]
         newest = (history[-1].position for history in histories.values() if history)
         try:
@@ -144,10 +161,13 @@ def _decided(handler: Handler, command: Command, history: Sequence[Recorded]) ->
     return tuple(handler.decide(command, fold(handler.evolve, handler.initial, history)))
 
 
+def _version(history: Sequence[Recorded]) -> int:
+    return history[-1].version if history else 0
+
+
 def _enveloped(
-    events: Sequence[Event], command: Command, origin: Origin, history: Sequence[Recorded]
+    events: Sequence[Event], command: Command, origin: Origin, version: int
 ) -> list[NewEvent]:
-    version = history[-1].version if history else 0
     return [
         NewEvent(
             event=event,

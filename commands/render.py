@@ -2,7 +2,7 @@
 
 import msgspec
 
-from commands.handling import Command
+from commands.handling import Command, Outcome
 from domain.errors import IdempotencyKeyReused, NotClaimable, NotFound, StaleAttempt, TaskEnded
 from domain.events import Event
 from domain.garment import WornGarment
@@ -25,9 +25,14 @@ from domain.render import (
     UpscaleRequested,
     VideoRequested,
     WebhookRequested,
+    initial,
 )
 
 BACKOFF_S = 1.0  # before the second attempt; twice as long before the third
+
+
+# A task whose id was made just now.
+NEW_TASK = Outcome(events=(), position=0, version=0, state=initial)
 
 
 class Request(Command, frozen=True, kw_only=True):

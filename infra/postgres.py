@@ -56,7 +56,7 @@ Pool = ConnectionPool[psycopg.Connection[tuple[Any, ...]]]
 AsyncPool = AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]
 
 
-def open_pool(url: str, size: int) -> Pool:
+def open_pool(url: str, size: int, **settings: str | int) -> Pool:
     """A pool of autocommit connections that opens lazily and recovers by itself."""
     return ConnectionPool(
         url,
@@ -65,7 +65,7 @@ def open_pool(url: str, size: int) -> Pool:
         open=True,
         timeout=CONNECT_TIMEOUT_S,
         reconnect_timeout=CONNECT_TIMEOUT_S,
-        kwargs={"autocommit": True, **parameters()},
+        kwargs={"autocommit": True, **parameters(**settings)},
         check=_check,
     )
 

@@ -23,6 +23,8 @@ from projections.rows import Rows, Table
 
 # How many wait in each stretch of 256 places is counted as rows come and go, so that nobody has to
 # walk the queue to know how long it is. Zeros are removed with the last task of their stretch.
+# The lease of a task that has ended goes with its row, and not before: else it would be claimed
+# once more by whoever reads the queue in between.
 TABLE: LiteralString = """
 CREATE TABLE {table} (
     task         uuid PRIMARY KEY,
@@ -56,6 +58,7 @@ BEGIN
         SELECT vip, place / 256, count(*) FROM after WHERE NOT started GROUP BY 1, 2
             ON CONFLICT (vip, block) DO UPDATE SET waiting = b.waiting + EXCLUDED.waiting;
     ELSE
+        DELETE FROM atelier_leases l USING before WHERE l.task = before.task;
         DELETE FROM {table}_blocks b
          USING (SELECT DISTINCT vip, place / 256 AS block FROM before) gone
          WHERE (b.vip, b.block) = (gone.vip, gone.block) AND b.waiting = 0;
@@ -129,6 +132,7 @@ AHEAD: LiteralString = (
 )
 
 NEXT: LiteralString = """-- Which tasks may be claimed now, first in the queue first?
+-- Pending ones, and those that were started and left; of a lane that is paused none.
 SELECT first.task, first.account
   FROM (SELECT {aged} AS place) aged
        CROSS JOIN (SELECT * FROM (VALUES (true), (false)) AS lanes (vip)
@@ -172,13 +176,6 @@ class Depth(msgspec.Struct, frozen=True, kw_only=True):
     oldest_seconds: float
 
 
-class Claimable(msgspec.Struct, frozen=True):
-    """A task that nobody holds: pending, or started and left."""
-
-    task: UUID
-    account: UUID
-
-
 def fold(rows: Rows[Place], recorded: Recorded) -> None:
     """How an event changes the queue."""
     event, task = recorded.event, recorded.aggregate_id
@@ -218,18 +215,6 @@ PROJECTION = Projection(
     ),
     fold=fold,
 )
-
-
-def claimable(
-    connection: psycopg.Connection[Any], *, limit: int, max_wait: float | None
-) -> list[Claimable]:
-    """The tasks that a consumer may try to claim, in the order in which it should.
-
-    Whoever has waited for `max_wait` seconds is overtaken by nobody. A lane that an operator has
-    paused gives none.
-    """
-    values = {"limit": limit, "max_wait": max_wait}
-    return [Claimable(*row) for row in connection.execute(NEXT, values)]
 
 
 def standing(connection: psycopg.Connection[Any]) -> int:

@@ -25,13 +25,12 @@ from infra.settings import Settings
 from infra.webhooks.deliveries import Deliveries
 from infra.webhooks.posting import Poster
 from projections import queue
-from projections.queue import Claimable
 from render_consumers.engines.engine import LocalEngine
 from render_consumers.engines.job import DeviceLost
 from render_consumers.loop.cleaner import NAME as CLEANER
 from render_consumers.loop.cleaner import Cleaner
 from render_consumers.loop.consumer import Consumer
-from render_consumers.loop.leases import Leases
+from render_consumers.loop.leases import Leases, open_lease_pool
 from render_consumers.loop.webhooks import LOCK as WEBHOOKS
 from render_consumers.loop.webhooks import WebhookSender
 from render_consumers.painting.body.preparation import prepare
@@ -98,6 +97,7 @@ def run(settings: Settings) -> None:
     painter = Painter()
     name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     pool = open_pool(settings.postgres_url, CONNECTIONS)
+    leases = open_lease_pool(settings.postgres_url)
     store = open_store(
         settings.postgres_url, settings.master_key, settings.hash_key, connections=CONNECTIONS
     )
@@ -105,10 +105,9 @@ def run(settings: Settings) -> None:
     consumer = Consumer(
         name,
         store,
-        Leases(pool, name, settings.lease_seconds),
+        Leases(leases, name, settings.lease_seconds, settings.queue_max_wait),
         media,
         LocalEngine(painter, media),
-        lambda limit: _next_tasks(pool, settings.queue_max_wait, limit),
         settings.render_batch,
     )
     subscription = TicketSubscription(settings, wake.tell)
@@ -193,11 +192,6 @@ def _consume(
         waiting = False
         often = paused or not subscription.listening.is_set()
         wake.told.wait(LOOK_OFTEN_EVERY_S if often else LOOK_EVERY_S)
-
-
-def _next_tasks(pool: Pool, max_wait: int | None, limit: int) -> list[Claimable]:
-    with borrowed(pool) as connection:
-        return queue.claimable(connection, limit=limit, max_wait=max_wait)
 
 
 def _is_paused(pool: Pool) -> bool:

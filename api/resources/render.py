@@ -16,7 +16,7 @@ from api.edge.positions import written
 from api.edge.wire import StrictRequest
 from api.services import Provided, Services
 from commands import Origin, Outcome, execute_async
-from commands.render import RequestRender
+from commands.render import NEW_TASK, RequestRender
 from domain.errors import OutcomeUnknown
 from domain.picture import ApparelDetails, ImageOptions, RenderMode, TaskOptions, UserDetails
 
@@ -84,7 +84,8 @@ async def _request(
         limit=min(data.task_options.limit or most, most),
         webhook_url=webhooks.allowed(data.task_options, services.settings),
     )
-    return await execute_async(command, services.async_store, by, fresh=order.is_new)
+    known = NEW_TASK if order.is_new else None
+    return await execute_async(command, services.async_store, by, known=known)
 
 
 PRIVATE: Final = [generate]

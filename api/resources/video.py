@@ -24,7 +24,7 @@ from api.resources.gallery import TASK_OF
 from api.resources.render import TaskCreated, task_created
 from api.services import Provided, Services
 from commands import Origin, Outcome, execute, execute_async
-from commands.render import RequestImageToVideo, RequestUpscale, RequestVideo
+from commands.render import NEW_TASK, RequestImageToVideo, RequestUpscale, RequestVideo
 from domain import render
 from domain.account import Account
 from domain.errors import AtelierError, NotFound, Unavailable
@@ -214,7 +214,8 @@ async def _request_video(
         render_mode=data.render_mode,
         garment=await services.worn(data.apparel_details),
     )
-    return await execute_async(command, services.async_store, by, fresh=order.is_new)
+    known = NEW_TASK if order.is_new else None
+    return await execute_async(command, services.async_store, by, known=known)
 
 
 def _request_upscale(

@@ -71,7 +71,9 @@ class Appender:
 
     A batch is all that waits, or the half of it when that is much: then the other half is ready
     at the moment when Postgres has stored the first, and neither has to wait for the other. While a
-    batch gets no answer, whatever waits goes by the other writer's connection.
+    batch gets no answer, whatever waits goes by the other writer's connection. A thread that calls
+    while nothing waits or is on its way, and has no deadline, writes its save itself, which spares
+    it two changes of threads.
     """
 
     def __init__(self, pool: Pool, stored: Callable[[], None], watermark: Watermark) -> None:
@@ -95,6 +97,11 @@ class Appender:
         seen of it, and `psycopg.Error` for data that Postgres does not take.
         """
         result: Future[Result] = Future()
+        if DEADLINE.get() is None and self._begin_alone():
+            self._write_and_end([_Waiting(save, result)])
+            with self._lock:
+                self._ready.notify()  # what has come meanwhile
+            return result.result()
         waiting = self._enter(save, result)
         try:
             return result.result(_left())
@@ -119,7 +126,18 @@ class Appender:
         deadline = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        with self._lock:
+            return self._ready.wait_for(
+                lambda: not self._waiting and not self._writing,
+                max(0.0, deadline - time.monotonic()),
+            )
+
+    def _begin_alone(self) -> bool:
+        with self._lock:
+            if self._closed or self._waiting or self._writing:
+                return False
+            self._writing[threading.get_ident()] = time.monotonic()
+            return True
 
     def _enter(self, save: Save, result: "Future[Result] | asyncio.Future[Result]") -> _Waiting:
         waiting = _Waiting(save, result)
@@ -157,11 +175,16 @@ class Appender:
 
     def _run(self) -> None:
         while batch := self._next():
-            try:
-                self._write(batch)
-            finally:
-                with self._lock:
-                    del self._writing[threading.get_ident()]
+            self._write_and_end(batch)
+
+    def _write_and_end(self, batch: list[_Waiting]) -> None:
+        try:
+            self._write(batch)
+        finally:
+            with self._lock:
+                del self._writing[threading.get_ident()]
+                if self._closed:
+                    self._ready.notify_all()
 
     def _next(self) -> list[_Waiting]:
         """The batch whose turn it is; empty when there will be no more."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 from uuid import UUID, uuid4
 
-import msgspec
 import structlog
 
 from commands import Command, Origin, Outcome, execute
@@ -25,7 +24,6 @@ from domain.errors import (
 from domain.events import fold
 from domain.render import FailureCode, RenderStarted, Requested
 from infra.process.metrics import RENDER
-from projections.queue import Claimable
 from render_consumers.engines.job import (
     CannotBeMade,
     DeviceLost,
@@ -34,12 +32,11 @@ from render_consumers.engines.job import (
     Product,
     Result,
 )
-from render_consumers.loop.leases import Heartbeat, Leases
+from render_consumers.loop.leases import Heartbeat, Leased, Leases
 from render_consumers.painting.painter import Stopped
 
 log = structlog.get_logger("atelier.render")
 
-CANDIDATES = 5
 RETRY_S = 1.0
 MOST_BACKOFF_S = 60.0
 DRAWN = 0.97  # the share of the work that is done when only the files are left to upload
@@ -77,14 +74,24 @@ class Engine(Protocol):
         """
 
 
-class Claim(msgspec.Struct, frozen=True):
-    """A task that is ours for as long as we keep its lease."""
+class Claim(NamedTuple):
+    """A task that is ours for as long as we keep its lease, as it was when we started it."""
 
     task: UUID
     account: UUID
-    attempt: int
-    request: Requested
     correlation_id: UUID
+    started: Outcome
+
+    @property
+    def attempt(self) -> int:
+        """How many-th claim of the task it is."""
+        return int(self.started.state.attempt)
+
+    @property
+    def request(self) -> Requested:
+        """What was asked for."""
+        request: Requested = self.started.state.request
+        return request
 
 
 class _Attempt(NamedTuple):
@@ -106,7 +113,6 @@ class Consumer:
         leases: Leases,
         media: Media,
         engine: Engine,
-        next_tasks: Callable[[int], list[Claimable]],
         batch: int,
     ) -> None:
         self._name = name
@@ -114,7 +120,6 @@ class Consumer:
         self._leases = leases
         self._media = media
         self._engine = engine
-        self._next_tasks = next_tasks
         self._batch = batch
         self._held: dict[UUID, Claim] = {}
 
@@ -137,7 +142,6 @@ class Consumer:
         stopped.set()
         for claim in list(self._held.values()):
             self._give_back(claim, "stopped", 0, stopped)
-            self._let_go(claim)
 
     def _claims(self, stop: threading.Event) -> list[Claim]:
         """Up to a batch of tasks, each the first of the queue at the moment of its claim.
@@ -147,24 +151,16 @@ class Consumer:
         claims: list[Claim] = []
         try:
             while len(claims) < self._batch and not stop.is_set():
-                claim = self._claim(stop)
-                if claim is None:
+                leased = self._leases.claim()
+                if leased is None:
                     break
-                claims.append(claim)
+                claim = self._started(leased)
+                if claim is not None and self._can_be_drawn(claim, stop):
+                    claims.append(claim)
         except Unavailable:
             if not claims:
                 raise
         return claims
-
-    def _claim(self, stop: threading.Event) -> Claim | None:
-        for candidate in self._next_tasks(CANDIDATES):
-            if not self._leases.take(candidate.task):
-                continue
-            claim = self._started(candidate)
-            if claim is not None and self._can_be_drawn(claim, stop):
-                return claim
-            self._leases.release(candidate.task)
-        return None
 
     def _can_be_drawn(self, claim: Claim, stop: threading.Event) -> bool:
         if any(getattr(claim.request, field) is None for field in claim.request.personal):
@@ -173,25 +169,20 @@ class Consumer:
         self._held[claim.task] = claim
         return True
 
-    def _started(self, candidate: Claimable) -> Claim | None:
+    def _started(self, leased: Leased) -> Claim | None:
         correlation_id = uuid4()
-        command = StartRender(
-            aggregate_id=candidate.task, account=candidate.account, consumer=self._name
-        )
+        command = StartRender(aggregate_id=leased.task, account=leased.account, consumer=self._name)
         try:
             outcome = self._carry_out(command, correlation_id)
         except NotClaimable:
-            return None  # the queue's rows were behind the log
+            return None  # the queue is behind the log: the lease stays, so that it is passed by
+        except Unavailable:
+            self._release(leased.task)
+            raise
         if not isinstance(outcome.events[0], RenderStarted):
-            log.warning("task failed", task=str(candidate.task), why="attempts_exhausted")
+            log.warning("task failed", task=str(leased.task), why="attempts_exhausted")
             return None
-        return Claim(
-            task=candidate.task,
-            account=candidate.account,
-            attempt=outcome.state.attempt,
-            request=outcome.state.request,
-            correlation_id=correlation_id,
-        )
+        return Claim(leased.task, leased.account, correlation_id, outcome)
 
     def _work(self, claims: list[Claim], stop: threading.Event) -> None:
         lost = None
@@ -208,7 +199,7 @@ class Consumer:
             raise lost
 
     def _settle(self, attempt: _Attempt, made: Result | Exception, stop: threading.Event) -> None:
-        """Publish what came of an attempt, or report why nothing did, and let go of the task."""
+        """Publish what came of an attempt, or report why nothing did."""
         outcome = self._ended(attempt, made, stop)
         seconds = time.monotonic() - attempt.began
         RENDER.labels(outcome).observe(seconds)
@@ -216,7 +207,7 @@ class Consumer:
         if outcome == "rendered":
             task = str(claim.task)
             log.info("rendered", task=task, attempt=claim.attempt, seconds=round(seconds, 2))
-        self._let_go(claim)
+        self._held.pop(claim.task, None)
 
     def _ended(self, attempt: _Attempt, made: Result | Exception, stop: threading.Event) -> str:
         """Publish, or report why not; tells in a word how it ended."""
@@ -296,7 +287,7 @@ class Consumer:
             measured=result.measured,
         )
         try:
-            self._carry_out(command, claim.correlation_id)
+            self._carry_out(command, claim.correlation_id, claim.started)
         except AccountErased:
             self._unpublish(result, set())
             raise
@@ -355,12 +346,19 @@ class Consumer:
         self._report(command, claim, stop)
 
     def _report(self, command: Command, claim: Claim, stop: threading.Event) -> None:
+        """Report an end; a task that goes on without us is let go of, one that has ended is not.
+
+        Nobody else shall try it before the queue knows.
+        """
         try:
-            self._insist(lambda: self._carry_out(command, claim.correlation_id), stop)
+            outcome = self._insist(lambda: self._carry_out(command, claim.correlation_id), stop)
         except (StaleAttempt, TaskEnded):
             log.warning("attempt is stale", task=str(claim.task), attempt=claim.attempt)
         except Unavailable:
             log.warning("not given back: the lease will run out", task=str(claim.task))
+        else:
+            if outcome.state.status == "pending":
+                self._release(claim.task)
 
     def _insist(self, act: Callable[[], T], stop: threading.Event) -> T:
         """Act until Postgres answers: a result must not be lost because it was away."""
@@ -371,16 +369,17 @@ class Consumer:
                 if stop.wait(RETRY_S) or not self._media.reachable(RETRY_S):
                     raise
 
-    def _let_go(self, claim: Claim) -> None:
-        self._held.pop(claim.task, None)
+    def _release(self, task: UUID) -> None:
         try:
-            self._leases.release(claim.task)
+            self._leases.release(task)
         except Unavailable:
-            log.info("lease left to run out", task=str(claim.task))
+            log.info("lease left to run out", task=str(task))
 
-    def _carry_out(self, command: Command, correlation_id: UUID) -> Outcome:
+    def _carry_out(
+        self, command: Command, correlation_id: UUID, known: Outcome | None = None
+    ) -> Outcome:
         origin = Origin(actor=f"consumer:{self._name}", correlation_id=correlation_id)
-        return execute(command, self._store, origin)
+        return execute(command, self._store, origin, known=known)
 
 
 def _staged(claim: Claim, product: Product) -> str:

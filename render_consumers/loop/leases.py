@@ -1,23 +1,33 @@
 """Leases: who works on which task until when, by Postgres' clock."""
 
 import threading
-from typing import LiteralString
+from typing import LiteralString, NamedTuple
 from uuid import UUID
 
 from domain.errors import Unavailable
 from domain.render import RenderCancelled, RenderCompleted, RenderFailed, Stage
-from infra.postgres import Pool, borrowed
+from infra.postgres import Pool, borrowed, open_pool
+from projections.queue import NEXT
 
+CONNECTIONS = 2  # of the claims, and of the heartbeats
 TELL_EVERY_S = 0.25  # at most: each telling of the progress renews the lease
 BEAT_S = 1.0  # whoever cancels a task is not left waiting for the lease to need it
 ENDS = [kind.stored_name for kind in (RenderCancelled, RenderCompleted, RenderFailed)]
 
-TAKE: LiteralString = """-- Take a task's lease when nobody holds it.
-INSERT INTO atelier_leases (task, consumer, expires_at)
-VALUES (%(task)s, %(consumer)s, now() + make_interval(secs => %(seconds)s))
-ON CONFLICT (task) DO UPDATE SET consumer = excluded.consumer, expires_at = excluded.expires_at,
-                                 progress = 0, stage = NULL
- WHERE atelier_leases.expires_at <= now()"""
+IN_TURN: LiteralString = """-- One claims after another, so that each sees what those before took.
+SELECT pg_advisory_xact_lock(hashtextextended('atelier.claims', 0))"""
+
+CLAIM: LiteralString = """-- Take the lease of the task that is first in the queue.
+WITH next AS MATERIALIZED (
+{next}
+), taken AS (
+    INSERT INTO atelier_leases (task, consumer, expires_at)
+    SELECT task, %(consumer)s, now() + make_interval(secs => %(seconds)s) FROM next
+        ON CONFLICT (task) DO UPDATE SET consumer = excluded.consumer, progress = 0, stage = NULL,
+                                         expires_at = excluded.expires_at
+    RETURNING task
+)
+SELECT task, account FROM next JOIN taken USING (task)""".replace("{next}", NEXT)
 
 RENEW: LiteralString = """-- Keep a lease; one that somebody else has taken is not ours to keep,
 -- and one whose task has ended, as by cancelling, is nobody's.
@@ -32,20 +42,47 @@ RELEASE: LiteralString = """-- Let go of a lease.
 DELETE FROM atelier_leases WHERE task = %(task)s AND consumer = %(consumer)s"""
 
 
+class Leased(NamedTuple):
+    """A task whose lease is ours."""
+
+    task: UUID
+    account: UUID
+
+
+def open_lease_pool(url: str) -> Pool:
+    """Connections for leases, which wait for no disk: a lost one has expired, which is safe."""
+    return open_pool(url, CONNECTIONS, synchronous_commit="off")
+
+
 class Leases:
     """The leases of one consumer, whose name no other process has; they last for `seconds`.
 
-    Each method raises `Unavailable` when Postgres does not answer.
+    Whoever has waited for `max_wait` seconds is overtaken by nobody. Each method raises
+    `Unavailable` when Postgres does not answer.
     """
 
-    def __init__(self, pool: Pool, consumer: str, seconds: float) -> None:
+    def __init__(
+        self, pool: Pool, consumer: str, seconds: float, max_wait: float | None = None
+    ) -> None:
         self._pool = pool
         self._consumer = consumer
+        self._max_wait = max_wait
         self.seconds = seconds
 
-    def take(self, task: UUID) -> bool:
-        """Whether the lease is ours now."""
-        return self._changed(TAKE, task)
+    def claim(self) -> Leased | None:
+        """Take the task that is first in the queue, as far as its rows know."""
+        values = {
+            "consumer": self._consumer,
+            "seconds": self.seconds,
+            "limit": 1,
+            "max_wait": self._max_wait,
+        }
+        with borrowed(self._pool) as connection:
+            with connection.pipeline():  # one transaction, sent at once: nobody is waited for
+                connection.execute(IN_TURN)
+                claimed = connection.execute(CLAIM, values)
+            row = claimed.fetchone()
+        return Leased(*row) if row else None
 
     def renew(self, task: UUID, stage: Stage | None = None, progress: float = 0.0) -> bool:
         """Whether the lease is still ours, for as long again; notes how far the work is."""

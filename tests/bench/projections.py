@@ -30,6 +30,7 @@ from infra.log.event_store import EventStore
 from infra.log.keys import KeyRing
 from infra.log.migrate import migrate
 from infra.postgres import Listener, connect, open_pool
+from infra.process.processes import name_connections
 from infra.settings import Settings
 from projections import PROJECTIONS
 from projections.generations import generations, make, switch
@@ -84,6 +85,7 @@ SELECT pg_total_relation_size('atelier_events'),
 def main() -> None:
     """Measure catching up, a rebuild, and live lag; print all with their ratios."""
     tune_garbage_collection()  # as the projector's process does
+    name_connections("bench")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         postgres = EmbeddedPostgres(folder)
@@ -210,6 +212,7 @@ def _reads(url: str, people: list[UUID], meanwhile: Callable[[], object]) -> flo
 
     def read() -> None:
         with connect(url) as connection:
+            connection.execute("SET application_name = 'atelier api bench'")
             while not over.wait(READ_EVERY_S):
                 began = time.perf_counter()
                 connection.execute(NEWEST, [random.choice(people)]).fetchall()

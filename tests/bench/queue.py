@@ -24,12 +24,12 @@ import structlog
 
 from infra.access.tokens import Tokens
 from infra.log.event_store import open_store, store_for_a_while
-from infra.postgres import borrowed, connect, open_pool
+from infra.postgres import connect
 from infra.settings import Settings
 from projections import queue
 from render_consumers.engines.job import Job, Product, Result
 from render_consumers.loop.consumer import Consumer
-from render_consumers.loop.leases import Leases
+from render_consumers.loop.leases import Leases, open_lease_pool
 from tests.bench.report import Figure, median, report
 from tests.bench.serving import Case, projecting, served, wrk
 from tests.support.atelier import Atelier, Outside, Person
@@ -198,15 +198,9 @@ def consume_some(environ: dict[str, str]) -> Iterator[None]:
 def _consumed(environ: dict[str, str], engine: NoEngine) -> Iterator[None]:
     settings = Settings.load(environ)
     store = open_store(settings.postgres_url, settings.master_key, settings.hash_key, connections=2)
-    with open_pool(settings.postgres_url, 2) as pool:
+    with open_lease_pool(settings.postgres_url) as pool:
         name = str(uuid4())
-
-        def next_tasks(limit: int) -> list[queue.Claimable]:
-            with borrowed(pool) as connection:
-                return queue.claimable(connection, limit=limit, max_wait=None)
-
-        leases = Leases(pool, name, 30.0)
-        consumer = Consumer(name, store, leases, NoMedia(), engine, next_tasks, batch=1)
+        consumer = Consumer(name, store, Leases(pool, name, 30.0), NoMedia(), engine, batch=1)
         yield
         consumer.work_through(engine.enough)
 

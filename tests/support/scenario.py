@@ -36,6 +36,7 @@ from infra.log.keys import KeyRing
 from infra.postgres import Pool, connect, open_pool
 from projections import PROJECTIONS
 from projections.generations import make
+from render_consumers.loop.leases import Leases
 
 MASTER_KEY = secrets.token_bytes(32)
 HASH_KEY = secrets.token_bytes(32)
@@ -158,6 +159,20 @@ def make_read_models(url: str) -> None:
     with connect(url) as connection:
         for projection in PROJECTIONS:
             make(connection, projection)
+
+
+def hold(leases: Leases, task: UUID) -> bool:
+    """Give a consumer the lease of a task, whatever its place in the queue, unless it is held."""
+    with leases._pool.connection() as connection:
+        return bool(
+            connection.execute(
+                "INSERT INTO atelier_leases AS l (task, consumer, expires_at)"
+                " VALUES (%s, %s, now() + make_interval(secs => %s))"
+                " ON CONFLICT (task) DO UPDATE SET consumer = excluded.consumer, progress = 0,"
+                " stage = NULL, expires_at = excluded.expires_at WHERE l.expires_at <= now()",
+                [task, leases._consumer, leases.seconds],
+            ).rowcount
+        )
 
 
 def restore_older_backup(url: str, position: int) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from infra.postgres import connect
 from projections import tasks
-from projections.queue import PROJECTION, claimable, depth, standing
+from projections.queue import NEXT, PROJECTION, depth, standing
 from render_consumers.loop.leases import Leases
 from tests.support.scenario import (
     ACCOUNT,
@@ -13,6 +13,7 @@ from tests.support.scenario import (
     cancelled,
     completed,
     failed,
+    hold,
     removed,
     requested,
     requeued,
@@ -37,9 +38,10 @@ def queue(models):
     def asked(limit=100, max_wait=None):
         models.catch_up(PROJECTION)
         with connect(models.url) as connection:
-            found = claimable(connection, limit=limit, max_wait=max_wait)
-        assert all(one.account == ACCOUNT for one in found)
-        return [one.task for one in found]
+            values = {"limit": limit, "max_wait": max_wait}
+            found = connection.execute(NEXT, values).fetchall()
+        assert all(account == ACCOUNT for _, account in found)
+        return [task for task, _ in found]
 
     return asked
 
@@ -97,7 +99,7 @@ def test_a_task_is_hidden_until_it_may_be_tried_again(story, queue, models):
 def test_a_leased_task_is_hidden_until_its_lease_ends(story, queue, pool):
     first, second = story.request(), story.request()
     leases = Leases(pool, "consumer-1", 30.0)
-    leases.take(first)
+    hold(leases, first)
     story.tell(first, started())
     assert queue() == [second]
     leases.release(first)
@@ -107,7 +109,7 @@ def test_a_leased_task_is_hidden_until_its_lease_ends(story, queue, pool):
 def test_a_task_whose_lease_has_run_out_can_be_claimed(story, queue, pool):
     first = story.request()
     story.tell(first, started())
-    Leases(pool, "consumer-1", 0.0).take(first)
+    hold(Leases(pool, "consumer-1", 0.0), first)
     assert queue() == [first]
 
 
@@ -151,7 +153,7 @@ def test_every_position_is_the_place_in_the_order_of_the_claims(
                 if end == "requeued":
                     story.tell(task, requeued())
                     continue
-                (held if end == "held" else left).take(task)
+                hold(held if end == "held" else left, task)
                 running.append(task)
                 if not isinstance(end, str):
                     story.tell(task, end)

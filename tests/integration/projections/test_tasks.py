@@ -20,6 +20,7 @@ from tests.support.scenario import (
     cancelled,
     completed,
     failed,
+    hold,
     image_to_video_requested,
     removed,
     requested,
@@ -175,7 +176,7 @@ def test_the_tasks_of_others_are_counted_too(story, ask):
 def test_a_task_that_is_being_processed_is_at_zero_and_counts_for_nobody(story, ask, leases):
     first, second = story.request(), story.request()
     story.tell(first, started())
-    leases.take(first)
+    hold(leases, first)
     assert ask(first) == ("STARTED", 0)
     assert ask(second) == ("PENDING", 1)
 
@@ -184,14 +185,14 @@ def test_a_started_task_whose_lease_has_run_out_waits_in_its_old_place(story, as
     first, second = story.request(), story.request()
     story.tell(first, started())
     assert ask(first) == ("PENDING", 1)  # no lease at all, as after the table was lost
-    Leases(pool, "consumer-1", 0.0).take(first)
+    hold(Leases(pool, "consumer-1", 0.0), first)
     assert ask(first) == ("PENDING", 1)
     assert ask(second) == ("PENDING", 2)
 
 
 def test_a_lease_on_a_pending_task_does_not_change_the_positions(story, ask, leases):
     first, second = story.request(), story.request()
-    leases.take(first)
+    hold(leases, first)
     assert [ask(first), ask(second)] == [("PENDING", 1), ("PENDING", 2)]
 
 
@@ -227,7 +228,7 @@ def test_nobody_sees_the_task_of_another(story, models):
 def test_tasks_are_listed_newest_first(story, models, leases):
     names = [story.request() for _ in range(4)]
     story.tell(names[1], started())
-    leases.take(names[1])
+    hold(leases, names[1])
     story.tell(names[2], started(), completed())
     story.tell(names[3], started(), failed())
     models.catch_up()

@@ -1,7 +1,7 @@
 """A studio: a log, its queue, a media store, and consumers with an engine of the tests' own."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from uuid import UUID
 
 import pytest
@@ -11,14 +11,27 @@ from domain.render import RenderCompleted
 from infra.media.store import MediaStore
 from infra.postgres import Pool, answered, connect
 from projections import queue
-from projections.queue import Claimable
 from projections.runner import Runner
 from render_consumers.loop.consumer import Consumer
-from render_consumers.loop.leases import Leases
+from render_consumers.loop.leases import Leased, Leases
 from tests.support.engine import SmallEngine
 from tests.support.scenario import Story, make_read_models, make_store, opened_pool
 
 LEASE_S = 30.0
+
+
+class FollowingLeases(Leases):
+    """Leases that have the queue follow the log before each claim, as no projector runs."""
+
+    def __init__(
+        self, pool: Pool, consumer: str, seconds: float, project: Callable[[], None]
+    ) -> None:
+        super().__init__(pool, consumer, seconds)
+        self._project = project
+
+    def claim(self) -> Leased | None:
+        self._project()
+        return super().claim()
 
 
 class Studio:
@@ -46,12 +59,11 @@ class Studio:
             self.leases(name, seconds),
             self.media,
             engine or SmallEngine(),
-            self._next_tasks,
             batch,
         )
 
     def leases(self, name: str, seconds: float = LEASE_S) -> Leases:
-        return Leases(self.pool, name, seconds)
+        return FollowingLeases(self.pool, name, seconds, self.project)
 
     def lease_count(self) -> int:
         with connect(self.url) as connection:
@@ -77,13 +89,12 @@ class Studio:
     def keys(self, prefix: str = "") -> list[str]:
         return [found.key for found in self.media.list(prefix)]
 
-    def _next_tasks(self, limit: int) -> list[Claimable]:
-        """The queue, followed up to now."""
+    def project(self) -> None:
+        """Have the queue follow the log up to now."""
         with answered(), self._projecting, self.pool.connection() as connection:
             runner = Runner([queue.PROJECTION], self.story.store.read_some)
             while runner.catch_up(connection):
                 pass
-            return queue.claimable(connection, limit=limit, max_wait=None)
 
 
 @pytest.fixture

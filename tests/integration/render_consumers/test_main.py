@@ -87,7 +87,7 @@ class Consumers:
     def _keep_up(self) -> None:
         """Keep the consumer up, and the queue's rows up to date."""
         while not self._over.wait(0.05):
-            self._studio._next_tasks(1)
+            self._studio.project()
             if self._process is None or self._process.poll() is not None:
                 self.starts += 1
                 self._process = subprocess.Popen(self._command, env=self._environ)

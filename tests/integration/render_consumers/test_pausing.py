@@ -13,6 +13,7 @@ from infra.process.pauses import LANES
 from projections import queue
 from projections.runner import Runner
 from render_consumers import main
+from render_consumers.loop.leases import Leases
 from render_consumers.main import WakeSignal
 from tests.integration.render_consumers.conftest import Studio
 from tests.support.scenario import eventually
@@ -31,7 +32,7 @@ def running(studio: Studio, pool: Pool) -> Iterator[WakeSignal]:
     """A consumer at work, with all its queue shown, and what wakes it."""
     wake = WakeSignal()
     consumer = studio.consumer()
-    consumer._next_tasks = lambda limit: main._next_tasks(pool, None, limit)
+    consumer._leases = Leases(pool, "one", 30.0)  # the queue stays as it is
     arguments = (consumer, pool, Subscription(), wake, studio.stop)
     thread = threading.Thread(target=main._consume, args=arguments)
     thread.start()
@@ -58,7 +59,12 @@ def resume(studio: Studio, *lanes: str) -> None:
 
 
 def next_tasks(studio: Studio, limit: int = 5) -> list:
-    return [each.task for each in main._next_tasks(studio.pool, None, limit)]
+    with connect(studio.url) as connection:
+        return [task for task, _ in connection.execute(queue.NEXT, values(limit))]
+
+
+def values(limit: int) -> dict[str, int | None]:
+    return {"limit": limit, "max_wait": None}
 
 
 def test_from_a_paused_lane_nothing_is_claimed(studio: Studio):
@@ -101,7 +107,7 @@ def test_a_paused_lane_is_not_walked_however_full_it_is(studio: Studio, lanes: t
     pause(studio, *lanes)
     with connect(studio.url) as connection:
         explain: LiteralString = "EXPLAIN (ANALYZE, FORMAT JSON) "
-        explained = connection.execute(explain + queue.NEXT, {"limit": 5, "max_wait": None})
+        explained = connection.execute(explain + queue.NEXT, values(5))
         [[[told]]] = explained
     assert told["Plan"]["Shared Hit Blocks"] + told["Plan"]["Shared Read Blocks"] < 50
     found = next_tasks(studio)

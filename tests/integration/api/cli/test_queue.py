@@ -29,6 +29,7 @@ from tests.support.scenario import (
     Story,
     completed,
     failed,
+    hold,
     requeued,
     source,
     started,
@@ -85,7 +86,7 @@ def take(settings: Settings, story: Story, task: UUID, consumer: str) -> None:
     """Have a consumer render a task, of which 40 % are done."""
     with open_pool(settings.postgres_url, 1) as pool:
         leases = Leases(pool, consumer, LEASE_S)
-        assert leases.take(task)
+        assert hold(leases, task)
         story.tell(task, started(consumer=consumer))
         leases.renew(task, "drawing", 0.4)
 

@@ -25,7 +25,7 @@ from tests.integration.api.resources.test_render import complete, generate, star
 from tests.integration.api.resources.test_tasks import listening
 from tests.integration.api.test_server import lives
 from tests.integration.api.test_server import start as start_process
-from tests.support.scenario import eventually, opened_pool
+from tests.support.scenario import eventually, hold, opened_pool
 
 
 class Sent(NamedTuple):
@@ -77,7 +77,7 @@ def test_a_stream_tells_where_the_task_stands_and_all_that_happens_until_it_ends
     task = generate(ada)
     future = threads.submit(stream, ada, task)
     held.another_waits()
-    leases.take(UUID(task))
+    hold(leases, UUID(task))
     start(store, task)
     held.has_looked_again()
     complete(store, task)  # after another claim, whose lease holds too: else it is pending again
@@ -131,7 +131,7 @@ def test_a_stream_tells_the_progress_between_the_events(
     ada: Client, store: EventStore, leases: Leases, threads: ThreadPoolExecutor, held: Held
 ):
     task = generate(ada)
-    leases.take(UUID(task))
+    hold(leases, UUID(task))
     start(store, task)
     future = threads.submit(stream, ada, task)
     held.another_waits()

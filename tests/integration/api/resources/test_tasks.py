@@ -15,7 +15,7 @@ from projections import tasks as read_model
 from render_consumers.loop.leases import Leases
 from tests.integration.api.conftest import Client, Held, new_email
 from tests.integration.api.resources.test_render import complete, fail, generate, start
-from tests.support.scenario import eventually, opened_pool
+from tests.support.scenario import eventually, hold, opened_pool
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def leases(shared: Settings):
 
 
 def taken(task: str, store: EventStore, leases: Leases) -> None:
-    leases.take(UUID(task))
+    hold(leases, UUID(task))
     start(store, task)
 
 

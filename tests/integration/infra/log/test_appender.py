@@ -346,3 +346,26 @@ def written_to_the_end(url, numbers, acknowledged):
     for _ in numbers:
         acknowledged.add(heard.recv())
     told.join()
+
+
+# Alone.
+
+
+def test_who_is_alone_writes_without_a_change_of_threads(appender, database):
+    assert [appender.append(save_of(n)).outcome for n in range(3)] == ["appended"] * 3
+    assert numbers_stored(database) == [aggregate_of(n) for n in range(3)]
+    assert appender._threads == []
+
+
+def test_what_comes_while_one_is_alone_is_written_after_it(appender, postgres_url, threads):
+    with held(postgres_url, appender):
+        assert appender._threads == []  # the first writes by itself
+        others = [threads.submit(appender.append, save_of(n)) for n in range(BURST)]
+        eventually(lambda: len(appender._waiting) == BURST)
+    assert [other.result(5).outcome for other in others] == ["appended"] * BURST
+
+
+def test_closing_waits_for_whoever_writes_alone(appender, postgres_url, threads):
+    with held(postgres_url, appender):
+        assert not appender.close(0.1)
+    assert appender.close(5)

@@ -2,7 +2,7 @@ import hashlib
 import io
 import threading
 from collections import Counter
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from PIL import Image
@@ -13,11 +13,13 @@ from domain.errors import HistoryReplaced, Unavailable
 from domain.render import RenderFailed, RenderRequeued, RenderStarted
 from infra.postgres import CONNECT_TIMEOUT_S
 from render_consumers.engines.job import DeviceLost, OutOfMemory, SourceGone
+from render_consumers.loop.leases import Leases
 from render_consumers.painting.painter import Stopped
 from tests.support.engine import SmallEngine
 from tests.support.scenario import (
     ACCOUNT,
     eventually,
+    hold,
     image_to_video_requested,
     lose_key,
     make_store,
@@ -114,13 +116,26 @@ def test_two_consumers_render_each_task_once(studio):
 
 def test_a_queue_that_is_behind_makes_nobody_render_twice(studio):
     task = studio.story.request()
+    studio.project()
+    for name in ("one", "two"):
+        consumer = studio.consumer(name=name)
+        consumer._leases = Leases(studio.pool, name, 30.0)  # the queue stays as it is
+        consumer.work_through(studio.stop)
+        assert studio.kinds(task) == ["requested", "started", "completed"]
+        studio.lose_leases()
+
+
+def test_what_has_ended_is_not_tried_again_before_the_queue_knows(studio):
+    task = studio.story.request()
+    studio.project()
+    leases = Leases(studio.pool, "one", 30.0)
     consumer = studio.consumer()
-    stale = studio._next_tasks(5)
+    consumer._leases = leases
     consumer.work_through(studio.stop)
-    consumer._next_tasks = lambda limit: stale
-    consumer.work_through(studio.stop)
-    assert studio.kinds(task) == ["requested", "started", "completed"]
+    assert (studio.lease_count(), leases.claim()) == (1, None)
+    studio.project()
     assert studio.lease_count() == 0
+    assert studio.kinds(task)[-1] == "completed"
 
 
 # Faults of the task's own.
@@ -169,7 +184,7 @@ def test_a_task_whose_consumers_died_three_times_is_given_up(studio):
 
 def test_the_task_of_somebody_erased_is_given_up_without_being_drawn(studio):
     task = studio.story.request()
-    studio._next_tasks(1)  # the queue has it
+    studio.project()  # the queue has it
     lose_key(studio.story.store)
     engine = SmallEngine()
     studio.consumer(engine).work_through(studio.stop)
@@ -180,7 +195,7 @@ def test_the_task_of_somebody_erased_is_given_up_without_being_drawn(studio):
 def test_a_video_of_somebody_erased_is_given_up_without_being_drawn(studio):
     task = uuid4()
     studio.story.tell(task, image_to_video_requested())
-    studio._next_tasks(1)  # the queue has it
+    studio.project()  # the queue has it
     lose_key(studio.story.store)
     engine = SmallEngine()
     studio.consumer(engine).work_through(studio.stop)
@@ -328,7 +343,7 @@ def test_a_lease_alone_does_not_let_an_old_attempt_complete(studio):
     def another_takes_over_and_the_lease_comes_back(_):
         studio.lose_leases()
         studio.consumer(name="two").work_through(studio.stop)
-        studio.leases("one").take(task)
+        hold(studio.leases("one"), task)
 
     engine = SmallEngine(another_takes_over_and_the_lease_comes_back)
     studio.consumer(engine).work_through(studio.stop)
@@ -367,7 +382,7 @@ def test_the_engine_is_told_to_stop_when_the_lease_is_lost(studio):
 
     def wait_for_the_loss(_):
         studio.lose_leases()
-        studio.leases("two").take(task)
+        hold(studio.leases("two"), task)
         eventually(engine.should_stop)
         studio.stop.set()
         raise Stopped
@@ -433,26 +448,27 @@ def test_idle_consumers_render_several_tasks_as_one_batch(studio):
     studio.consumer(engine, batch=3).work_through(studio.stop)
     assert engine.batches == [3, 2]
     assert engine.rendered == tasks
-    assert leases == [3, 2, 1, 2, 1]  # each is let go of as it ends
+    assert leases == [3, 3, 3, 2, 2]  # each until the queue knows that it has ended
     assert {tuple(studio.kinds(task)) for task in tasks} == {("requested", "started", "completed")}
 
 
 def test_a_vip_task_that_comes_while_a_batch_is_claimed_gets_into_it(studio):
     plain = [studio.story.request() for _ in range(3)]
-    vip = []
+    vip: list[UUID] = []
 
-    class Leases:
-        def take(self, task):
-            if task == plain[0]:
+    class LateVip:
+        def claim(self):
+            claimed = leases.claim()
+            if claimed and claimed.task == plain[0]:
                 vip.append(studio.story.request(vip=True))
-            return leases.take(task)
+            return claimed
 
         def __getattr__(self, name):
             return getattr(leases, name)
 
     engine = SmallEngine()
     consumer = studio.consumer(engine, batch=2)
-    leases, consumer._leases = consumer._leases, Leases()
+    leases, consumer._leases = consumer._leases, LateVip()
     consumer.work_through(studio.stop)
     assert engine.batches == [2, 2]
     assert engine.rendered == [plain[0], *vip, *plain[1:]]
@@ -485,7 +501,7 @@ def test_one_of_a_batch_that_was_taken_over_is_refused_alone(studio):
     def lose_the_first(task):
         if task == first:
             studio.lose_leases(first)
-            studio.leases("two").take(first)
+            hold(studio.leases("two"), first)
 
     studio.consumer(SmallEngine(lose_the_first), batch=2).work_through(studio.stop)
     assert studio.kinds(first) == ["requested", "started"]

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from render_consumers.loop.leases import Leases
 from render_consumers.painting.painter import Stopped
 from tests.support.engine import SmallEngine
 from tests.support.scenario import (
@@ -59,13 +60,13 @@ def begun(studio):
 
 def test_a_cancelled_task_is_not_claimed(studio):
     task = studio.story.request()
-    stale = studio._next_tasks(5)
+    studio.project()
     cancel(studio, task)
     engine = SmallEngine()
     consumer = studio.consumer(engine)
+    consumer._leases = Leases(studio.pool, "one", 30.0)  # the queue stays as it is
     consumer.work_through(studio.stop)
-    consumer._next_tasks = lambda limit: stale
-    consumer.work_through(studio.stop)
+    studio.consumer(engine).work_through(studio.stop)
     assert engine.rendered == []
     assert studio.lease_count() == 0
 

@@ -1,7 +1,7 @@
 import pytest
 
 from render_consumers.loop.leases import Leases
-from tests.support.scenario import TASK, cancelled, completed, failed, requested, started
+from tests.support.scenario import TASK, cancelled, completed, failed, hold, requested, started
 
 
 @pytest.fixture
@@ -15,39 +15,39 @@ def two(pool):
 
 
 def test_a_lease_is_one_consumers(one, two):
-    assert one.take(TASK)
-    assert not two.take(TASK)
+    assert hold(one, TASK)
+    assert not hold(two, TASK)
     assert not two.renew(TASK)
     assert one.renew(TASK)
 
 
 def test_a_lease_that_is_held_is_not_taken_again_even_by_its_holder(one):
-    assert one.take(TASK)
-    assert not one.take(TASK)
+    assert hold(one, TASK)
+    assert not hold(one, TASK)
 
 
 def test_a_lease_that_has_run_out_can_be_taken(pool, two):
     short = Leases(pool, "one", 0.0)
-    assert short.take(TASK)
-    assert two.take(TASK)
+    assert hold(short, TASK)
+    assert hold(two, TASK)
     assert not short.renew(TASK)
 
 
 def test_a_lease_that_has_run_out_is_renewed_if_nobody_took_it(pool, two):
-    Leases(pool, "one", 0.0).take(TASK)
+    hold(Leases(pool, "one", 0.0), TASK)
     assert Leases(pool, "one", 30.0).renew(TASK)
-    assert not two.take(TASK)
+    assert not hold(two, TASK)
 
 
 def test_a_released_lease_can_be_taken(one, two):
-    one.take(TASK)
+    hold(one, TASK)
     one.release(TASK)
     assert not one.renew(TASK)
-    assert two.take(TASK)
+    assert hold(two, TASK)
 
 
 def test_nobody_releases_the_lease_of_another(one, two):
-    one.take(TASK)
+    hold(one, TASK)
     two.release(TASK)
     assert one.renew(TASK)
 
@@ -55,7 +55,7 @@ def test_nobody_releases_the_lease_of_another(one, two):
 @pytest.mark.parametrize("end", [cancelled(), completed(), failed()])
 def test_a_lease_of_a_task_that_has_ended_is_not_renewed(one, story, end):
     story.tell(TASK, requested(), started())
-    one.take(TASK)
+    hold(one, TASK)
     assert one.renew(TASK)
     story.tell(TASK, end)
     assert not one.renew(TASK)
@@ -66,11 +66,11 @@ def test_progress_only_grows_until_somebody_else_starts_anew(pool, one, two):
         with pool.connection() as connection:
             return connection.execute("SELECT stage, progress FROM atelier_leases").fetchone()
 
-    one.take(TASK)
+    hold(one, TASK)
     assert noted() == (None, 0)
     one.renew(TASK, "drawing", 0.5)
     one.renew(TASK)
     assert noted() == ("drawing", 0.5)
     Leases(pool, "one", 0.0).renew(TASK, "encoding", 0.75)
-    two.take(TASK)
+    hold(two, TASK)
     assert noted() == (None, 0)
