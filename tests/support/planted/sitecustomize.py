@@ -96,10 +96,10 @@ def steps(folder: Path) -> None:
     tell, upload, copy = Heartbeat.tell, consumer.Consumer._upload, MediaStore.copy
     around: dict[type, str] = {StartRender: "claim", CompleteRender: "event"}
 
-    def executed(command: Any, *rest: Any) -> Any:
+    def executed(command: Any, *rest: Any, **options: Any) -> Any:
         step = around.get(type(command), "command")
         come_to(f"before-{step}", command.aggregate_id)
-        outcome = execute(command, *rest)
+        outcome = execute(command, *rest, **options)
         come_to(f"after-{step}", command.aggregate_id)
         return outcome
 
@@ -115,7 +115,7 @@ def steps(folder: Path) -> None:
         come_to("before-copy", source.split("/")[1])
         copy(self, source, target)
 
-    consumer.execute = executed  # type: ignore[attr-defined, assignment]
+    consumer.execute = executed  # type: ignore[attr-defined]
     Heartbeat.tell = told  # type: ignore[method-assign, assignment]
     consumer.Consumer._upload = uploaded  # type: ignore[method-assign]
     MediaStore.copy = copied  # type: ignore[method-assign]
