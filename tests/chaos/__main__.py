@@ -61,8 +61,9 @@ def main() -> int:
         media = MediaStore(settings)
 
         load = Load(client, PEOPLE, seed)
+        doubled = []
         for _ in range(OVERTAKEN):
-            load.accepted |= overtake(Person(client), store, media)
+            doubled += overtake(Person(client), store, media, load.accepted)
         faults = Faults(atelier, way, random.Random(seed))
         load.start()
         faults.go_on(seconds)
@@ -72,6 +73,7 @@ def main() -> int:
 
         published = {found.key for found in media.list("") if "/gallery/" in found.key}
         verdict = judged(_log(store), load.accepted, published, media.get)
+        verdict.doubled.extend(doubled)
         verdict.stuck.extend(unwell)
         _judge_readers(atelier, load, store, verdict)
     _print(seed, load, faults, verdict)

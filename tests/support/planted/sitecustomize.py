@@ -12,8 +12,9 @@ Which ones, the environment says:
     Set to ``small``, render consumers make pictures that cost nothing: without torch, which takes
     seconds to load, they start at once.
 ``PLANTED_SLOWNESS``
-    Seconds that a render consumer rests when it has staged a file, as over a slow network: so a run
-    that freezes it at random meets it between staging and publishing.
+    Seconds that a render consumer rests when it has staged or published a file, as over a slow
+    network: so a run that freezes it at random meets it in between, and sees what is there only for
+    a moment.
 ``CHAOS_PLANT``
     A check to take out of the render consumers.
 """
@@ -70,18 +71,23 @@ def draw_little() -> None:
     sys.modules[engine.__name__] = engine
 
 
-def slow_down_staging(seconds: float) -> None:
-    """Have each staged file take a while."""
+def slow_down_files(seconds: float) -> None:
+    """Have each staged file take a while, and each published one."""
     from infra.media.store import MediaStore
 
-    put = MediaStore.put
+    put, copy = MediaStore.put, MediaStore.copy
 
     def put_slowly(self: MediaStore, key: str, *rest: Any) -> None:
         put(self, key, *rest)
         if key.startswith("staging/"):
             time.sleep(seconds)
 
+    def copy_slowly(self: MediaStore, source: str, target: str) -> None:
+        copy(self, source, target)
+        time.sleep(seconds)
+
     MediaStore.put = put_slowly  # type: ignore[method-assign, assignment]
+    MediaStore.copy = copy_slowly  # type: ignore[method-assign]
 
 
 def steps(folder: Path) -> None:
@@ -172,7 +178,7 @@ def main() -> None:
                 draw_little()
             if folder := environ.get("PLANTED_STEPS"):
                 steps(Path(folder))
-            slow_down_staging(float(environ.get("PLANTED_SLOWNESS", 0)))
+            slow_down_files(float(environ.get("PLANTED_SLOWNESS", 0)))
             CHECKS[environ.get("CHAOS_PLANT", "nothing")]()
     except Exception as error:  # Python itself would only print it and go on
         sys.exit(f"the fault cannot be planted: {error!r}")
