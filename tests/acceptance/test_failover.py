@@ -64,6 +64,7 @@ def test_nothing_accepted_is_lost_with_a_synchronous_standby(pair: Pair, atelier
         eventually(lambda: all(writer.count(200) > 10 for writer in writers))
         with pair.standby_frozen() as since:
             writers[0].over.wait(HELD_UP_S)
+            assert ada.get("/get_user_info")["email"] == ada.email
             assert not any(writer.wrote_after(since + 0.3) for writer in writers)
         eventually(lambda: all(writer.wrote_after(since + HELD_UP_S) for writer in writers), BACK_S)
         killed = pair.fail_over()
@@ -74,6 +75,7 @@ def test_nothing_accepted_is_lost_with_a_synchronous_standby(pair: Pair, atelier
             writer.join()
         assert {ada.wait_for(task)["status"] for task in tasks} == {"SUCCESS"}
 
+    assert {status for writer in writers for _, status in writer.answers} <= {0, 200, 503, 504}
     told = sum(writer.count(200) for writer in writers)
     unknown = sum(writer.count(504, 0) for writer in writers)
     assert told <= changes_in(atelier.settings().postgres_url) <= told + unknown
