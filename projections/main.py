@@ -27,6 +27,9 @@ log = structlog.get_logger("atelier.projector")
 
 JOIN_S = 4.0
 SMALL = 100_000  # events, which are applied in seconds
+# Rows and position are one commit, so what a crash takes of them is applied again: none waits for
+# the disk, which the appends have for themselves.
+connect_to_apply = functools.partial(connect, synchronous_commit="off")
 TELL_S = 5.0
 
 
@@ -86,7 +89,7 @@ def log_opener(settings: Settings) -> OpenLog:
 @contextlib.contextmanager
 def _open_log(url: str, master_key: bytes, email_secret: bytes) -> Iterator[Log]:
     with store_for_a_while(url, master_key, email_secret) as store:
-        yield Log(functools.partial(connect, url, statement_timeout=0), store.read_some)
+        yield Log(functools.partial(connect_to_apply, url, statement_timeout=0), store.read_some)
 
 
 def run(settings: Settings) -> None:
@@ -122,7 +125,7 @@ def _keep(settings: Settings, store: EventStore, stop: threading.Event) -> None:
     listener = Listener(url)
     names = [projection.name for projection in PROJECTIONS]
     with Shares(url, "projector", names, lock="atelier.projection.{}") as shares:
-        runner.run(functools.partial(connect, url), shares.held, listener.wait, stop)
+        runner.run(functools.partial(connect_to_apply, url), shares.held, listener.wait, stop)
     listener.close()
 
 

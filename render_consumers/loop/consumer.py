@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol, TypeVar
 from uuid import UUID, uuid4
 
@@ -95,16 +96,21 @@ class Claim(NamedTuple):
 
 
 class _Attempt(NamedTuple):
-    """A claim that is worked on, since when, and among how many."""
+    """A claim that is worked on, since when, among how many; and whether its files are uploaded."""
 
     claim: Claim
     heartbeat: Heartbeat
     began: float
     together: int
+    uploaded: threading.Event
 
 
 class Consumer:
-    """One consumer with a name that no other process has, which renders up to `batch` at once."""
+    """One consumer with a name that no other process has, which renders up to `batch` at once.
+
+    While the last of a batch is published the next is claimed, but not before the files are up: so
+    what is claimed begins at once. Nor is anything rendered meanwhile: it might end the process.
+    """
 
     def __init__(
         self,
@@ -122,6 +128,7 @@ class Consumer:
         self._engine = engine
         self._batch = batch
         self._held: dict[UUID, Claim] = {}
+        self._publisher = ThreadPoolExecutor(1, "publisher")
 
     def work_through(self, stop: threading.Event) -> None:
         """Render batch after batch until the queue is empty or `stop` is set.
@@ -129,12 +136,21 @@ class Consumer:
         Raises `Unavailable` when Postgres or the media store does not answer, `HistoryReplaced`
         when the log is another one now, and `DeviceLost` when nothing can be drawn here any more.
         """
+        last: Future[None] | None = None
         while not stop.is_set():
-            self._media.ensure_bucket()  # or raise: a task is claimed only where it can end
-            claims = self._claims(stop)
-            if not claims:
+            try:
+                self._media.ensure_bucket()  # or raise: a task is claimed only where it can end
+                claims = self._claims(stop)
+            finally:
+                before, last = last, None
+                if before:
+                    before.result()
+            if claims:
+                last = self._work(claims, stop)
+            elif not before:
                 return
-            self._work(claims, stop)
+        if last:
+            last.result()
 
     def hand_back(self) -> None:
         """Give back what is at hand, from another thread, when its engine does not stop in time."""
@@ -184,30 +200,44 @@ class Consumer:
             return None
         return Claim(leased.task, leased.account, correlation_id, outcome)
 
-    def _work(self, claims: list[Claim], stop: threading.Event) -> None:
+    def _work(self, claims: list[Claim], stop: threading.Event) -> "Future[None]":
+        """Render a batch. What comes of the last one may still be on its way out."""
         lost = None
-        with contextlib.ExitStack() as stack:
-            begun = {}
-            for claim in claims:
-                heartbeat = stack.enter_context(Heartbeat(self._leases, claim.task))
-                begun[claim.task] = _Attempt(claim, heartbeat, time.monotonic(), len(claims))
-            jobs = [_job(attempt, stop) for attempt in begun.values()]
-            for job, made in self._engine.render(jobs):
-                self._settle(begun[job.task], made, stop)
+        begun = {claim.task: self._begun(claim, len(claims)) for claim in claims}
+        try:
+            for job, made in self._engine.render([_job(each, stop) for each in begun.values()]):
+                attempt = begun.pop(job.task)
+                settled = self._publisher.submit(self._settle, attempt, made, stop)
                 lost = made if isinstance(made, DeviceLost) else lost
+                if begun or lost:
+                    settled.result()
+        finally:
+            for left in begun.values():
+                left.heartbeat.stop()
         if lost is not None:
             raise lost
+        attempt.uploaded.wait()
+        return settled
+
+    def _begun(self, claim: Claim, together: int) -> _Attempt:
+        heartbeat = Heartbeat(self._leases, claim.task)
+        heartbeat.start()
+        return _Attempt(claim, heartbeat, time.monotonic(), together, threading.Event())
 
     def _settle(self, attempt: _Attempt, made: Result | Exception, stop: threading.Event) -> None:
         """Publish what came of an attempt, or report why nothing did."""
-        outcome = self._ended(attempt, made, stop)
+        claim = attempt.claim
+        try:
+            outcome = self._ended(attempt, made, stop)
+        finally:
+            attempt.uploaded.set()
+            attempt.heartbeat.stop()
+            self._held.pop(claim.task, None)
         seconds = time.monotonic() - attempt.began
         RENDER.labels(outcome).observe(seconds)
-        claim = attempt.claim
         if outcome == "rendered":
             task = str(claim.task)
             log.info("rendered", task=task, attempt=claim.attempt, seconds=round(seconds, 2))
-        self._held.pop(claim.task, None)
 
     def _ended(self, attempt: _Attempt, made: Result | Exception, stop: threading.Event) -> str:
         """Publish, or report why not; tells in a word how it ended."""
@@ -217,6 +247,7 @@ class Consumer:
                 raise made
             attempt.heartbeat.tell("uploading", DRAWN)
             self._upload(claim, made)
+            attempt.uploaded.set()
             try:
                 self._insist(lambda: self._publish(claim, made), stop)
             except (StaleAttempt, AccountErased):

@@ -122,11 +122,12 @@ class Heartbeat:
         self._progress = 0.0
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
-    def __enter__(self) -> "Heartbeat":
+    def start(self) -> None:
+        """Begin to renew it."""
         self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """Renew it no longer."""
         self._done.set()
         self._news.set()
         self._thread.join()

@@ -34,7 +34,7 @@ from infra.process.processes import name_connections
 from infra.settings import Settings
 from projections import PROJECTIONS
 from projections.generations import generations, make, switch
-from projections.main import log_opener
+from projections.main import connect_to_apply, log_opener
 from projections.rebuild import Rebuild
 from projections.runner import Runner, tune_garbage_collection
 from tests.bench.report import Figure, median, report
@@ -265,7 +265,7 @@ def _projecting(url: str, store: EventStore, stop: threading.Event) -> Iterator[
     listener = Listener(url)
     names = [projection.name for projection in PROJECTIONS]
     runner = Runner(PROJECTIONS, store.read_some)
-    arguments = (functools.partial(connect, url), lambda: names, listener.wait, stop)
+    arguments = (functools.partial(connect_to_apply, url), lambda: names, listener.wait, stop)
     thread = threading.Thread(target=runner.run, args=arguments)
     thread.start()
     try:

@@ -103,7 +103,7 @@ def consumers(environ: dict[str, str], studio: Studio, tmp_path: Path) -> Iterat
 def test_a_task_that_always_kills_its_process_fails_and_holds_up_nobody(studio, consumers):
     bad, *others = (studio.story.request() for _ in range(4))
     consumers.start("die", bad)
-    eventually(lambda: all(studio.kinds(task)[-1] == "completed" for task in others), 60)
+    eventually(lambda: all(studio.kinds(task)[-1] == "completed" for task in others), 180)
     eventually(lambda: studio.kinds(bad)[-1] == "failed", 60)
     assert studio.kinds(bad) == ["requested", *["started"] * 3, "failed"]
     end = studio.history(bad)[-1]
