@@ -5,6 +5,7 @@ import msgspec
 from commands.handling import Command, Outcome
 from domain.errors import IdempotencyKeyReused, NotClaimable, NotFound, StaleAttempt, TaskEnded
 from domain.events import Event
+from domain.fit import GarmentFit
 from domain.garment import WornGarment
 from domain.picture import ApparelDetails, ImageOptions, RenderMode, UserDetails, VideoOptions
 from domain.render import (
@@ -129,6 +130,7 @@ class CompleteRender(Command, frozen=True, kw_only=True):
     files: tuple[MediaFile, ...]
     ignored: tuple[str, ...]
     measured: dict[str, float]
+    fit: tuple[GarmentFit, ...] = ()
 
 
 class CancelRender(Command, frozen=True, kw_only=True):
@@ -219,6 +221,7 @@ def complete(command: CompleteRender, state: Render) -> list[Event]:
             files=command.files,
             ignored=command.ignored,
             measured=command.measured,
+            fit=command.fit,
         )
     ]
 

@@ -86,6 +86,7 @@ class WornGarment(msgspec.Struct, frozen=True, kw_only=True):
     """What the catalogue says of the garment that a render asked for; it is stored in events.
 
     ``color_hex`` is the chosen colour, or the garment's first when it does not come in that one.
+    ``gender`` is whom it is made for, and ``sizes`` is what it comes in.
     """
 
     name: str
@@ -93,6 +94,8 @@ class WornGarment(msgspec.Struct, frozen=True, kw_only=True):
     color_known: bool
     size_known: bool
     size2_known: bool = True  # of events that are older than it, nothing is held against it
+    gender: str = ""
+    sizes: tuple[str, ...] = ()
 
 
 def worn(garment: Garment, apparel: ApparelDetails) -> WornGarment | None:
@@ -108,4 +111,6 @@ def worn(garment: Garment, apparel: ApparelDetails) -> WornGarment | None:
         color_known=not color or color in codes,
         size_known=spelling(apparel.size) in sizes,
         size2_known=spelling(apparel.size2) in sizes,
+        gender=details.gender,
+        sizes=details.sizes,
     )

@@ -1,10 +1,12 @@
 """The render: one task from its request to its files."""
 
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
 
 from domain.events import Event
+from domain.fit import GarmentFit
 from domain.garment import WornGarment
 from domain.picture import ApparelDetails, ImageOptions, RenderMode, UserDetails, VideoOptions
 
@@ -130,16 +132,20 @@ class RenderRequeued(Event, frozen=True, kw_only=True):
 
 
 class RenderCompleted(Event, frozen=True, kw_only=True):
-    """The files are published; ``ignored`` names the options that the engine did not apply."""
+    """The files are published; ``ignored`` names the options that the engine did not apply.
+
+    ``measured`` is what the drawn body measures, in centimetres, and ``fit`` how its clothes fit.
+    """
 
     stored_name = "render.completed.v1"
-    personal = ("measured",)
+    personal = ("measured", "fit")
 
     attempt: int
     engine: str
     files: tuple[MediaFile, ...]
     ignored: tuple[str, ...]
     measured: dict[str, float] | None
+    fit: tuple[GarmentFit, ...] | None = None
 
 
 class RenderFailed(Event, frozen=True, kw_only=True):
@@ -230,3 +236,9 @@ def evolve(state: Render, event: Event) -> Render:
             return replace(state, files=tuple(f for f in state.files if f.key not in event.keys))
         case _:
             return state
+
+
+def fit_of(history: Iterable[Event]) -> Sequence[GarmentFit]:
+    """How the clothes of a completed task fit; nothing once its account is erased."""
+    completed = (event for event in history if isinstance(event, RenderCompleted))
+    return next((event.fit for event in completed if event.fit), ())

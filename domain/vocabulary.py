@@ -52,6 +52,6 @@ EXPRESSIONS: Final = {  # facial actions and their strength
     "neutral": {"mouthSmile": 0.10},
     "smile": {"mouthSmile": 0.85, "cheekSquint": 0.5, "eyeSquint": 0.15, "mouthDimple": 0.2},
 }
-# How far a garment of a size keeps off the body, in metres.
-SIZES: Final = {"XS": 0.003, "S": 0.006, "M": 0.010, "L": 0.014, "XL": 0.020, "XXL": 0.027}
+# Sizes by letter, the smallest first; brands' numbers, pairs and inches are drawn as well.
+SIZES: Final = ("XXS", "XS", "S", "M", "L", "XL", "XXL", "3XL", "4XL")
 COLORS: Final = ImageColor.colormap  # the names of CSS; colours in numbers are drawn as well

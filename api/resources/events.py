@@ -27,6 +27,7 @@ from api.resources.tasks import (
 from api.services import Provided, Services
 from domain.errors import AccountErased, AtelierError
 from domain.events import Event
+from domain.fit import GarmentFit
 from domain.render import (
     RenderCancelled,
     RenderCompleted,
@@ -64,6 +65,7 @@ class TaskChange(msgspec.Struct, frozen=True, kw_only=True):
     error: TaskError | None
     files: list[TaskFile]
     ignored: list[str]
+    fit: list[GarmentFit]
     engine: str | None
 
 
@@ -241,6 +243,7 @@ def _past(position: int, status: TaskState, row: TaskRow) -> ServerSentEventMess
         error=None,
         files=[],
         ignored=[],
+        fit=[],
         engine=None,
     )
     return _message("status", change, position)

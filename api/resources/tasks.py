@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Final, get_args
 from uuid import UUID
@@ -19,7 +20,9 @@ from api.resources.gallery import LARGEST_CURSOR, Pagination
 from api.services import Provided, Services
 from commands import Origin, Outcome, execute
 from commands.render import CancelRender
+from domain import render
 from domain.errors import NotFound
+from domain.fit import GarmentFit
 from domain.render import FailureCode, Stage
 from infra.media.store import MediaStore
 from projections import tasks
@@ -85,7 +88,7 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     ``progress`` goes from 0 to 1, and ``stage`` tells what is being done while it is processed.
     ``eta_seconds`` is an estimate from the tasks that finished
     last, of its kind if there are any, and 0 after the end. ``ignored`` names the options that
-    could not be drawn as asked.
+    could not be drawn as asked, ``fit`` tells how the clothes fit the body that was drawn.
     """
 
     status: TaskState
@@ -97,6 +100,7 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     error: TaskError | None
     files: list[TaskFile]
     ignored: list[str]
+    fit: list[GarmentFit]
     engine: str | None
 
 
@@ -255,7 +259,14 @@ class Watch:
         if not ended(row):
             asked = self._services.pace.eta(self._account, row.task, row.position, row.progress)
             eta = await self._services.in_time(asked)
-        return _status(row, self._services.media, eta)
+        return _status(row, self._services.media, eta, await self._fit(row))
+
+    async def _fit(self, row: TaskRow) -> Sequence[GarmentFit]:
+        """How the clothes fit, out of the log: opening it for every row would slow rebuilds."""
+        if row.status != TaskState.SUCCESS:
+            return ()
+        history = await self._services.in_time(self._services.async_store.load(row.task))
+        return render.fit_of(each.event for each in history)
 
 
 def mark(row: TaskRow) -> tuple[object, ...]:
@@ -280,7 +291,7 @@ def _cancel(task: UUID, account: UUID, services: Services, by: Origin) -> Outcom
     return execute(CancelRender(aggregate_id=task, account=account), services.store, by)
 
 
-def _status(row: TaskRow, media: MediaStore, eta: float) -> TaskStatus:
+def _status(row: TaskRow, media: MediaStore, eta: float, fit: Sequence[GarmentFit]) -> TaskStatus:
     error = None
     if row.error_code is not None:
         error = TaskError(code=row.error_code, message=row.error_message or "")
@@ -295,6 +306,7 @@ def _status(row: TaskRow, media: MediaStore, eta: float) -> TaskStatus:
         error=error,
         files=tasks.linked(row.files, media.url),
         ignored=row.ignored,
+        fit=list(fit),
         engine=row.engine,
     )
 

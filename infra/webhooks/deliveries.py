@@ -15,6 +15,8 @@ from infra.postgres import Pool, borrowed
 FOLLOWER: Final = "webhooks"
 FIRST_RETRY_S: Final = 5.0
 LONGEST_RETRY_S: Final = 7_200.0
+KEPT_DAYS: Final = 30
+SWEPT_TOGETHER: Final = 500
 DOUBLINGS: Final = 11  # then it is the longest
 
 State = Literal["pending", "sent", "given_up"]
@@ -37,6 +39,12 @@ ON CONFLICT DO NOTHING"""
 
 FORGET: LiteralString = """-- Nothing more is told of whoever is erased.
 DELETE FROM atelier_webhooks WHERE account = ANY(%(erased)s)"""
+
+SWEEP: LiteralString = """-- Nobody asks any more what became of these.
+DELETE FROM atelier_webhooks WHERE task = ANY(ARRAY(
+    SELECT task FROM atelier_webhooks
+     WHERE ended_at < now() - make_interval(days => %(days)s) AND state <> 'pending'
+     ORDER BY ended_at LIMIT %(limit)s))"""
 
 ADVANCE: LiteralString = """-- What ended up to here is in the table.
 UPDATE atelier_followers SET position = %(position)s WHERE follower = %(follower)s"""
@@ -113,12 +121,16 @@ class Deliveries:
         return int(row[0])
 
     def follow(self, position: int, *, ends: Sequence[int], erased: Sequence[UUID | None]) -> None:
-        """Go on to a position: tasks have ended at these, and these accounts were erased."""
+        """Go on to a position: tasks have ended at these, and these accounts were erased.
+
+        What was sent or given up a month ago is forgotten on the way.
+        """
         asked = WebhookRequested.stored_name
         values = {"ends": list(ends), "erased": list(erased), "asked": asked}
         with borrowed(self._pool) as connection, connection.transaction():
             connection.execute(ADD, values)
             connection.execute(FORGET, values)
+            connection.execute(SWEEP, {"days": KEPT_DAYS, "limit": SWEPT_TOGETHER})
             connection.execute(ADVANCE, {"position": position, "follower": FOLLOWER})
 
     def due(self, limit: int, *, under_way: Collection[UUID], busy: Collection[UUID]) -> list[Due]:

@@ -33,6 +33,7 @@ from render_consumers.engines.job import (
     SourceGone,
     Unsupported,
 )
+from render_consumers.painting.clothes import fitting
 from render_consumers.painting.painter import Model, Painter, Pixels
 
 JPEG = "image/jpeg"
@@ -102,8 +103,9 @@ class LocalEngine:
         return Result(
             engine=_look(request.render_mode),
             products=self._still(job, request, model, request.image_options),
-            ignored=(*model.order.ignored, *clothing.not_in_catalogue(request)),
+            ignored=_ignored(request, model),
             measured=_finite(model.achieved),
+            fit=fitting.fit(model.order.outfit, _finite(model.achieved)),
         )
 
     def _video(self, job: Job, request: VideoRequested) -> Result:
@@ -116,12 +118,9 @@ class LocalEngine:
         return Result(
             engine=_look(request.render_mode),
             products=(still, _video(request, f"{job.task}.mp4", turn), thumbnail),
-            ignored=(
-                *model.order.ignored,
-                *clothing.not_in_catalogue(request),
-                *_unheeded(request.video_options),
-            ),
+            ignored=(*_ignored(request, model), *_unheeded(request.video_options)),
             measured=_finite(model.achieved),
+            fit=fitting.fit(model.order.outfit, _finite(model.achieved)),
         )
 
     def _upscale(self, job: Job, request: UpscaleRequested) -> Result:
@@ -159,10 +158,13 @@ class LocalEngine:
 
     def _dressed(self, job: Job, request: RenderRequested | VideoRequested) -> Model:
         assert request.user_details is not None
-        flat = request.render_mode == "2D_Kling"
         job.told("dressing", 0)
         model = self._painter.dress(
-            request.user_details, clothing.look(request), flat=flat, should_stop=job.should_stop
+            request.user_details,
+            clothing.look(request),
+            flat=request.render_mode == "2D_Kling",
+            fit_map=isinstance(request, RenderRequested) and request.image_options.fit_map,
+            should_stop=job.should_stop,
         )
         job.told("drawing", DRESSED)
         return model
@@ -182,6 +184,11 @@ class LocalEngine:
             return self._sources.get(key)
         except NotFound as error:
             raise SourceGone("the file that this should be made of is no longer there") from error
+
+
+def _ignored(request: RenderRequested | VideoRequested, model: Model) -> tuple[str, ...]:
+    """What of the person and the clothes could not be drawn as asked, each once."""
+    return tuple(dict.fromkeys((*model.order.ignored, *clothing.not_drawn(request))))
 
 
 def _counted(job: Job, pictures: Iterable[Pixels], total: int, before: float) -> Iterator[Pixels]:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.fit import GarmentFit
 from domain.render import FailureCode, MediaFile, Requested, Stage
 from render_consumers.painting.painter import Stopped
 
@@ -33,12 +34,16 @@ class Product(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What one render made; ``measured`` is what the drawn body measures, in centimetres."""
+    """What one render made; ``measured`` is what the drawn body measures, in centimetres.
+
+    ``fit`` tells how the clothes that were asked for fit that body.
+    """
 
     engine: str
     products: tuple[Product, ...]
     ignored: tuple[str, ...]
     measured: dict[str, float]
+    fit: tuple[GarmentFit, ...] = ()
 
 
 class CannotBeMade(Exception):

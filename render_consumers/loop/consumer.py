@@ -316,6 +316,7 @@ class Consumer:
             files=tuple(product.file for product in result.products),
             ignored=result.ignored,
             measured=result.measured,
+            fit=result.fit,
         )
         try:
             self._carry_out(command, claim.correlation_id, claim.started)

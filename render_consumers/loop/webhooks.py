@@ -19,6 +19,7 @@ from domain import render
 from domain.account import AccountErased
 from domain.errors import AtelierError, HistoryReplaced
 from domain.events import Recorded, fold
+from domain.fit import GarmentFit
 from domain.render import RenderCancelled, RenderCompleted, RenderFailed
 from infra.log.event_store import EventBatch
 from infra.process.metrics import WEBHOOK
@@ -75,6 +76,7 @@ class EndedTask(msgspec.Struct, frozen=True, kw_only=True):
     error: TaskError | None
     files: list[TaskFile]
     ignored: list[str]
+    fit: list[GarmentFit]
     engine: str | None
 
 
@@ -233,6 +235,7 @@ def payload(history: Sequence[Recorded], url: Callable[[str], str]) -> Payload:
             error=error,
             files=tasks.linked(task.files, url),
             ignored=task.ignored,
+            fit=list(render.fit_of(each.event for each in history)),
             engine=task.engine,
         ),
     )

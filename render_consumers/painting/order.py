@@ -8,12 +8,13 @@ import msgspec
 from domain import vocabulary
 from domain.picture import UserDetails
 from render_consumers.painting.body.body import Pose, standing
-from render_consumers.painting.clothes.garment import GarmentLook
+from render_consumers.painting.clothes import size_chart
+from render_consumers.painting.clothes.outfit import GarmentLook, Outfit, outfit
 from render_consumers.painting.picture import colours
 from render_consumers.painting.picture.colours import Colour
 
 HAIRSTYLES = {name: name for name in vocabulary.HAIRSTYLES}
-EASE = {size.lower(): metres for size, metres in vocabulary.SIZES.items()}
+EASE = (0.001, 0.003, 0.006, 0.010, 0.014, 0.020, 0.027, 0.034, 0.041)  # metres, by letter
 GARMENT: Colour = (0.28, 0.29, 0.31)  # linear light, when none or an unknown one is asked for
 
 T = TypeVar("T")
@@ -32,12 +33,16 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     mode: int
     backdrop: Colour
     garment: Colour
+    outfit: Outfit
     ease: float
     flat: bool
+    fit_map: bool
     ignored: tuple[str, ...]
 
 
-def understand(details: UserDetails, look: GarmentLook, *, flat: bool = False) -> Order:
+def understand(
+    details: UserDetails, look: GarmentLook, *, flat: bool = False, fit_map: bool = False
+) -> Order:
     """Every label looked up in the vocabulary.
 
     An unknown one becomes the default, and its field is ignored; an empty one asks for nothing.
@@ -63,6 +68,14 @@ def understand(details: UserDetails, look: GarmentLook, *, flat: bool = False) -
     garment = colours.named(look.colour) if look.colour.strip() else GARMENT
     if garment is None:
         ignored.append("apparel_details.color")
+    worn = outfit(look, gender)
+    ignored += [
+        f"apparel_details.{piece.field}"
+        for piece in worn.pieces
+        if piece.asked and not size_chart.known(piece.kind, piece.size, piece.gender)
+    ]
+    if fit_map:  # until the cloth is coloured by its strain
+        ignored.append("image_options.fit_map")
     arms = known("user_details.pose", details.pose, vocabulary.POSES, "i-pose")
     return Order(
         gender=gender,
@@ -79,7 +92,14 @@ def understand(details: UserDetails, look: GarmentLook, *, flat: bool = False) -
         mode=mode,
         backdrop=colours.from_hex(details.background_color_hex),
         garment=garment or GARMENT,
-        ease=known("apparel_details.size", look.size, EASE, "m"),
+        outfit=worn,
+        ease=_ease(worn),
         flat=flat,
+        fit_map=fit_map,
         ignored=tuple(ignored),
     )
+
+
+def _ease(worn: Outfit) -> float:
+    letter = size_chart.letter(worn.top.kind, worn.top.size, worn.top.gender)
+    return EASE[vocabulary.SIZES.index(letter)]

@@ -9,6 +9,7 @@ from PIL import Image
 
 from domain.render import MediaFile
 from render_consumers.engines.job import Job, Product, Result
+from tests.support.scenario import garment_fit
 
 
 class SmallEngine:
@@ -38,7 +39,7 @@ class SmallEngine:
             _product(folder, f"{task}.jpg", "source", 16),
             _product(folder, f"{task}_thumbnail.jpg", "thumbnail", 8),
         )
-        return Result("test", products, ("brand",), {"Height": 180.0})
+        return Result("test", products, ("brand",), {"Height": 180.0}, (garment_fit(),))
 
 
 def _product(folder: str, name: str, role: str, width: int) -> Product:

@@ -17,13 +17,6 @@ ROUNDS = 8  # of smoothing: cloth bridges what skin follows
 TUCK = 0.03  # how far inside a hem the layer below is left out
 
 
-class GarmentLook(msgspec.Struct, frozen=True):
-    """What is known of the garment to draw: its colour by name or hex, its size XS to XXL."""
-
-    colour: str = ""
-    size: str = ""
-
-
 class Cloth(msgspec.Struct, frozen=True):
     """A piece that is worn: places (V, 3) in the pose and on the template, and what cuts it."""
 

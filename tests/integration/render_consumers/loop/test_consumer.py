@@ -20,6 +20,7 @@ from tests.support.engine import SmallEngine
 from tests.support.scenario import (
     ACCOUNT,
     eventually,
+    garment_fit,
     hold,
     image_to_video_requested,
     lose_key,
@@ -53,7 +54,7 @@ def test_a_task_ends_in_published_files_and_one_event(studio):
     assert studio.kinds(task) == ["requested", "started", "completed"]
     event = studio.completion(task)
     assert (event.attempt, event.engine, event.ignored) == (1, "test", ("brand",))
-    assert event.measured == {"Height": 180.0}
+    assert (event.measured, event.fit) == ({"Height": 180.0}, (garment_fit(),))
     names = [f"33/gallery/{task}.jpg", f"33/gallery/{task}_thumbnail.jpg"]
     assert [file.key for file in event.files] == names
     for file, width in zip(event.files, (16, 8), strict=True):

@@ -301,6 +301,23 @@ def test_what_was_given_up_or_sent_is_sent_again_for_whoever_asks(one, table, st
     assert states(table) == {given_up: "sent", sent: "sent"}
 
 
+def test_what_was_sent_a_month_ago_is_forgotten(one, table, story, pool, receiver):
+    old = ended(story, receiver)
+    work(one, table)
+    receiver.answers = lambda heard: Answer(500)
+    waiting, new = ended(story, receiver), ended(story, receiver)
+    work(one, table)
+    with pool.connection() as connection:
+        connection.execute(
+            "UPDATE atelier_webhooks SET ended_at = now() - interval '31 days' WHERE task <> %s",
+            [new],
+        )
+    ended(story, receiver)
+    work(one, table)
+    assert old not in states(table)
+    assert {states(table)[waiting], states(table)[new]} == {"pending"}
+
+
 def test_why_there_was_no_answer_is_kept_without_the_address(one, table, story, pool, receiver):
     forbidden = sender(story.store, pool, "shop.example.com", receiver.trust())
     ended(story, receiver)
