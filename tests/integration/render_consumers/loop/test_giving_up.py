@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from infra.postgres import connect
 from render_consumers.loop.leases import Leases
 from render_consumers.painting.painter import Stopped
 from tests.support.engine import SmallEngine
@@ -146,9 +147,9 @@ def overtaken(studio, begun):
         plain = studio.media
 
         def happen():
-            studio.lose_leases()
+            with connect(studio.url) as connection:
+                connection.execute("UPDATE atelier_leases SET consumer = 'two'")
             studio.story.tell(begun, started(2, "two"), *events)
-            studio.stop.set()
 
         studio.media = Interrupted(plain, happen, before=True)
         studio.consumer().work_through(studio.stop)
