@@ -48,6 +48,7 @@ ANSWER_S: Final = 6.0  # Postgres' own limits are shorter; this one is for a Pos
 TELL_S: Final = 0.5  # before that a save is given up, so that its own answer comes first
 MAILS: Final = 2  # at a time
 BY_CODE: Final = "code"
+BY_GRANT: Final = "granted"
 CLOSE_S: Final = 1.0
 NEEDED: Final = (
     "postgres_url",
@@ -74,7 +75,7 @@ class Services:
         self.store = store
         self.async_store = AsyncEventStore(store, threads)
         self.reader = reader
-        self.pace = PaceMeter(reader)
+        self.pace = PaceMeter(reader, fair=settings.queue_fair)
         self._loop = asyncio.get_running_loop()
         self.listener = AsyncListener(settings.postgres_url)
         self.media = MediaStore(settings)
@@ -140,6 +141,16 @@ class Services:
         if state.info.email is None:
             raise Unauthorized("there is no such account; log in again")
         return state
+
+    async def may_be_vip(self, account: UUID) -> bool:
+        """Whether the account's tasks get into the vip lane when it asks for that, by the log."""
+        if self.settings.vip != BY_GRANT:
+            return True
+        return self.lets_in(await self.in_thread(self.account, account))
+
+    def lets_in(self, person: Account) -> bool:
+        """The same of an account that has been loaded."""
+        return self.settings.vip != BY_GRANT or person.vip
 
     async def worn(self, apparel: ApparelDetails) -> WornGarment | None:
         """What the catalogue says of a garment that somebody wants to wear, by the log."""

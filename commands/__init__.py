@@ -52,6 +52,8 @@ HANDLERS: dict[type[Command], Handler] = {
     account.UpdateAccountInfo: _account(account.update_info),
     account.UpdateAccountDetails: _account(account.update_details),
     account.UploadAvatar: _account(account.upload_avatar),
+    account.GrantVip: _account(account.grant_vip),
+    account.WithdrawVip: _account(account.withdraw_vip),
     account.EraseAccount: _account(account.erase),
     **dict.fromkeys(render.REQUESTS, _render(render.request)),
     render.StartRender: _render(render.start),

@@ -12,6 +12,8 @@ from domain.account import (
     AccountRegistered,
     AvatarFile,
     AvatarUploaded,
+    VipGranted,
+    VipWithdrawn,
     merged,
 )
 from domain.events import Event
@@ -53,6 +55,14 @@ class UploadAvatar(Command, frozen=True, kw_only=True):
 
     picture: AvatarFile
     thumbnail: AvatarFile
+
+
+class GrantVip(Command, frozen=True, kw_only=True):
+    """Let a person use the vip lane of the queue."""
+
+
+class WithdrawVip(Command, frozen=True, kw_only=True):
+    """Let a person use the vip lane no more."""
 
 
 class EraseAccount(Command, frozen=True, kw_only=True):
@@ -102,6 +112,18 @@ def upload_avatar(command: UploadAvatar, state: Account) -> list[Event]:
     kept = {file.key for file in files}
     replaced = tuple(file.key for file in state.avatar if file.key not in kept)
     return [AvatarUploaded(picture=command.picture, thumbnail=command.thumbnail, replaced=replaced)]
+
+
+def grant_vip(_command: GrantVip, state: Account) -> list[Event]:
+    """What is granted already is not granted once more."""
+    _check_lives(state)
+    return [] if state.vip else [VipGranted()]
+
+
+def withdraw_vip(_command: WithdrawVip, state: Account) -> list[Event]:
+    """Only what was granted can be withdrawn."""
+    _check_lives(state)
+    return [VipWithdrawn()] if state.vip else []
 
 
 def erase(_command: EraseAccount, state: Account) -> list[Event]:

@@ -84,6 +84,18 @@ class AvatarUploaded(Event, frozen=True, kw_only=True):
     replaced: tuple[str, ...] = ()
 
 
+class VipGranted(Event, frozen=True, kw_only=True):
+    """A person may use the vip lane of the queue, where `ATELIER_VIP` asks for that."""
+
+    stored_name = "account.vip_granted.v1"
+
+
+class VipWithdrawn(Event, frozen=True, kw_only=True):
+    """A person may no longer use the vip lane; what they have asked for stays in its lane."""
+
+    stored_name = "account.vip_withdrawn.v1"
+
+
 class AccountErased(Event, frozen=True, kw_only=True):
     """A person is forgotten; ``number`` names the folder that the media store shall delete.
 
@@ -101,6 +113,8 @@ EVENTS: tuple[type[Event], ...] = (
     AccountInfoUpdated,
     AccountDetailsUpdated,
     AvatarUploaded,
+    VipGranted,
+    VipWithdrawn,
     AccountErased,
 )
 
@@ -130,12 +144,16 @@ class AccountDetails(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """An account as its events have made it; ``number`` is 0 before it is registered."""
+    """An account as its events have made it; ``number`` is 0 before it is registered.
+
+    ``vip`` tells that the vip lane was granted to it.
+    """
 
     number: int = 0
     info: AccountInfo = AccountInfo()
     details: AccountDetails = AccountDetails()
     avatar: tuple[AvatarFile, ...] = ()
+    vip: bool = False
     erased: bool = False
 
 
@@ -157,6 +175,10 @@ def evolve(state: Account, event: Event) -> Account:
             return msgspec.structs.replace(state, details=merged(state.details, event))
         case AvatarUploaded():
             return msgspec.structs.replace(state, avatar=(event.picture, event.thumbnail))
+        case VipGranted():
+            return msgspec.structs.replace(state, vip=True)
+        case VipWithdrawn():
+            return msgspec.structs.replace(state, vip=False)
         case AccountErased():
             return Account(number=state.number, erased=True)
         case _:

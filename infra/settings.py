@@ -94,7 +94,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     catalog_open: bool = False
     cors_origins: tuple[str, ...] = ()
     task_limit: int = 10
+    vip: str = "asked"
     queue_max_wait: int | None = None
+    queue_fair: bool = False
     lease_seconds: int = 30
     webhook_hosts: tuple[str, ...] = ()
     webhook_key: tuple[str, ...] = ()
@@ -364,11 +366,25 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         number(1, 1_000_000),
     ),
     Variable(
+        "ATELIER_VIP",
+        "asked",
+        "Whose tasks get into the vip lane of the queue: of everybody who asks for it (asked), or "
+        "only of accounts to which it was granted (granted).",
+        one_of("asked", "granted"),
+    ),
+    Variable(
         "ATELIER_QUEUE_MAX_WAIT",
         "",
         "After so many seconds a waiting task is overtaken no more, not even by vip ones; left "
         "out, it always is.",
         number(1, 31_536_000),
+    ),
+    Variable(
+        "ATELIER_QUEUE_FAIR",
+        "no",
+        "Whether each lane of the queue serves its users in rounds, one task of each in turn, "
+        "instead of first in, first out.",
+        yes_or_no,
     ),
     Variable(
         "ATELIER_LEASE_SECONDS",

@@ -1,6 +1,7 @@
 """How long will it take?"""
 
 import asyncio
+from typing import LiteralString
 from uuid import UUID
 
 import msgspec
@@ -44,10 +45,7 @@ class TaskKind(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
 
 
-PACE = Question(
-    models=("queue",),
-    row=KindRow,
-    sql="""-- How long did the newest tasks of each kind take, and which kinds wait?
+PACE: LiteralString = """-- How long did the newest tasks of each kind take, and which kinds wait?
 WITH done AS (
     SELECT * FROM (SELECT * FROM atelier_events ORDER BY position DESC LIMIT %(events)s) newest
      WHERE type = %(completed)s ORDER BY position DESC LIMIT %(tasks)s
@@ -64,14 +62,19 @@ WITH done AS (
 ), queued AS (
     SELECT asked.type AS kind, count(*) AS waiting
       FROM (SELECT place FROM atelier_queue WHERE NOT started
-             ORDER BY vip DESC, place LIMIT %(waiting)s) q
+             ORDER BY vip DESC, {order} LIMIT %(waiting)s) q
            JOIN atelier_events asked ON asked.position = q.place
      GROUP BY asked.type
 )
 SELECT kind, took.mean_seconds, coalesce(queued.waiting, 0) AS waiting,
        (SELECT count(*) FROM atelier_leases WHERE expires_at > now()) AS rendering
-  FROM took FULL JOIN queued USING (kind)""",
-)
+  FROM took FULL JOIN queued USING (kind)"""
+
+# By whether each lane of the queue is served in rounds.
+PACES = {
+    fair: Question(models=("queue",), row=KindRow, sql=PACE.replace("{order}", order))
+    for fair, order in ((False, "place"), (True, "rank, turn"))
+}
 
 KIND = Question(
     models=("queue",),
@@ -111,8 +114,10 @@ class PaceMeter:
     It remembers how long a kind took after tasks of other kinds have followed.
     """
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, *, fair: bool = False) -> None:
+        """Each lane of the queue is served in rounds where it is `fair`."""
         self._reader = reader
+        self._question = PACES[fair]
         self._measuring = asyncio.Lock()
         self._measured_at = float("-inf")
         self._pace = Pace(by_kind={}, waiting_seconds=None, rendering=0)
@@ -146,7 +151,7 @@ class PaceMeter:
 
     async def _measured(self, account: UUID) -> Pace:
         answer = await self._reader.ask(
-            PACE,
+            self._question,
             account,
             started=RenderStarted.stored_name,
             completed=RenderCompleted.stored_name,

@@ -97,7 +97,7 @@ def _apply(
         try:
             if isinstance(recorded.event, Unreadable):
                 raise ValueError(recorded.event.error)
-            rows.ask(connection, name, keys)
+            rows.ask(connection, name, keys, [recorded.account] if recorded.account else [])
             rows.take((), ask_known(connection, [recorded])())
             projection.fold(rows, recorded)
             rows.write(connection, name)

@@ -21,6 +21,9 @@ LOAD: LiteralString = """-- Which of these rows are there?
 SELECT coalesce(json_agg(t), '[]')::text
   FROM json_populate_recordset(NULL::{table}, %s::json) k JOIN {table} t USING ({key})"""
 
+LOAD_OF: LiteralString = """-- Which rows have these accounts?
+SELECT coalesce(json_agg(t), '[]')::text FROM {table} t WHERE t.account = ANY(%s)"""
+
 KNOWN: LiteralString = """-- Which of these accounts have not been erased?
 SELECT account FROM atelier_keys WHERE account = ANY(%s)"""
 
@@ -50,7 +53,8 @@ class Table(msgspec.Struct, Generic[Row], frozen=True, kw_only=True):
 
     ``sql`` makes one generation of the table and its indexes; it names it ``{table}``. What it
     makes ``beside`` that, as ``{table}_name``, queries read as ``atelier_…_name``; ``drop`` undoes
-    all of it. Bytes are told as hexadecimal text, ``\\\\x…``, as Postgres does.
+    all of it. Bytes are told as hexadecimal text, ``\\\\x…``, as Postgres does. A fold of
+    one that is ``by_account`` has all rows of the event's account at hand.
     """
 
     row: type[Row]
@@ -58,6 +62,7 @@ class Table(msgspec.Struct, Generic[Row], frozen=True, kw_only=True):
     sql: LiteralString
     beside: tuple[LiteralString, ...] = ()
     drop: LiteralString = "DROP TABLE IF EXISTS {table}"
+    by_account: bool = False
 
     @functools.cache  # noqa: B019 - there are as many as read models
     def statement(self, text: LiteralString, name: str) -> LiteralString:
@@ -82,6 +87,7 @@ class Rows(Generic[Row]):
         self._table = table
         self._key_of: Callable[[Row], Key] = attrgetter(*table.key)
         self._rows: dict[Key, Row | None] = {}  # None for keys of which there is no row
+        self._of: dict[UUID, dict[Key, Row]] = {}  # by account, where the table is
         self._changes: list[tuple[Key, Row | _Unknown | None]] = []  # with what was before
         self._kept = 0  # of the changes
         self._forgotten: list[UUID] = []
@@ -98,6 +104,10 @@ class Rows(Generic[Row]):
             raise LookupError(
                 "a fold reads a row that the projection's `needs` does not name"
             ) from None
+
+    def of(self, account: UUID) -> list[Row]:
+        """All rows of the event's account, in no order; only of tables ``by_account``."""
+        return list(self._of.get(account, {}).values())
 
     def put(self, row: Row) -> None:
         """Store a row in place of the one with its key, if there is one."""
@@ -121,10 +131,19 @@ class Rows(Generic[Row]):
 
     # What the runner uses.
 
-    def ask(self, connection: Connection, name: str, keys: Collection[Key]) -> None:
-        """Ask for the rows of these keys; then `take`."""
+    def ask(
+        self,
+        connection: Connection,
+        name: str,
+        keys: Collection[Key],
+        accounts: Collection[UUID],
+    ) -> None:
+        """Ask for the rows of these keys, or of these accounts; then `take`."""
         self._rows.update(dict.fromkeys(keys))
-        if keys:
+        if self._table.by_account and accounts:
+            load = self._table.statement(LOAD_OF, name)
+            self._found = connection.execute(load, [list(accounts)], prepare=True)
+        elif keys:
             load = self._table.statement(LOAD, name)
             self._found = connection.execute(load, [self._as_json(keys)], prepare=True)
 
@@ -135,7 +154,7 @@ class Rows(Generic[Row]):
         if self._found is not None:
             ((text,),) = self._found
             for row in _decoder(self._table.row).decode(text):
-                self._rows[self._key_of(row)] = row
+                self._hold(self._key_of(row), row)
 
     def keep(self) -> None:
         """Whatever was changed so far stays."""
@@ -146,9 +165,10 @@ class Rows(Generic[Row]):
         while len(self._changes) > self._kept:
             key, row = self._changes.pop()
             if isinstance(row, _Unknown):
+                self._hold(key, None)
                 del self._rows[key]
             else:
-                self._rows[key] = row
+                self._hold(key, row)
 
     def write(self, connection: Connection, name: str) -> None:
         """Store what has changed, in the connection's transaction."""
@@ -170,6 +190,14 @@ class Rows(Generic[Row]):
 
     def _set(self, key: Key, row: Row | None) -> None:
         self._changes.append((key, self._rows.get(key, UNKNOWN)))
+        self._hold(key, row)
+
+    def _hold(self, key: Key, row: Row | None) -> None:
+        if self._table.by_account:
+            if row is not None:
+                self._of.setdefault(row.account, {})[key] = row  # type: ignore[attr-defined]
+            elif (gone := self._rows.get(key)) is not None:
+                del self._of[gone.account][key]  # type: ignore[attr-defined]
         self._rows[key] = row
 
     def _as_json(self, keys: Iterable[Key]) -> str:

@@ -326,7 +326,7 @@ class Runner:
     ) -> None:
         # All are asked before any answer is waited for.
         known = ask_known(connection, events)
-        asked = [_Asked(connection, track, events) for track in tracks]
+        asked = [_Asked(connection, track, events) for track in _counted_last(tracks)]
         accounts = known()
         for each in asked:
             self._fold_track(connection, each, accounts)
@@ -383,13 +383,19 @@ class _Asked:
         self.track = track
         self.events = track.projection.of_use(events)
         needed, self._new = _keys(track.projection, self.events)
+        accounts = {recorded.account for recorded in self.events if recorded.account}
         self._rows: Rows[Any] = Rows(track.projection.table)
-        self._rows.ask(connection, track.table, needed)
+        self._rows.ask(connection, track.table, needed, accounts)
 
     def rows(self, known: set[UUID]) -> Rows[Any]:
         """Wait for them; these accounts are known."""
         self._rows.take(self._new, known)
         return self._rows
+
+
+def _counted_last(tracks: list[Track]) -> list[Track]:
+    """What is counted beside its rows is locked until the commit, so it is written last."""
+    return sorted(tracks, key=lambda track: bool(track.projection.table.beside))
 
 
 def _keys(projection: Projection, events: Sequence[Recorded]) -> tuple[set[Key], set[Key]]:

@@ -169,6 +169,7 @@ def _work(
     tune_garbage_collection()
     try:
         with open_log() as log, log.connect() as connection:
+            connection.execute("SET lock_timeout = 0")  # for the others, who write the same counts
             runner = Runner(projections, log.read, state="building", segment=segment)
             while _fill_some(runner, connection, until, rest) and _has_parent():
                 pass

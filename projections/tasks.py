@@ -26,7 +26,7 @@ from domain.render import (
 )
 from projections.gallery import FILES_PER_EVENT, ITEM
 from projections.model import Projection, seconds
-from projections.queue import AHEAD, HELD
+from projections.queue import AHEAD, AHEAD_IN_ROUNDS, HELD
 from projections.reading import Answer, Question, Reader
 from projections.rows import Key, Rows, Table
 
@@ -222,10 +222,7 @@ PROJECTION = Projection(
     needs=needs,
 )
 
-TASK = Question(
-    models=("tasks", "queue"),
-    row=TaskRow,
-    sql="""-- What has become of one task, and how many will be claimed before it?
+TASK: LiteralString = """-- What has become of one task, and how many will be claimed before it?
 SELECT t.task, t.vip, t.attempt, t.engine, t.error_code, t.error_message, t.files, t.ignored,
        CASE WHEN t.status = 'STARTED' AND q.waiting THEN 'PENDING' ELSE t.status END AS status,
        CASE WHEN q.waiting THEN 1 + {ahead} ELSE 0 END AS position,
@@ -238,13 +235,20 @@ SELECT t.task, t.vip, t.attempt, t.engine, t.error_code, t.error_message, t.file
             THEN (SELECT l.stage FROM atelier_leases l WHERE l.task = t.task)
        END AS stage
   FROM atelier_tasks t LEFT JOIN LATERAL (
-           SELECT q.vip, q.place, NOT q.started OR NOT {held} AS waiting
+           SELECT q.vip, q.place, q.rank, q.turn, NOT q.started OR NOT {held} AS waiting
              FROM atelier_queue q WHERE q.task = t.task) q ON true
- WHERE t.task = %(task)s AND t.account = %(account)s""".replace("{ahead}", AHEAD).replace(
-        "{held}", HELD
-    ),
-    types={"task": "uuid", "max_wait": "float8"},
-)
+ WHERE t.task = %(task)s AND t.account = %(account)s""".replace("{held}", HELD)
+
+# By whether each lane is served in rounds.
+TASKS = {
+    fair: Question(
+        models=("tasks", "queue"),
+        row=TaskRow,
+        sql=TASK.replace("{ahead}", ahead),
+        types={"task": "uuid", "max_wait": "float8"},
+    )
+    for fair, ahead in ((False, AHEAD), (True, AHEAD_IN_ROUNDS))
+}
 
 # Each status has its part of the index, in the order of the pages. A task that is started, but
 # that nobody holds any more, is shown as pending; few are started at a time.
@@ -311,10 +315,16 @@ def linked(files: Sequence[MediaFile], url: Callable[[str], str]) -> list[TaskFi
 
 
 async def task(
-    reader: Reader, account: UUID, task: UUID, *, max_wait: float | None, seen: int = 0
+    reader: Reader,
+    account: UUID,
+    task: UUID,
+    *,
+    max_wait: float | None,
+    fair: bool = False,
+    seen: int = 0,
 ) -> Answer[TaskRow]:
-    """One task of the account, or no row; `max_wait` as `queue.claimable` has it."""
-    return await reader.ask(TASK, account, seen=seen, task=task, max_wait=max_wait)
+    """One task of the account, or no row; `max_wait` and `fair` as consumers have them."""
+    return await reader.ask(TASKS[fair], account, seen=seen, task=task, max_wait=max_wait)
 
 
 async def overview(reader: Reader, account: UUID, *, seen: int = 0) -> Answer[ListedTask]:

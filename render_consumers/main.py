@@ -105,7 +105,7 @@ def run(settings: Settings) -> None:
     consumer = Consumer(
         name,
         store,
-        Leases(leases, name, settings.lease_seconds, settings.queue_max_wait),
+        _leases(leases, name, settings),
         media,
         LocalEngine(painter, media),
         settings.render_batch,
@@ -192,6 +192,16 @@ def _consume(
         waiting = False
         often = paused or not subscription.listening.is_set()
         wake.told.wait(LOOK_OFTEN_EVERY_S if often else LOOK_EVERY_S)
+
+
+def _leases(pool: Pool, name: str, settings: Settings) -> Leases:
+    return Leases(
+        pool,
+        name,
+        settings.lease_seconds,
+        max_wait=settings.queue_max_wait,
+        fair=settings.queue_fair,
+    )
 
 
 def _is_paused(pool: Pool) -> bool:

@@ -120,7 +120,7 @@ COMMANDS: Final[dict[str, Command]] = {
             ),
             *("ATELIER_REGISTER_LIMIT", "ATELIER_UPLOAD_LIMIT", "ATELIER_TRUSTED_PROXIES"),
             *("ATELIER_SMTP_", "ATELIER_MAIL_FROM"),
-            *("ATELIER_TASK_LIMIT", "ATELIER_QUEUE_MAX_WAIT", "ATELIER_CORS_ORIGINS"),
+            *("ATELIER_TASK_LIMIT", "ATELIER_QUEUE_", "ATELIER_VIP", "ATELIER_CORS_ORIGINS"),
             "ATELIER_WEBHOOK_",
             *("ATELIER_METRICS_", "ATELIER_LOG"),
         ),
@@ -356,7 +356,7 @@ COMMANDS: Final[dict[str, Command]] = {
         "CUDA_VISIBLE_DEVICES=1 atelier render-consumer",
         (
             *(*STORES, "ATELIER_KAFKA_", "ATELIER_S3_", "ATELIER_MEDIA_"),
-            *("ATELIER_QUEUE_MAX_WAIT", "ATELIER_LEASE_SECONDS", "ATELIER_WEBHOOK_"),
+            *("ATELIER_QUEUE_", "ATELIER_LEASE_SECONDS", "ATELIER_WEBHOOK_"),
             *("ATELIER_METRICS_", "ATELIER_LOG", "ANNY_CACHE_DIR"),
         ),
     ),
@@ -364,10 +364,10 @@ COMMANDS: Final[dict[str, Command]] = {
         "api.cli.queue.listing:show_queue",
         "list what waits and what is being rendered",
         "Shows the tasks that wait, in the order in which they will be claimed, with why one may\n"
-        "not be claimed yet: its lane is paused, or it backs off to a time (UTC). Then those that\n"
-        "are being rendered, by whom, and how much of each is done.",
+        "not be claimed yet: its lane is paused, and so it comes last, or it backs off to a time\n"
+        "(UTC). Then those that are being rendered, by whom, and how much of each is done.",
         "atelier queue list --limit 100 --lane normal",
-        ("ATELIER_POSTGRES_URL", "ATELIER_LOG"),
+        ("ATELIER_POSTGRES_URL", "ATELIER_QUEUE_", "ATELIER_LOG"),
         (
             option(
                 "--limit",
@@ -387,7 +387,10 @@ COMMANDS: Final[dict[str, Command]] = {
         "has them, and each of its events: position, time, where it lies on Kafka (partition and\n"
         "offset), who caused it and what it says. What is personal stays sealed.",
         "atelier queue show 8f14e45f-ceea-467f-a3c1-d7e4f5b6a789",
-        ("ATELIER_POSTGRES_URL", "ATELIER_KAFKA_", "ATELIER_S3_", "ATELIER_LOG"),
+        (
+            *("ATELIER_POSTGRES_URL", "ATELIER_QUEUE_"),
+            *("ATELIER_KAFKA_", "ATELIER_S3_", "ATELIER_LOG"),
+        ),
         (TASK, AS_JSON),
     ),
     "queue consumers": Command(
@@ -647,7 +650,7 @@ COMMANDS: Final[dict[str, Command]] = {
         ),
     ),
     "accounts erase": Command(
-        "api.cli.erase:run",
+        "api.cli.accounts:erase",
         "forget a person for good",
         "Erases an account, named by its id or email address: deletes its key, so that nothing\n"
         "personal of it can be read any more, its files and its rows. The address can then be\n"
@@ -660,7 +663,7 @@ COMMANDS: Final[dict[str, Command]] = {
         ),
     ),
     "accounts erase-again": Command(
-        "api.cli.erase:run_again",
+        "api.cli.accounts:erase_again",
         "erase whom a restored log has brought back",
         "For a Postgres that was restored from an older backup: who was erased since is back in\n"
         "it. Reads the topic atelier.events, lists the accounts whose erasure it holds and the\n"
@@ -669,6 +672,23 @@ COMMANDS: Final[dict[str, Command]] = {
         "atelier accounts erase-again",
         (*STORES, "ATELIER_KAFKA_", "ATELIER_LOG"),
         (option("--yes", action="store_true", help="do not ask"),),
+    ),
+    "accounts grant-vip": Command(
+        "api.cli.accounts:grant_vip",
+        "let an account use the vip lane",
+        "For ATELIER_VIP=granted: the tasks for which the account asks with `vip` from now on get\n"
+        "into the vip lane of the queue. Those of others get into the normal one.",
+        "atelier accounts grant-vip ada@example.com",
+        (*STORES, "ATELIER_VIP", "ATELIER_LOG"),
+        (option("account", metavar="EMAIL_OR_ID", help="whom to let in"),),
+    ),
+    "accounts revoke-vip": Command(
+        "api.cli.accounts:revoke_vip",
+        "let an account use the vip lane no more",
+        "Ends what `grant-vip` began. Tasks that wait in the vip lane stay there.",
+        "atelier accounts revoke-vip ada@example.com",
+        (*STORES, "ATELIER_LOG"),
+        (option("account", metavar="EMAIL_OR_ID", help="whom to let in no more"),),
     ),
 }
 

@@ -80,7 +80,7 @@ async def _request(
         image_options=data.image_options,
         render_mode=data.render_mode,
         garment=await services.worn(data.apparel_details),
-        vip=data.task_options.vip,
+        vip=data.task_options.vip and await services.may_be_vip(account),
         limit=min(data.task_options.limit or most, most),
         webhook_url=webhooks.allowed(data.task_options, services.settings),
     )

@@ -84,11 +84,12 @@ class TaskError(msgspec.Struct, frozen=True, kw_only=True):
 class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Where a task stands.
 
-    ``position`` is 0 while it is processed and after its end, else its place in the queue.
-    ``progress`` goes from 0 to 1, and ``stage`` tells what is being done while it is processed.
-    ``eta_seconds`` is an estimate from the tasks that finished
-    last, of its kind if there are any, and 0 after the end. ``ignored`` names the options that
-    could not be drawn as asked, ``fit`` tells how the clothes fit the body that was drawn.
+    ``position`` is 0 while it is processed and after its end, else its place in the queue; while
+    its lane is paused, the one that it has when that goes on, as is ``eta_seconds``. ``progress``
+    goes from 0 to 1, and ``stage`` tells what is being done while it is processed.
+    ``eta_seconds`` is an estimate from the tasks that finished last, of its kind if there are any,
+    and 0 after the end. ``ignored`` names the options that could not be drawn as asked, ``fit``
+    tells how the clothes fit the body that was drawn.
     """
 
     status: TaskState
@@ -214,9 +215,14 @@ class Watch:
 
     async def look(self, seen: int = 0) -> Answer[TaskRow]:
         """Where the task stands now; raises `NotFound` when the account has no such task."""
-        max_wait = self._services.settings.queue_max_wait
+        settings = self._services.settings
         question = tasks.task(
-            self._services.reader, self._account, self._task, max_wait=max_wait, seen=seen
+            self._services.reader,
+            self._account,
+            self._task,
+            max_wait=settings.queue_max_wait,
+            fair=settings.queue_fair,
+            seen=seen,
         )
         answer = await self._services.in_time(question)
         if not answer.rows:

@@ -206,8 +206,9 @@ async def _request_video(
     order: Order, account: UUID, data: VideoRequest, services: Services, by: Origin
 ) -> Outcome:
     number = await services.account_number(account)
+    vip = data.task_options.vip and await services.may_be_vip(account)
     command = RequestVideo(
-        **_asked(order, account, number, data.task_options, services),
+        **_asked(order, account, number, data.task_options, services, vip=vip),
         user_details=data.user_details,
         apparel_details=data.apparel_details,
         video_options=data.video_options,
@@ -223,7 +224,7 @@ def _request_upscale(
 ) -> Outcome:
     person = services.account(account)
     command = RequestUpscale(
-        **_asked(order, account, person.number, data.task_options, services),
+        **_asked_by(person, order, account, data.task_options, services),
         source_key=_checked(_own_key(data.video_url), order, account, person, services),
     )
     return execute(command, services.store, by)
@@ -237,7 +238,7 @@ def _request_image_to_video(
     if key is None:
         return _request_with_data(order, account, person, data, services, by)
     command = RequestImageToVideo(
-        **_asked(order, account, person.number, data.task_options, services),
+        **_asked_by(person, order, account, data.task_options, services),
         source_key=_checked(key, order, account, person, services),
         video_options=data.video_options,
     )
@@ -257,7 +258,7 @@ def _request_with_data(
     digest = hashlib.sha256(picture).hexdigest()[:16]
     key = f"{person.number}/{render.UPLOADS}/{order.task}_{digest}.png"
     command = RequestImageToVideo(
-        **_asked(order, account, person.number, data.task_options, services),
+        **_asked_by(person, order, account, data.task_options, services),
         source_key=key,
         video_options=data.video_options,
     )
@@ -279,8 +280,21 @@ def _carried_out_or_cleared(
         raise
 
 
+def _asked_by(
+    person: Account, order: Order, account: UUID, options: TaskOptions, services: Services
+) -> Asked:
+    vip = options.vip and services.lets_in(person)
+    return _asked(order, account, person.number, options, services, vip=vip)
+
+
 def _asked(
-    order: Order, account: UUID, number: int, options: TaskOptions, services: Services
+    order: Order,
+    account: UUID,
+    number: int,
+    options: TaskOptions,
+    services: Services,
+    *,
+    vip: bool,
 ) -> Asked:
     most = services.settings.task_limit
     return Asked(
@@ -288,7 +302,7 @@ def _asked(
         account=account,
         account_number=number,
         request_hash=order.request_hash,
-        vip=options.vip,
+        vip=vip,
         limit=min(options.limit or most, most),
         webhook_url=webhooks.allowed(options, services.settings),
     )

@@ -1,13 +1,13 @@
 """Leases: who works on which task until when, by Postgres' clock."""
 
 import threading
-from typing import LiteralString, NamedTuple
+from typing import Final, LiteralString, NamedTuple
 from uuid import UUID
 
 from domain.errors import Unavailable
 from domain.render import RenderCancelled, RenderCompleted, RenderFailed, Stage
 from infra.postgres import Pool, borrowed, open_pool
-from projections.queue import NEXT
+from projections.queue import NEXT, NEXT_IN_ROUNDS
 
 CONNECTIONS = 2  # of the claims, and of the heartbeats
 TELL_EVERY_S = 0.25  # at most: each telling of the progress renews the lease
@@ -27,7 +27,13 @@ WITH next AS MATERIALIZED (
                                          expires_at = excluded.expires_at
     RETURNING task
 )
-SELECT task, account FROM next JOIN taken USING (task)""".replace("{next}", NEXT)
+SELECT task, account FROM next JOIN taken USING (task)"""
+
+# By whether each lane is served in rounds.
+CLAIMS: Final[dict[bool, LiteralString]] = {
+    fair: CLAIM.replace("{next}", following)
+    for fair, following in ((False, NEXT), (True, NEXT_IN_ROUNDS))
+}
 
 RENEW: LiteralString = """-- Keep a lease; one that somebody else has taken is not ours to keep,
 -- and one whose task has ended, as by cancelling, is nobody's.
@@ -57,16 +63,25 @@ def open_lease_pool(url: str) -> Pool:
 class Leases:
     """The leases of one consumer, whose name no other process has; they last for `seconds`.
 
-    Whoever has waited for `max_wait` seconds is overtaken by nobody. Each method raises
-    `Unavailable` when Postgres does not answer.
+    Whoever has waited for `max_wait` seconds is overtaken by nobody. Where it is to be `fair`, each
+    lane is served in rounds, one task of each user in turn; then as many tasks of the normal lane
+    go before the other one as have waited for so long. Each method raises `Unavailable` when
+    Postgres does not answer.
     """
 
     def __init__(
-        self, pool: Pool, consumer: str, seconds: float, max_wait: float | None = None
+        self,
+        pool: Pool,
+        consumer: str,
+        seconds: float,
+        *,
+        max_wait: float | None = None,
+        fair: bool = False,
     ) -> None:
         self._pool = pool
         self._consumer = consumer
         self._max_wait = max_wait
+        self._claim = CLAIMS[fair]
         self.seconds = seconds
 
     def claim(self) -> Leased | None:
@@ -80,7 +95,7 @@ class Leases:
         with borrowed(self._pool) as connection:
             with connection.pipeline():  # one transaction, sent at once: nobody is waited for
                 connection.execute(IN_TURN)
-                claimed = connection.execute(CLAIM, values)
+                claimed = connection.execute(self._claim, values)
             row = claimed.fetchone()
         return Leased(*row) if row else None
 

@@ -58,7 +58,7 @@ class Painter:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._assets = assets.load(self.device)
         self._body = Body(self._assets)
-        self._tape = Tape(self._assets)
+        self._tape = Tape(self._body)
         parts, template = self._assets.parts, self._assets.template
         self._skin = Mesh(parts["body"])
         self._eyes = Mesh(torch.cat([parts["helper-l-eye"], parts["helper-r-eye"]]))

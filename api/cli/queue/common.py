@@ -12,27 +12,36 @@ import psycopg
 from api.figures import NotMigrated
 from infra.postgres import answered, connect
 from infra.settings import Settings
-from projections.queue import AGED
+from projections.queue import AGED, AGED_TASKS, ALONE
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-# A task whose lease has run out waits again.
-IN_LINE: LiteralString = """(
-    SELECT q.*, row_number() OVER (
-               ORDER BY q.place > aged.place, q.place > aged.place AND NOT q.vip, q.place
-           ) AS position
-      FROM atelier_queue q CROSS JOIN (SELECT {aged} AS place) aged
-     WHERE NOT EXISTS (SELECT FROM atelier_leases l WHERE l.task = q.task AND l.expires_at > now()))
-""".replace("{aged}", AGED)
-
-WAITING: LiteralString = (
-    """-- Who waits, in the order in which they will be claimed?
+# A task whose lease has run out waits again. What is paused keeps its place, and is listed last.
+WAITING: LiteralString = """-- Who waits, in the order in which they will be claimed?
+WITH lined AS (
+    SELECT q.*, row_number() OVER (PARTITION BY q.vip ORDER BY {in_lane}) AS n
+      FROM atelier_queue q
+     WHERE NOT EXISTS (SELECT FROM atelier_leases l WHERE l.task = q.task AND l.expires_at > now())
+), placed AS (
+    SELECT q.*, CASE WHEN {alone} THEN q.n ELSE row_number() OVER (ORDER BY {order}) END AS position
+      FROM lined q CROSS JOIN (SELECT {aged}) aged
+)
 SELECT w.task, w.account, (e.state::json ->> 'account_number')::integer, w.vip, w.position,
        e.recorded_at, w.attempt, w.retry_at
-  FROM {in_line} w JOIN atelier_events e ON e.position = w.place
+  FROM placed w JOIN atelier_events e ON e.position = w.place
  WHERE w.vip = ANY(%(vip)s) AND (%(task)s::uuid IS NULL OR w.task = %(task)s)
- ORDER BY w.position LIMIT %(limit)s"""
-).replace("{in_line}", IN_LINE)
+ ORDER BY EXISTS (SELECT FROM atelier_pauses p WHERE (p.lane = 'vip') = w.vip), w.position
+ LIMIT %(limit)s""".replace("{alone}", ALONE)
+
+# By whether each lane is served in rounds.
+WAITING_BY: Final[dict[bool, LiteralString]] = {
+    False: WAITING.replace("{in_lane}", "q.place")
+    .replace("{order}", "q.place > aged.place, q.place > aged.place AND NOT q.vip, q.place")
+    .replace("{aged}", f"{AGED} AS place"),
+    True: WAITING.replace("{in_lane}", "q.rank, q.turn")
+    .replace("{order}", "q.vip OR q.n > aged.tasks, NOT q.vip, q.n")
+    .replace("{aged}", f"{AGED_TASKS} AS tasks"),
+}
 
 LEASES: LiteralString = """-- Who holds, or held last, which tasks, since when and until when?
 SELECT l.task, l.consumer, s.recorded_at, l.expires_at, l.expires_at > now(), l.progress
@@ -118,17 +127,18 @@ def waiting(
     connection: Connection,
     *,
     max_wait: float | None,
+    fair: bool,
     lane: str | None = None,
     task: UUID | None = None,
     limit: int = 1,
 ) -> list[Waiting]:
     """The first tasks that wait: of one lane or all, or the one that is named.
 
-    `max_wait` as `projections.queue.claimable` has it.
+    `max_wait` and `fair` as consumers have them.
     """
     lanes = [True, False] if lane is None else [lane == "vip"]
     values = {"vip": lanes, "task": task, "limit": limit, "max_wait": max_wait}
-    rows = connection.execute(WAITING, values)
+    rows = connection.execute(WAITING_BY[fair], values)
     return [
         Waiting(
             task=row[0],

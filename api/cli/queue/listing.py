@@ -25,7 +25,11 @@ def show_queue(settings: Settings, given: argparse.Namespace) -> None:
         depth, behind = queue.depth(connection), common.behind(connection)
         paused = pauses.paused(connection)
         waiting = common.waiting(
-            connection, max_wait=settings.queue_max_wait, lane=given.lane, limit=given.limit
+            connection,
+            max_wait=settings.queue_max_wait,
+            fair=settings.queue_fair,
+            lane=given.lane,
+            limit=given.limit,
         )
         rendered = [lease for lease in common.leases(connection) if lease.held]
     if given.json:

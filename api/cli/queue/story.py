@@ -162,7 +162,9 @@ def _history(settings: Settings, task: UUID) -> tuple[list[StoredRecord], Render
 
 def _around(settings: Settings, task: UUID, media_trouble: str) -> Around:
     with opened(settings) as connection:
-        found = common.waiting(connection, max_wait=settings.queue_max_wait, task=task)
+        found = common.waiting(
+            connection, max_wait=settings.queue_max_wait, fair=settings.queue_fair, task=task
+        )
         return Around(
             waiting=next(iter(found), None),
             lease=next((each for each in common.leases(connection) if each.task == task), None),

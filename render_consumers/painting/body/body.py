@@ -80,34 +80,47 @@ class Body:
         weights = self.coefficients(controls[None])
         vertices = assets.template + (weights @ assets.shapes.flatten(1)).view(-1, 3)
         joints = assets.joints + (weights @ assets.joint_shapes.flatten(1)).view(-1, 3)
-        ground = torch.zeros_like(joints[0])
-        ground[2] = vertices[assets.parts["body"].flatten(), 2].min()
-        return Skin(vertices - ground, joints - ground)
+        return self._grounded(Skin(vertices, joints))
 
     def posed(self, skin: Skin, pose: Pose) -> Skin:
-        """The same body with the named bones, and their mirror images, turned to point there."""
-        turns, moves = self._transforms(skin.joints.double().cpu(), _both_sides(pose))
-        device = skin.vertices.device
-        turns, moves = turns.float().to(device), moves.float().to(device)
+        """The same body with the named bones, and their mirror images, turned to point there.
+
+        It stands on z = 0 again: a leg that is turned ends higher or lower than before.
+        """
+        turns, moves = self.bones_in(pose, skin.joints)
         bones, weight = self.assets.bone_of, self.assets.bone_weight
         turn = (turns[bones] * weight[:, :, None, None]).sum(1)
         move = (moves[bones] * weight[:, :, None]).sum(1)
         vertices = (turn @ skin.vertices[:, :, None])[:, :, 0] + move
-        return Skin(vertices, (turns @ skin.joints[:, :, None])[:, :, 0] + moves)
+        return self._grounded(Skin(vertices, (turns @ skin.joints[:, :, None])[:, :, 0] + moves))
+
+    def bones_in(self, pose: Pose, joints: Tensor) -> tuple[Tensor, Tensor]:
+        """What takes each bone from rest, with its head in joints (J, 3), into the pose.
+
+        A rotation (J, 3, 3) and a translation (J, 3).
+        """
+        turns, moves = self._transforms(joints.double().cpu(), _both_sides(pose))
+        return turns.float().to(joints.device), moves.float().to(joints.device)
+
+    def _grounded(self, skin: Skin) -> Skin:
+        """The same with the soles at z = 0."""
+        ground = torch.zeros_like(skin.joints[0])
+        ground[2] = skin.vertices[self.assets.parts["body"].flatten(), 2].min()
+        return Skin(skin.vertices - ground, skin.joints - ground)
 
     def _transforms(self, heads: Tensor, pose: Pose) -> tuple[Tensor, Tensor]:
         """For each bone a rotation (J, 3, 3) and a translation (J, 3) from rest to pose."""
         names, parents = self.assets.bone_names, self.assets.bone_parents
-        turns = torch.eye(3, dtype=heads.dtype).repeat(len(names), 1, 1)
-        moves = torch.zeros_like(heads)
-        for bone, (name, parent) in enumerate(zip(names, parents, strict=True)):
-            if parent >= 0:
-                turns[bone], moves[bone] = turns[parent], moves[parent]
+        turns, moves = [torch.eye(3, dtype=heads.dtype)], [torch.zeros_like(heads[0])]
+        for bone, name in enumerate(names):
+            turn, move = turns[parents[bone]], moves[parents[bone]]
             if name in pose:
-                place = turns[bone] @ heads[bone] + moves[bone]
-                turns[bone] = self._turned(bone, turns[bone], heads, pose[name])
-                moves[bone] = place - turns[bone] @ heads[bone]
-        return turns, moves
+                place = turn @ heads[bone] + move
+                turn = self._turned(bone, turn, heads, pose[name])
+                move = place - turn @ heads[bone]
+            turns.insert(bone, turn)
+            moves.insert(bone, move)
+        return torch.stack(turns[:-1]), torch.stack(moves[:-1])
 
     def _turned(self, bone: int, turn: Tensor, heads: Tensor, end: Direction | None) -> Tensor:
         if end is None:

@@ -9,7 +9,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from api.app import create_app
-from api.cli import erase
+from api.cli import accounts
 from domain.errors import NotFound
 from infra.log.event_store import EventStore
 from infra.postgres import connect
@@ -101,7 +101,7 @@ def test_only_an_account_can_be_erased_by_its_id(ada: Client, store: EventStore)
     task = generate(ada)
     for named in (task, "nobody@example.com", "no id"):
         with pytest.raises(NotFound):
-            erase._found(named, store)
+            accounts._found(named, store)
 
 
 def test_somebody_whose_key_does_not_open_can_be_erased_all_the_same(
@@ -117,6 +117,6 @@ def test_somebody_whose_key_does_not_open_can_be_erased_all_the_same(
         )
     store.keys.forget(account)
     assert store.load(account)[0].event.email is None  # type: ignore[attr-defined]
-    erase.run(shared, Namespace(account=str(account), yes=True))
+    accounts.erase(shared, Namespace(account=str(account), yes=True))
     assert "Erased account" in capsys.readouterr().out
     assert store.load(account)[-1].event.stored_name == "account.erased.v1"

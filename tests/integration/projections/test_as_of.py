@@ -104,8 +104,9 @@ def test_the_queue_comes_with_its_counts_each_time(models, story, build):
     for position in (at[2], at[0]):
         build(queue.PROJECTION, position, replace=True)
     with connect(models.url) as connection:
-        counted = connection.execute("SELECT vip, waiting FROM past.atelier_queue_blocks")
-        assert counted.fetchall() == [(False, 1)]
+        for beside in ("blocks", "rounds"):
+            counted = connection.execute(f"SELECT vip, waiting FROM past.atelier_queue_{beside}")
+            assert counted.fetchall() == [(False, 1)]
 
 
 def test_who_may_make_no_schema_is_told(models, build):

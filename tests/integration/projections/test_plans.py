@@ -30,7 +30,7 @@ OTHER: Final = UUID(int=0x99999)  # whose it is
 BEGAN: Final = 1_767_225_600  # and each second brings another task
 MIDDLE: Final = 450_000  # a task of theirs, with more than 100,000 before it and after it
 
-ROWS_MOST: Final = 3_000  # the pace is measured over the newest 2,000 events
+ROWS_MOST: Final = 4_000  # the pace is measured over 2,000 events, and the queue counted in blocks
 DEEPER: Final = 20  # blocks that a page may take more than the first one
 
 # A task has three positions: for its request, its start and its end. The newest 100,000 are
@@ -61,10 +61,12 @@ FILL: Final[Sequence[LiteralString]] = (
        SELECT task, account, n || '.jpg', n || '.jpg', n || '.png', second, place + 2, 0
          FROM filling""",
     """INSERT INTO atelier_queue_g1
-       SELECT task, account, n % 10 = 1, place, at, false, 0, NULL FROM filling
+       SELECT task, account, n % 10 = 1, place, at, false, 0, NULL, 1, place FROM filling
         WHERE status = 'PENDING'""",
     """INSERT INTO atelier_queue_g1_blocks
        SELECT vip, place / 256, count(*) FROM atelier_queue_g1 GROUP BY 1, 2""",
+    """INSERT INTO atelier_queue_g1_rounds
+       SELECT vip, rank, turn / 256, count(*) FROM atelier_queue_g1 GROUP BY 1, 2, 3""",
     "INSERT INTO atelier_keys SELECT DISTINCT account, ''::bytea FROM filling",
     """INSERT INTO atelier_accounts_g1 (account, number, email, avatar_key, avatar_thumbnail_key)
        SELECT account, row_number() OVER (), account || '@example.org', 'a.png', 'b.jpg'
@@ -174,7 +176,14 @@ ASKS: Final[dict[str, Ask]] = PAGES | {
     "the last that waits, with others who have waited too long": lambda reader: tasks.task(
         reader, OTHER, LAST, max_wait=86_400.0
     ),
+    **{
+        f"the last that waits, in rounds, {max_wait}": functools.partial(
+            tasks.task, account=OTHER, task=LAST, max_wait=max_wait, fair=True
+        )
+        for max_wait in (None, 86_400.0)
+    },
     "kind and pace": lambda reader: PaceMeter(reader).eta(ONE, FIRST, 0, 0.0),
+    "kind and pace, in rounds": lambda reader: PaceMeter(reader, fair=True).eta(ONE, FIRST, 0, 0.0),
     "garment by url": lambda reader: wardrobe.garment(reader, url="https://25000"),
     "garment by name": lambda reader: wardrobe.garment(reader, name="Cloth25000"),
     "garment by brand": lambda reader: wardrobe.garment(reader, brand="Brand1"),
@@ -300,11 +309,12 @@ def test_a_page_deep_in_takes_no_more_than_the_first(
         assert other.blocks <= one.blocks + DEEPER
 
 
-def test_the_last_that_waits_knows_its_place(millions: str) -> None:
+@pytest.mark.parametrize("fair", [False, True])
+def test_the_last_that_waits_knows_its_place(millions: str, fair: bool) -> None:
     async def ask() -> int:
         async with make_async_pool(millions, 2) as pool:
             reader = Reader(functools.partial(borrowed_async, pool))
-            (row,) = (await tasks.task(reader, OTHER, LAST, max_wait=None)).rows
+            (row,) = (await tasks.task(reader, OTHER, LAST, max_wait=None, fair=fair)).rows
             return row.position
 
     assert asyncio.run(ask()) == 80_000
@@ -332,13 +342,16 @@ def test_many_who_ask_at_once_take_as_much_each(millions: str) -> None:
 QUEUE: Final = {
     name: value
     for name, value in vars(queue).items()
-    if isinstance(value, str) and value.startswith("--")
+    if isinstance(value, str) and value.startswith("--") and name != "FIRST"
 }
 
 
+@pytest.mark.parametrize("max_wait", [None, 86_400.0])
 @pytest.mark.parametrize("name", QUEUE)
-def test_consumers_look_at_the_head_of_the_queue_only(name: str, millions: str) -> None:
-    values = {"limit": 100, "max_wait": None} if name == "NEXT" else {}
+def test_consumers_look_at_the_head_of_the_queue_only(
+    name: str, max_wait: float | None, millions: str
+) -> None:
+    values = {"limit": 5, "max_wait": max_wait} if name.startswith("NEXT") else {}
     with connect(millions) as connection:
         for cost in costs(connection, QUEUE[name], values):
             assert not cost.scanned

@@ -322,7 +322,7 @@ def test_what_this_build_cannot_read_is_made_anew_however_large_the_log_is(
     monkeypatch.setattr("projections.main.SMALL", 0)
     with connecting() as connection:
         connection.execute("UPDATE atelier_projections SET fingerprint = 'of an older build'")
-        connection.execute("DROP VIEW atelier_tasks, atelier_queue_blocks")
+        connection.execute("DROP VIEW atelier_tasks, atelier_queue_rounds")
         connection.execute("ALTER TABLE atelier_tasks_g1 DROP COLUMN requested_at")
         connection.execute("CREATE VIEW atelier_tasks AS TABLE atelier_tasks_g1")
     projector.migrate(Settings(postgres_url=models.url, master_key=MASTER_KEY, hash_key=HASH_KEY))

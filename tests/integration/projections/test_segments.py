@@ -22,6 +22,7 @@ from tests.support.scenario import (
     garment_details,
     registered,
     requested,
+    requeued,
     source,
     started,
     thumbnail,
@@ -45,8 +46,21 @@ def people(story, count) -> None:
         story.tell(uuid4(), GarmentListed(details=garment_details(name=f"{account}")), account=None)
 
 
+def queue_up(story, count) -> None:
+    """So many accounts with tasks that wait, in both lanes, of which some were claimed before."""
+    accounts = [uuid4() for _ in range(count)]
+    for account in accounts:
+        story.tell(account, registered(email=f"{account}@example.org"), account=account)
+    for n in range(3):
+        for account in accounts:
+            task, _vip = story.request(account), story.request(account, vip=True)
+            if n == 1:
+                story.tell(task, started(), requeued(), account=account)
+
+
 def test_several_processes_fill_what_one_would(models, story, rebuild, by_segments):
     people(story, 20)
+    queue_up(story, 10)
     models.catch_up()
     told: list[tuple[int, int]] = []
     new = rebuild(*PROJECTIONS)

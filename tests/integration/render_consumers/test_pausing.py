@@ -1,22 +1,24 @@
-"""What the process of a consumer adds to it: pausing, and looking again."""
+"""What the process of a consumer adds to it: the settings' order, pausing, and looking again."""
 
 import threading
 import time
 from collections.abc import Iterator
 from typing import LiteralString
+from uuid import uuid4
 
 import pytest
 
 from infra.postgres import Pool, connect
 from infra.process import pauses
 from infra.process.pauses import LANES
+from infra.settings import Settings
 from projections import queue
 from projections.runner import Runner
 from render_consumers import main
 from render_consumers.loop.leases import Leases
 from render_consumers.main import WakeSignal
 from tests.integration.render_consumers.conftest import Studio
-from tests.support.scenario import eventually
+from tests.support.scenario import ACCOUNT, eventually
 
 
 class Subscription:
@@ -82,6 +84,16 @@ def test_from_a_paused_lane_nothing_is_claimed(studio: Studio):
     assert next_tasks(studio) == [vip, vip_too, normal]
 
 
+def test_a_setting_has_the_users_served_in_turn(studio: Studio):
+    eve = uuid4()
+    studio.story.register(eve)
+    ada, ada_too, eves = (studio.story.request(who) for who in (ACCOUNT, ACCOUNT, eve))
+    project(studio)
+    settings = Settings(queue_fair=True)
+    claimed = [main._leases(studio.pool, f"{n}", settings).claim() for n in range(4)]
+    assert [each and each.task for each in claimed] == [ada, eves, ada_too, None]
+
+
 def test_who_pauses_a_lane_again_does_not_hide_who_has_paused_it_before(studio: Studio):
     pause(studio, "vip")
     with connect(studio.url) as connection:
@@ -94,20 +106,23 @@ def test_who_pauses_a_lane_again_does_not_hide_who_has_paused_it_before(studio: 
         assert pauses.resume(connection, LANES) == []
 
 
+@pytest.mark.parametrize("statement", [queue.NEXT, queue.NEXT_IN_ROUNDS], ids=["NEXT", "ROUNDS"])
 @pytest.mark.parametrize("lanes", [(), ("vip",), LANES])
-def test_a_paused_lane_is_not_walked_however_full_it_is(studio: Studio, lanes: tuple[str, ...]):
+def test_a_paused_lane_is_not_walked_however_full_it_is(
+    studio: Studio, lanes: tuple[str, ...], statement: LiteralString
+):
     normal = studio.story.request()
     project(studio)
     with connect(studio.url, statement_timeout=0) as connection:
         connection.execute(
             "INSERT INTO atelier_queue SELECT gen_random_uuid(), gen_random_uuid(), true, n, now(),"
-            " false, 0 FROM generate_series(1, 10000) n"
+            " false, 0, NULL, 1, n FROM generate_series(1, 10000) n"
         )
         connection.execute("ANALYZE atelier_queue_g1")
     pause(studio, *lanes)
     with connect(studio.url) as connection:
         explain: LiteralString = "EXPLAIN (ANALYZE, FORMAT JSON) "
-        explained = connection.execute(explain + queue.NEXT, values(5))
+        explained = connection.execute(explain + statement, values(5))
         [[[told]]] = explained
     assert told["Plan"]["Shared Hit Blocks"] + told["Plan"]["Shared Read Blocks"] < 50
     found = next_tasks(studio)

@@ -3,12 +3,20 @@ import pytest
 
 from commands.account import (
     EraseAccount,
+    GrantVip,
     RegisterAccount,
     UpdateAccountDetails,
     UpdateAccountInfo,
     UploadAvatar,
+    WithdrawVip,
 )
-from domain.account import AccountDetailsUpdated, AccountInfoUpdated, AvatarUploaded
+from domain.account import (
+    AccountDetailsUpdated,
+    AccountInfoUpdated,
+    AvatarUploaded,
+    VipGranted,
+    VipWithdrawn,
+)
 from domain.errors import AccountErased, NotFound
 from tests.support.scenario import ACCOUNT, avatar_uploaded, erased, given, registered
 
@@ -125,6 +133,24 @@ def test_nobody_unknown_can_have_an_avatar():
     given().when(upload(1)).then_refused(NotFound)
 
 
+GRANT = GrantVip(aggregate_id=ACCOUNT, account=ACCOUNT)
+WITHDRAW = WithdrawVip(aggregate_id=ACCOUNT, account=ACCOUNT)
+
+
+def test_the_vip_lane_is_granted_once_and_withdrawn_once():
+    given(registered()).when(WITHDRAW).then_nothing()
+    given(registered()).when(GRANT).then(VipGranted())
+    given(registered(), VipGranted()).when(GRANT).then_nothing()
+    given(registered(), VipGranted()).when(WITHDRAW).then(VipWithdrawn())
+    given(registered(), VipGranted(), VipWithdrawn()).when(WITHDRAW).then_nothing()
+    given(registered(), VipGranted(), VipWithdrawn()).when(GRANT).then(VipGranted())
+
+
+@pytest.mark.parametrize("command", [GRANT, WITHDRAW], ids=lambda c: type(c).__name__)
+def test_nobody_unknown_has_the_vip_lane(command):
+    given().when(command).then_refused(NotFound)
+
+
 ERASE = EraseAccount(aggregate_id=ACCOUNT, account=ACCOUNT)
 
 
@@ -142,7 +168,7 @@ def test_nobody_unknown_can_be_erased():
 
 @pytest.mark.parametrize(
     "command",
-    [update(full_name="Ada King"), describe(skin_tone=1), upload(1)],
+    [update(full_name="Ada King"), describe(skin_tone=1), upload(1), GRANT, WITHDRAW],
     ids=lambda c: type(c).__name__,
 )
 def test_nothing_happens_to_somebody_erased_any_more(command):

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 
 from commands import HANDLERS
 from commands.account import (
+    GrantVip,
     RegisterAccount,
     UpdateAccountDetails,
     UpdateAccountInfo,
     UploadAvatar,
+    WithdrawVip,
 )
 from commands.garment import ListGarment
 from commands.render import (
@@ -128,6 +130,8 @@ PERSON = st.one_of(
     ),
     of(UpdateAccountInfo, ACCOUNT, full_name=MAYBE, ethnicity=MAYBE, gender=MAYBE),
     of(UpdateAccountDetails, ACCOUNT, face_shape=MAYBE, hair_style=MAYBE),
+    of(GrantVip, ACCOUNT),
+    of(WithdrawVip, ACCOUNT),
     st.sampled_from(AVATARS).map(
         lambda a: UploadAvatar(
             aggregate_id=ACCOUNT, account=ACCOUNT, picture=a.picture, thumbnail=a.thumbnail

@@ -5,10 +5,12 @@ from domain.account import (
     AccountDetailsUpdated,
     AccountInfo,
     AccountInfoUpdated,
+    VipGranted,
+    VipWithdrawn,
     evolve,
     initial,
 )
-from tests.support.scenario import avatar_keys, avatar_uploaded, registered, requested
+from tests.support.scenario import avatar_keys, avatar_uploaded, erased, registered, requested
 
 ADA = evolve(initial, registered())
 
@@ -57,11 +59,18 @@ def test_the_newest_avatar_counts():
     assert tuple(file.key for file in state.avatar) == avatar_keys(2)
 
 
+def test_the_vip_lane_is_granted_until_it_is_withdrawn_or_the_account_erased():
+    granted = evolve(ADA, VipGranted())
+    assert [ADA.vip, granted.vip] == [False, True]
+    assert evolve(granted, VipWithdrawn()) == ADA
+    assert not evolve(granted, erased()).vip
+
+
 def test_an_account_of_which_nothing_is_readable_any_more_keeps_its_number():
     fields = ("email", "full_name", "date_of_birth", "ethnicity", "gender")
-    erased = evolve(initial, registered(**dict.fromkeys(fields)))
-    assert erased.number == 33
-    assert erased.info == AccountInfo()
+    unreadable = evolve(initial, registered(**dict.fromkeys(fields)))
+    assert unreadable.number == 33
+    assert unreadable.info == AccountInfo()
 
 
 def test_events_of_other_aggregates_change_nothing():

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from domain import account, garment, render
-from domain.account import AccountDetailsUpdated, AccountInfoUpdated
+from domain.account import AccountDetailsUpdated, AccountInfoUpdated, VipGranted, VipWithdrawn
 from domain.catalogue import CATALOGUE
 from domain.events import Unreadable
 from domain.garment import GarmentListed, GarmentRevised
@@ -70,6 +70,8 @@ EXAMPLES = {
         hair_color="6B4F30FF",
     ),
     "account.avatar_uploaded.v1": avatar_uploaded(replaced=1738860000000),
+    "account.vip_granted.v1": VipGranted(),
+    "account.vip_withdrawn.v1": VipWithdrawn(),
     "account.erased.v1": erased(),
     "garment.listed.v1": GarmentListed(details=garment_details()),
     "garment.revised.v1": GarmentRevised(

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.cli import backup, erase
+from api.cli import accounts, backup
 from api.cli.confirm import NotConfirmed
 from domain.errors import Unavailable
 from infra.log.event_store import store_for_a_while
@@ -59,12 +59,12 @@ def test_whose_erasure_only_kafka_holds_is_erased_again(
 ) -> None:
     assert known(restored) == {BEA, CLEO}
     with pytest.raises(NotConfirmed):
-        erase.run_again(restored, Namespace(yes=False))
+        accounts.erase_again(restored, Namespace(yes=False))
     listed = told(capsys)
     assert [each for each in (ADA, BEA, CLEO, DORA) if str(each) in listed] == [BEA]
     assert known(restored) == {BEA, CLEO}
 
-    erase.run_again(restored, Namespace(yes=True))
+    accounts.erase_again(restored, Namespace(yes=True))
     assert "Erased 1 account again" in told(capsys)
     assert known(restored) == {CLEO}
     keys = (restored.master_key, restored.hash_key)
@@ -72,7 +72,7 @@ def test_whose_erasure_only_kafka_holds_is_erased_again(
         assert [type(each.event) for each in store.load(BEA)][1:] == [type(erased())]
         head = store.head()
 
-        erase.run_again(restored, Namespace(yes=True))
+        accounts.erase_again(restored, Namespace(yes=True))
         assert "holds 3 erasures, and the log lacks none" in told(capsys)
         assert store.head() == head
 
@@ -83,4 +83,4 @@ def told(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_without_a_topic_nothing_can_be_told(migrated: Settings) -> None:
     with pytest.raises(Unavailable, match="no topic"):
-        erase.run_again(migrated, Namespace(yes=True))
+        accounts.erase_again(migrated, Namespace(yes=True))

@@ -1,8 +1,10 @@
 """`atelier queue …` as operators call it."""
 
 import json
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
@@ -12,6 +14,8 @@ import pytest
 from api import figures
 from api.cli.confirm import NotConfirmed
 from api.cli.main import _imported, _parser, main
+from api.cli.queue import listing
+from api.cli.queue import story as tell
 from api.cli.table import COMMANDS
 from api.figures import NotMigrated
 from domain.errors import NotFound, TaskEnded, Unavailable
@@ -134,6 +138,27 @@ def test_a_list_may_be_cut_or_of_one_lane_and_positions_stay(atelier: Atelier, s
         (tasks[0], 2),
         (tasks[1], 3),
     ]
+
+
+def test_operators_see_the_order_that_the_settings_say(
+    atelier: Atelier, migrated: Settings, story: Story, capsys: pytest.CaptureFixture[str]
+):
+    eve = uuid4()
+    story.register(eve)
+    ada, ada_too, eves = (story.request(who) for who in (ACCOUNT, ACCOUNT, eve))
+    listed = json.loads(atelier("list", "--json"))
+    assert [UUID(each["task"]) for each in listed["waiting"]] == [ada, ada_too, eves]
+    in_turn = msgspec.structs.replace(migrated, queue_fair=True)
+    listing.show_queue(in_turn, Namespace(limit=5, lane=None, json=True))
+    listed = json.loads(capsys.readouterr().out)
+    assert [UUID(each["task"]) for each in listed["waiting"]] == [ada, eves, ada_too]
+    story_told = story_of(in_turn, capsys, ada_too)
+    assert story_told["waiting"]["position"] == 3
+
+
+def story_of(settings: Settings, capsys: pytest.CaptureFixture[str], task: UUID) -> Any:
+    tell.show(settings, Namespace(task=str(task), json=True))
+    return json.loads(capsys.readouterr().out)
 
 
 def test_a_queue_that_lacks_events_says_so(

@@ -183,9 +183,9 @@ def test_the_queue_is_counted_by_what_could_be_claimed(migrated: Settings, story
             story.tell(task, upscale_requested(vip=vip), *[started()] * is_started)
             connection.execute(
                 "INSERT INTO atelier_queue"
-                " (task, account, vip, place, requested_at, started, attempt)"
-                " VALUES (%s, %s, %s, %s, now(), %s, 0)",
-                [task, uuid4(), vip, n + 2, is_started],
+                " (task, account, vip, place, requested_at, started, attempt, rank, turn)"
+                " VALUES (%s, %s, %s, %s, now(), %s, 0, %s, 2)",
+                [task, uuid4(), vip, n + 2, is_started, int(not is_started)],
             )
         connection.execute(
             "INSERT INTO atelier_leases VALUES (%s, 'one', now() + interval '1 minute')", [task]

@@ -2,10 +2,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
+import httpx
+import msgspec
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from api.app import create_app
 from domain.render import RenderCancelled
 from infra.log.event_store import EventStore
 from infra.postgres import connect
@@ -27,6 +30,22 @@ def leases(shared: Settings):
 def taken(task: str, store: EventStore, leases: Leases) -> None:
     hold(leases, UUID(task))
     start(store, task)
+
+
+def test_clients_see_the_order_that_the_settings_say(
+    ada: Client, server: TestClient[Litestar], shared: Settings
+):
+    bob = ada.joined_by(new_email())
+    asked = [(ada, generate(ada)), (ada, generate(ada)), (bob, generate(bob))]
+
+    def last(http: httpx.Client) -> int:
+        found = [http.get(f"/generate/{task}", headers=who.headers) for who, task in asked]
+        positions = [answer.json()["position"] for answer in found]
+        return positions.index(max(positions))
+
+    in_turn = msgspec.structs.replace(shared, queue_fair=True)
+    with TestClient(create_app(in_turn)) as http:
+        assert (last(server), last(http)) == (2, 1)
 
 
 # Waiting for a change.

@@ -5,11 +5,13 @@ import itertools
 import msgspec
 import numpy as np
 import pytest
+from torch import Tensor
 
 from domain.measurements import Measurements
 from domain.picture import UserDetails
 from render_consumers.painting.painter import GarmentLook, Painter, Painting, Stopped
 from render_consumers.painting.picture import studio
+from render_consumers.painting.picture.scene import Material
 
 SIZE = (192, 256)
 RED = GarmentLook(colour="Red", size="L")
@@ -110,6 +112,17 @@ def test_arms_are_out_in_a_t_pose(painter: Painter) -> None:
     spread = (posed.pixels != np.array([0xFF, 0xE4, 0xDB])).any(2).any(0)
     assert spread.mean() > 0.8
     assert posed.ignored == ()
+
+
+def test_shoes_are_below_a_person_who_is_as_tall_as_asked(painter: Painter) -> None:
+    scene = painter.dress(PERSON, RED).scene
+
+    def heights(material: Material) -> Tensor:
+        return scene.places[scene.faces[scene.material == material].flatten(), 2]
+
+    assert float(heights(Material.SKIN).max()) == pytest.approx(1.80, abs=0.001)
+    assert float(heights(Material.SKIN).min()) == pytest.approx(0, abs=0.001)
+    assert -0.03 < float(heights(Material.SHOES).min()) < -0.005
 
 
 def test_what_cannot_be_drawn_is_named(painter: Painter) -> None:

@@ -1,4 +1,4 @@
-"""`atelier accounts erase` and `erase-again`: forget people from the command line."""
+"""`atelier accounts …`: forget people, and let them into the vip lane, from the command line."""
 
 import argparse
 import time
@@ -7,8 +7,8 @@ from typing import Any, Final, LiteralString
 from uuid import UUID, uuid4
 
 from api.cli import confirm
-from commands import Origin, execute
-from commands.account import EraseAccount
+from commands import Origin, Outcome, execute
+from commands.account import EraseAccount, GrantVip, WithdrawVip
 from domain.account import AccountErased
 from domain.errors import NotFound
 from domain.events import Recorded
@@ -38,7 +38,7 @@ SELECT 'its files' WHERE EXISTS (
     SELECT FROM atelier_followers WHERE follower = 'media_cleaner' AND position < %(position)s)"""
 
 
-def run(settings: Settings, arguments: argparse.Namespace) -> None:
+def erase(settings: Settings, arguments: argparse.Namespace) -> None:
     """Erase one account, after asking; raises `NotFound` for what names none."""
     settings.require("postgres_url", "master_key", "hash_key")
     with closing(open_pool(settings.postgres_url, 1)) as pool:
@@ -55,7 +55,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> None:
         _tell_what_follows(pool, outcome.position)
 
 
-def run_again(settings: Settings, arguments: argparse.Namespace) -> None:
+def erase_again(settings: Settings, arguments: argparse.Namespace) -> None:
     """Erase those whose erasure Kafka holds and the log has lost, after asking."""
     settings.require("postgres_url", "kafka_bootstrap", "master_key", "hash_key")
     with Progress() as progress:
@@ -83,6 +83,35 @@ def run_again(settings: Settings, arguments: argparse.Namespace) -> None:
         f"Erased {counted(len(back), 'account')} again: what they were can no longer be read. Rows"
         " and files follow as soon as a projector and a render consumer run."
     )
+
+
+def grant_vip(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Let an account use the vip lane; raises `NotFound` for what names none."""
+    changed = _carried_out(settings, arguments.account, GrantVip).events
+    print("Granted." if changed else "Granted before; nothing has changed.")
+    if settings.vip != "granted":
+        print("It makes no difference while ATELIER_VIP is not `granted`: all who ask are let in.")
+
+
+def revoke_vip(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Let an account use the vip lane no more; raises `NotFound` for what names none."""
+    changed = _carried_out(settings, arguments.account, WithdrawVip).events
+    print(
+        "Withdrawn: what it asks for from now on is in the normal lane."
+        if changed
+        else "It was not granted; nothing has changed."
+    )
+
+
+def _carried_out(
+    settings: Settings, named: str, command: type[GrantVip] | type[WithdrawVip]
+) -> Outcome:
+    settings.require("postgres_url", "master_key", "hash_key")
+    url, keys = settings.postgres_url, (settings.master_key, settings.hash_key)
+    with store_for_a_while(url, *keys) as store:
+        account, _ = _found(named, store)
+        by = Origin(actor="operator", correlation_id=uuid4())
+        return execute(command(aggregate_id=account, account=account), store, by)
 
 
 def _erased_on_kafka(settings: Settings) -> list[UUID]:
