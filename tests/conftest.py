@@ -25,7 +25,6 @@ from infra.postgres import connect
 from infra.process.supervisor import PATIENT_THREADS
 from infra.settings import Settings
 from tests.support.servers import (
-    BUCKET,
     SERVERS,
     MediaServer,
     Server,
@@ -157,14 +156,7 @@ def media_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MediaServ
 @pytest.fixture
 def media_environ(media_server: MediaServer, tmp_path: Path) -> dict[str, str]:
     """The settings of the media store alone, as environment variables."""
-    return {
-        "ATELIER_DATA": str(tmp_path / "data"),
-        "ATELIER_S3_URL": media_server.server.url,
-        "ATELIER_S3_ACCESS_KEY": media_server.access_key,
-        "ATELIER_S3_SECRET_KEY": media_server.secret_key,
-        "ATELIER_S3_REGION": media_server.region,
-        "ATELIER_S3_BUCKET": BUCKET,
-    }
+    return {"ATELIER_DATA": str(tmp_path / "data"), **media_server.environ}
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from infra.settings import LogFormat
 QUIET: Final = ("urllib3", "httpx", "httpcore", "asyncio", "multipart", "anny")
 # These warn at each try to reach a server that is away, and of much that is no trouble; we warn
 # once in an outage (see `infra.outage`).
-SILENT: Final = ("kafka", "psycopg.pool")
+SILENT: Final = ("kafka", "psycopg.pool", "urllib3.connectionpool")
 SECRET: Final = re.compile(
     r"(?P<kept>X-Amz-[A-Za-z-]+=|stream_token=|[Bb]earer |://[^/@\s:]+:)(?P<hidden>[^\s&\"'@]+)"
 )

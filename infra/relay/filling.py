@@ -94,7 +94,7 @@ class Filling:
             with RELAY_PUBLISH.time():
                 self._session.publish(batches)
             RELAYED.inc(len(missing))
-            RELAY_DELAY.observe(time.time() - rows[-1].recorded_ms / 1_000)
+            RELAY_DELAY.observe(max(0.0, time.time() - rows[-1].recorded_ms / 1_000))
         self.position = rows[-1].position
         self._sent = Sent(self.position, rows[-1].event_id)
         self._ledger.save(self._claim.epoch, self._session.topic_id, self.position)

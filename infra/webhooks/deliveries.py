@@ -50,7 +50,7 @@ ADVANCE: LiteralString = """-- What ended up to here is in the table.
 UPDATE atelier_followers SET position = %(position)s WHERE follower = %(follower)s"""
 
 DUE: LiteralString = """-- Which are to be sent now, and by whom not yet?
-SELECT task, account, attempts FROM atelier_webhooks
+SELECT task, account, attempts, now() FROM atelier_webhooks
  WHERE state = 'pending' AND next_at <= now()
    AND task <> ALL(%(under_way)s) AND account <> ALL(%(busy)s)
  ORDER BY next_at LIMIT %(limit)s"""
@@ -80,11 +80,12 @@ RETURNING task"""
 
 
 class Due(msgspec.Struct, frozen=True):
-    """One that is to be sent now."""
+    """One that is to be sent ``now``, by Postgres' clock."""
 
     task: UUID
     account: UUID
     attempts: int
+    now: datetime
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):

@@ -321,19 +321,20 @@ class Consumer:
         try:
             self._carry_out(command, claim.correlation_id, claim.started)
         except AccountErased:
-            self._unpublish(result)
+            self._unpublish(result, set())
             raise
         except StaleAttempt:
-            # After any other end the names are those of another attempt's files.
             history = self._store.load(claim.task)
-            if fold(render.evolve, render.initial, history).status == "cancelled":
-                self._unpublish(result)
+            state = fold(render.evolve, render.initial, history)
+            if state.status not in ("pending", "started"):  # else the next attempt copies over them
+                self._unpublish(result, {file.key for file in state.files})
             raise
 
-    def _unpublish(self, result: Result) -> None:
-        """Take back what was copied just before the task was cancelled or its person erased."""
+    def _unpublish(self, result: Result, named: set[str]) -> None:
+        """Take back what was copied too late: all but what another attempt's event names."""
         for product in result.products:
-            self._media.delete(product.file.key)
+            if product.file.key not in named:
+                self._media.delete(product.file.key)
 
     def _tidy(self, claim: Claim, result: Result) -> None:
         with contextlib.suppress(Unavailable):  # what stays in staging is swept later

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Literal, Protocol
 from uuid import UUID
 
@@ -204,13 +204,14 @@ class WebhookSender:
             return None, str(error)[:MOST_OF_AN_ERROR] or type(error).__name__
 
     def _headers(self, due: Due, body: bytes) -> dict[str, str]:
-        now, message = datetime.now(UTC), str(due.task)
-        signatures = [each.sign(message, now, body.decode()) for each in self._signers]
+        # By the clock of Postgres: a receiver refuses what is five minutes off.
+        message = str(due.task)
+        signatures = [each.sign(message, due.now, body.decode()) for each in self._signers]
         return {
             "Content-Type": "application/json",
             "User-Agent": "Atelier",
             "webhook-id": message,
-            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-timestamp": str(int(due.now.timestamp())),
             "webhook-signature": " ".join(signatures),
         }
 

@@ -1,18 +1,17 @@
 """A Postgres whose host goes silent amid the work, as at a failover: its name leads elsewhere."""
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import httpx
 import pytest
 
 from infra.embedded import EmbeddedPostgres
 from infra.postgres import connect
 from tests.support.atelier import Atelier, Person, outside_servers
+from tests.support.changes import Writer, changes_in
 from tests.support.network import PORT, Host, hosts, needs_namespaces
 from tests.support.scenario import eventually
 from tests.support.topic import read_events
@@ -42,38 +41,6 @@ def pair(tmp_path: Path) -> Iterator[tuple[Atelier, Host]]:
                 atelier.stop()
 
 
-class Writer(threading.Thread):
-    """Somebody who changes their name all the time, and notes what came of each change."""
-
-    def __init__(self, client: httpx.Client) -> None:
-        super().__init__(daemon=True)
-        self.over = threading.Event()
-        self.answers: list[tuple[float, int]] = []
-        self._client = client
-        self._person = Person(client)
-
-    def run(self) -> None:
-        while not self.over.is_set():
-            name = {"full_name": f"Ada {len(self.answers)}"}
-            try:
-                answer = self._client.post(
-                    "/update_user_info", json=name, headers=self._person.headers
-                )
-            except httpx.HTTPError:
-                self.answers.append((time.monotonic(), 0))
-            else:
-                self.answers.append((time.monotonic(), answer.status_code))
-            self.over.wait(0.02)
-
-    def wrote_after(self, moment: float) -> bool:
-        """Whether a change was made since."""
-        return any(at > moment and status == 200 for at, status in self.answers)
-
-    def count(self, *statuses: int) -> int:
-        """How many changes were answered so."""
-        return sum(status in statuses for _, status in self.answers)
-
-
 def test_a_silent_postgres_holds_writes_up_for_seconds_and_makes_no_ghosts(
     pair: tuple[Atelier, Host],
 ) -> None:
@@ -93,11 +60,10 @@ def test_a_silent_postgres_holds_writes_up_for_seconds_and_makes_no_ghosts(
         task = watcher.post("/generate", {})["task_id"]
         assert watcher.wait_for(task)["status"] == "SUCCESS"  # projector and consumer are back, too
 
-    with connect(atelier.settings().postgres_url) as connection:
-        ((changes, newest),) = connection.execute(
-            "SELECT count(*) FILTER (WHERE type = 'account.info_updated.v1'), max(position)"
-            " FROM atelier_events"
-        )
+    url = atelier.settings().postgres_url
+    changes = changes_in(url)
+    with connect(url) as connection:
+        ((newest,),) = connection.execute("SELECT max(position) FROM atelier_events")
     told = sum(writer.count(200) for writer in writers)
     unknown = sum(writer.count(504, 0) for writer in writers)
     assert {status for writer in writers for _, status in writer.answers} <= {200, 503, 504}

@@ -7,8 +7,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
@@ -18,18 +17,23 @@ from domain.events import Recorded
 from infra.log.event_store import EventStore, store_for_a_while
 from infra.media.store import MediaStore
 from infra.postgres import connect
-from infra.process.services import ChildProcess, ServiceSupervisor
-from infra.process.supervisor import PATIENT_THREADS
 from projections import queue
 from tests.chaos.faults import VICTIMS, Faults
 from tests.chaos.load import Load
 from tests.chaos.overtaken import overtake
 from tests.chaos.verdict import Verdict, ends, judged
-from tests.support.atelier import Atelier, Outside, Person, outside_servers
+from tests.support.atelier import ROOT, Atelier, Person, outside_servers, planted
+from tests.support.flapping import with_flapping_media
 from tests.support.servers import SERVERS
 from tests.support.topic import read_events
 
-ROOT = Path(__file__).parents[2]
+# The machines' clocks differ; what is staged takes a while, so that a run meets consumers then.
+FAULTS = {
+    "PLANTED_CLOCKS": "api=-300 relay=+300 projector=-300 render-consumer=+300",
+    "PLANTED_SLOWNESS": "0.4",
+    "ANNY_CACHE_DIR": os.environ.get("ANNY_CACHE_DIR") or str(ROOT / ".atelier" / "anny"),
+}
+BEHIND = "render-consumer=-300"
 PEOPLE = 4
 OVERTAKEN = 2  # one that was the cleaner, too, may find its staged files swept and do no harm
 HEALED_S = 60.0  # without a new event while tasks wait: then they are stuck
@@ -45,10 +49,11 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         outside = stack.enter_context(outside_servers(folder))
-        atelier = Atelier(folder / "data", _with_planted(outside, plant))
+        outside, way = stack.enter_context(with_flapping_media(outside, folder))
+        atelier = Atelier(folder / "data", planted(outside, **FAULTS, CHAOS_PLANT=plant))
         stack.callback(atelier.stop)
         atelier.start()
-        stack.enter_context(_second_consumer(atelier))
+        stack.enter_context(atelier.another("render-consumer", PLANTED_CLOCKS=BEHIND))
         settings = atelier.settings()
         keys = (settings.master_key, settings.hash_key)
         store = stack.enter_context(store_for_a_while(settings.postgres_url, *keys))
@@ -56,9 +61,10 @@ def main() -> int:
         media = MediaStore(settings)
 
         load = Load(client, PEOPLE, seed)
+        doubled = []
         for _ in range(OVERTAKEN):
-            load.accepted |= overtake(Person(client), store, media)
-        faults = Faults(atelier, random.Random(seed))
+            doubled += overtake(Person(client), store, media, load.accepted)
+        faults = Faults(atelier, way, random.Random(seed))
         load.start()
         faults.go_on(seconds)
         load.stop()
@@ -67,42 +73,11 @@ def main() -> int:
 
         published = {found.key for found in media.list("") if "/gallery/" in found.key}
         verdict = judged(_log(store), load.accepted, published, media.get)
+        verdict.doubled.extend(doubled)
         verdict.stuck.extend(unwell)
         _judge_readers(atelier, load, store, verdict)
     _print(seed, load, faults, verdict)
     return 1 if verdict.lost or verdict.doubled or verdict.stuck else 0
-
-
-def _with_planted(outside: Outside, plant: str) -> Outside:
-    """All processes import what changes consumers; the work is theirs otherwise."""
-    path = os.pathsep.join([str(Path(__file__).parent / "planted"), str(ROOT)])
-    environ = {
-        "PYTHONPATH": path,
-        "CHAOS_PLANT": plant,
-        "ANNY_CACHE_DIR": os.environ.get("ANNY_CACHE_DIR") or str(ROOT / ".atelier" / "anny"),
-    }
-    return Outside(outside.environ | environ, outside.running)
-
-
-@contextmanager
-def _second_consumer(atelier: Atelier) -> Iterator[None]:
-    """Another one than that of `up`, started again like that one."""
-    environ = {
-        **os.environ,
-        **atelier.outside.environ,
-        **PATIENT_THREADS,
-        "ATELIER_DATA": str(atelier.data),
-        "ATELIER_LOG": "json",
-    }
-    command = [sys.executable, "-m", "api", "render-consumer"]
-    consumer = ServiceSupervisor(
-        ChildProcess("render-consumer-2", command, environ, atelier.data / "logs", 3.0)
-    )
-    try:
-        consumer.start()
-        yield
-    finally:
-        consumer.stop()
 
 
 def _log(store: EventStore) -> list[Recorded]:
@@ -179,6 +154,8 @@ def _print(seed: str, load: Load, faults: Faults, verdict: Verdict) -> None:
         **{f"{each} killed": faults.kills[each] for each in dict.fromkeys(VICTIMS)},
         **{f"{each} frozen": faults.freezes[each] for each in dict.fromkeys(VICTIMS)},
         "broker emptied": faults.emptied,
+        "media store failed every other call": faults.flapped,
+        "calls of it that failed": faults.way.failed,
     }
     for name, count in counts.items():
         table.add_row(name, str(count))

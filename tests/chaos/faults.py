@@ -5,7 +5,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import psutil
 from kafka.errors import KafkaError
@@ -13,12 +13,14 @@ from kafka.errors import KafkaError
 from infra.kafka.clients import make_admin
 from infra.kafka.topics import EVENTS_TOPIC, TICKETS_TOPIC, remove_topic
 from tests.support.atelier import SERVER_WORDS, Atelier
+from tests.support.flapping import Flapping
 
 OURS = ("api", "relay", "projector", "render-consumer")
 VICTIMS = (*OURS, "render-consumer", *SERVER_WORDS)  # of render consumers there are two
 PAUSE_S = (0.5, 5.0)
 FROZEN_S = (0.5, 9.0)  # a lease lasts for 5
-EMPTIED, KILLED = 0.05, 0.45  # of all faults; the others freeze
+EMPTIED, FLAPPED, KILLED = 0.05, 0.1, 0.4  # of all faults; the others freeze
+FLAPPING_S = (2.0, 15.0)
 GUARD = "guard.py"  # which starts an embedded server, and whose command line holds the server's
 
 
@@ -29,31 +31,35 @@ class Absent(Exception):
 class Faults:
     """What has been done to whom, and what is to be undone in the end."""
 
-    def __init__(self, atelier: Atelier, chance: random.Random) -> None:
+    def __init__(self, atelier: Atelier, way: Flapping, chance: random.Random) -> None:
         self.kills: Counter[str] = Counter()
         self.freezes: Counter[str] = Counter()
         self.emptied = 0
+        self.flapped = 0
+        self.way = way
         self._atelier = atelier
         self._chance = chance
-        self._thaws: list[threading.Timer] = []
+        self._ends: list[threading.Timer] = []  # of what lasts for a while
 
     def go_on(self, seconds: float) -> None:
-        """Strike at random moments for so long, and return when nobody is frozen any more."""
+        """Strike at random moments for so long, and return when all that lasts is over."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             time.sleep(self._chance.uniform(*PAUSE_S))
             # Who is just being started again is spared, and a broker that does not answer.
             with contextlib.suppress(psutil.NoSuchProcess, Absent, KafkaError):
                 self._strike()
-        for thaw in self._thaws:
-            thaw.join()
+        for end in self._ends:
+            end.join()
 
     def _strike(self) -> None:
         victim = self._chance.choice(VICTIMS)
         how = self._chance.random()
         if how < EMPTIED:
             self._empty_the_broker()
-        elif how < EMPTIED + KILLED:
+        elif how < EMPTIED + FLAPPED:
+            self._flap()
+        elif how < EMPTIED + FLAPPED + KILLED:
             self._kill(victim)
         else:
             self._freeze(victim)
@@ -70,13 +76,22 @@ class Faults:
             processes = running([*words_of(victim), "postgres: "])
         else:
             processes = [self._chance.choice(running(words_of(victim)))]
-        thaw = threading.Timer(self._chance.uniform(*FROZEN_S), resume, [processes])
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.suspend()
-        thaw.start()
-        self._thaws.append(thaw)
+        self._later(FROZEN_S, lambda: resume(processes))
         self.freezes[victim] += 1
+
+    def _flap(self) -> None:
+        """Every other call of the media store fails for a while."""
+        self.way.failing = True
+        self._later(FLAPPING_S, self.way.heal)
+        self.flapped += 1
+
+    def _later(self, seconds: tuple[float, float], act: Callable[[], None]) -> None:
+        end = threading.Timer(self._chance.uniform(*seconds), act)
+        end.start()
+        self._ends.append(end)
 
     def _empty_the_broker(self) -> None:
         """The embedded broker keeps nothing anyway; from another one the topics are taken."""

@@ -21,15 +21,15 @@ AFTERMATH_S: Final = 5.0  # what the late one may do
 E = TypeVar("E", bound=Event)
 
 
-def overtake(person: Person, store: EventStore, media: MediaStore) -> set[str]:
+def overtake(person: Person, store: EventStore, media: MediaStore, accepted: set[str]) -> list[str]:
     """Have a consumer overtaken: its task is finished and the picture removed before it goes on.
 
-    Gives the tasks that it took. Raises `AssertionError` when no consumer was met at that moment.
+    Gives what should not be: that it publishes the picture again, be it for a moment. The tasks
+    that it took are `accepted`. Raises `AssertionError` when no consumer was met at that moment.
     """
-    ordered = set()
     for _ in range(TRIES):
         task = Task(UUID(person.post("/generate", {})["task_id"]), store, media)
-        ordered.add(str(task.id))
+        accepted.add(str(task.id))
         eventually(task.staged, OVERTAKEN_S)
         consumer = task.consumer()
         os.kill(consumer, signal.SIGSTOP)
@@ -40,11 +40,23 @@ def overtake(person: Person, store: EventStore, media: MediaStore) -> set[str]:
             removal = f"/remove_gallery_file/{task.id}.jpg"
             expect(person.client.delete(removal, headers=person.headers))
             eventually(task.removed, GONE_S)
-            return ordered
         finally:
-            os.kill(consumer, signal.SIGCONT)
-            time.sleep(AFTERMATH_S)
+            thawed = _thaw(consumer)
+        if not thawed:
+            continue  # overtaking it took so long that it was ended, since it was silent
+        if task.comes_back():
+            return [f"task {task.id} was published again after its removal"]
+        return []
     raise AssertionError("no consumer could be frozen between staging and publishing")
+
+
+def _thaw(process: int) -> bool:
+    """Let it go on; False when it is gone."""
+    try:
+        os.kill(process, signal.SIGCONT)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 class Task:
@@ -67,6 +79,14 @@ class Task:
     def removed(self) -> bool:
         """Whether they are gone."""
         return not self.published()
+
+    def comes_back(self) -> bool:
+        """Whether they are there again at any moment of the aftermath."""
+        deadline = time.monotonic() + AFTERMATH_S
+        while time.monotonic() < deadline:
+            if self.published():
+                return True
+        return False
 
     def completed(self) -> bool:
         """Whether it has its result."""

@@ -18,6 +18,8 @@ import httpx
 import psutil
 
 from infra.embedded.server import free_port
+from infra.process.services import ChildProcess, ServiceSupervisor
+from infra.process.supervisor import PATIENT_THREADS
 from infra.settings import Settings
 from tests.support import servers
 
@@ -31,6 +33,11 @@ SERVER_WORDS = {
     "kafka": ["tansu broker", "kafka.Kafka"],
     "media": ["rclone serve", "minio server", "garage server"],
 }
+
+
+# A folder that changes whatever process has it first on its path; see its `sitecustomize`.
+PLANTED = Path(__file__).parent / "planted"
+ROOT = Path(__file__).parents[2]
 
 
 class Outside(NamedTuple):
@@ -97,9 +104,28 @@ class Atelier:
             check=False,
         )
 
-    def client(self) -> httpx.Client:
-        """A client of its API."""
-        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+    @contextlib.contextmanager
+    def another(self, process: str, **environ: str) -> Iterator[None]:
+        """A second one of our processes beside that of `up`, and started again like that one."""
+        given = {
+            **self._environ,
+            **PATIENT_THREADS,
+            "ATELIER_METRICS_PORT": "",
+            "ATELIER_LOG": "json",
+            **environ,
+        }
+        command = [sys.executable, "-m", "api", process]
+        child = ChildProcess(f"{process}-2", command, given, self.data / "logs", 3.0)
+        supervisor = ServiceSupervisor(child)
+        try:
+            supervisor.start()
+            yield
+        finally:
+            supervisor.stop()
+
+    def client(self, port: int = 0) -> httpx.Client:
+        """A client of its API, or of that of another process."""
+        return httpx.Client(base_url=f"http://127.0.0.1:{port or self.port}", timeout=30)
 
     def process(self, words: str) -> psutil.Process:
         """The process below `up` whose command line holds the words; the deepest such one."""
@@ -170,15 +196,14 @@ def outside_servers(folder: Path) -> Iterator[Outside]:
         stack.callback(kafka.stop)
         media = servers.start_media(folder)
         stack.callback(media.server.stop)
-        environ = {
-            "ATELIER_KAFKA_BOOTSTRAP": kafka.url,
-            "ATELIER_S3_URL": media.server.url,
-            "ATELIER_S3_ACCESS_KEY": media.access_key,
-            "ATELIER_S3_SECRET_KEY": media.secret_key,
-            "ATELIER_S3_REGION": media.region,
-            "ATELIER_S3_BUCKET": servers.BUCKET,
-        }
+        environ = {"ATELIER_KAFKA_BOOTSTRAP": kafka.url, **media.environ}
         yield Outside(environ, {"kafka": kafka, "media": media.server})
+
+
+def planted(outside: Outside, **faults: str) -> Outside:
+    """The same servers, with faults in the processes that use them: what `sitecustomize` takes."""
+    environ = {"PYTHONPATH": os.pathsep.join([str(PLANTED), str(ROOT)]), **faults}
+    return Outside(outside.environ | environ, outside.running)
 
 
 class Person:

@@ -3,6 +3,8 @@
 import os
 import signal
 
+import psutil
+
 from infra.embedded import EmbeddedServer
 
 
@@ -23,6 +25,11 @@ class LocalServer:
             # The guard leads the group, the server is in it: both go, like after a power cut.
             os.killpg(self._server._guard.pid, signal.SIGKILL)
             self._server.wait()
+
+    def processes(self) -> list[psutil.Process]:
+        """Those of the server, its guard apart."""
+        assert self._server._guard is not None
+        return psutil.Process(self._server._guard.pid).children(recursive=True)
 
     def restart(self) -> None:
         self._server.start()

@@ -46,8 +46,19 @@ class MediaServer(NamedTuple):
     secret_key: str
     region: str
 
+    @property
+    def environ(self) -> dict[str, str]:
+        """The settings that lead to it."""
+        return {
+            "ATELIER_S3_URL": self.server.url,
+            "ATELIER_S3_ACCESS_KEY": self.access_key,
+            "ATELIER_S3_SECRET_KEY": self.secret_key,
+            "ATELIER_S3_REGION": self.region,
+            "ATELIER_S3_BUCKET": BUCKET,
+        }
 
-class _HastyPostgres(EmbeddedPostgres):
+
+class HastyPostgres(EmbeddedPostgres):
     """It waits for no disk: what is killed is the server, and never the machine."""
 
     def _command(self) -> Sequence[str]:
@@ -58,7 +69,7 @@ def start_postgres(data: Path) -> Server:
     """A PostgreSQL server, whose ``url`` names a database that its user may do anything with."""
     if SERVERS == "containers":
         return containers.start_postgres()
-    return LocalServer(_HastyPostgres(data))
+    return LocalServer(HastyPostgres(data))
 
 
 def start_kafka(data: Path) -> Server:

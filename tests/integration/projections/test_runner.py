@@ -109,6 +109,20 @@ def test_a_log_that_was_restored_under_a_running_one_stops_it(models, pool, stor
     models.catch_up(NOTES)  # one that starts anew goes on
 
 
+def test_what_a_crash_has_taken_of_rows_and_position_is_applied_again(models, story, notes):
+    for _ in range(3):
+        story.request()
+    runner = models.runner(NOTES)
+    with connect(models.url) as connection:
+        runner.catch_up(connection)
+        runner.catch_up(connection)
+        connection.execute("DELETE FROM atelier_notes WHERE n > 2")
+        connection.execute("UPDATE atelier_projections SET position = 2 WHERE projection = 'notes'")
+        story.request()
+        runner.catch_up(connection)
+    assert notes() == doubled(1, 2, 3, 4, 5)
+
+
 def test_rows_and_position_move_together(models, story, notes):
     story.request()
     models.catch_up(NOTES)

@@ -1,71 +1,23 @@
 """A studio: a log, its queue, a media store, and consumers with an engine of the tests' own."""
 
-import hashlib
-import io
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from uuid import UUID
 
 import pytest
-from PIL import Image
 
 from domain.events import Event
-from domain.render import MediaFile, RenderCompleted
+from domain.render import RenderCompleted
 from infra.media.store import MediaStore
 from infra.postgres import Pool, answered, connect
 from projections import queue
 from projections.runner import Runner
-from render_consumers.engines.job import Job, Product, Result
 from render_consumers.loop.consumer import Consumer
 from render_consumers.loop.leases import Leased, Leases
-from tests.support.scenario import Story, garment_fit, make_read_models, make_store, opened_pool
+from tests.support.engine import SmallEngine
+from tests.support.scenario import Story, make_read_models, make_store, opened_pool
 
 LEASE_S = 30.0
-
-
-class SmallEngine:
-    """Makes a picture of 16 by 16 pixels, and lets a test step in while it renders."""
-
-    def __init__(self, during: Callable[[UUID], object] = lambda task: None) -> None:
-        self.during = during
-        self.rendered: list[UUID] = []
-        self.batches: list[int] = []
-
-    def render(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Result | Exception]]:
-        self.batches.append(len(jobs))
-        for job in jobs:
-            yield job, self._outcome(job)
-
-    def _outcome(self, job: Job) -> Result | Exception:
-        task = job.task
-        self.rendered.append(task)
-        self.should_stop = job.should_stop
-        self.told = job.told
-        try:
-            self.during(task)
-        except Exception as error:
-            return error
-        folder = f"{job.request.account_number}/gallery"
-        products = (
-            _product(folder, f"{task}.jpg", "source", 16),
-            _product(folder, f"{task}_thumbnail.jpg", "thumbnail", 8),
-        )
-        return Result("test", products, ("brand",), {"Height": 180.0}, (garment_fit(),))
-
-
-def _product(folder: str, name: str, role: str, width: int) -> Product:
-    buffer = io.BytesIO()
-    Image.new("RGB", (width, width), "teal").save(buffer, "JPEG")
-    data = buffer.getvalue()
-    file = MediaFile(
-        name=name,
-        key=f"{folder}/{name}",
-        role="source" if role == "source" else "thumbnail",
-        content_type="image/jpeg",
-        size=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-    )
-    return Product(file, data)
 
 
 class FollowingLeases(Leases):

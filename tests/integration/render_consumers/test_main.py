@@ -31,7 +31,7 @@ from pathlib import Path
 from infra.settings import Settings
 from render_consumers import main
 from render_consumers.engines.job import DeviceLost
-from tests.integration.render_consumers.conftest import SmallEngine
+from tests.support.engine import SmallEngine
 
 def misbehave(task):
     if str(task) == sys.argv[2]:

@@ -2,12 +2,16 @@ import socket
 import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
+import minio
 import pytest
 
 from domain.errors import NotFound, Unavailable
 from infra.embedded import EmbeddedMedia
+from infra.media import store
 from infra.media.store import MediaStore
 from infra.settings import Settings
 from tests.support.certificates import make_certificate
@@ -146,6 +150,20 @@ def test_an_unusual_key_is_a_key(media: MediaStore, key: str):
     assert sorted(found.key for found in media.list("")) == sorted([key, f"copied/{key}"])
     media.delete(key)
     assert not media.exists(key)
+
+
+@pytest.mark.parametrize("minutes", [-5, 5])
+def test_it_serves_a_machine_whose_clock_is_five_minutes_off(
+    media: MediaStore, monkeypatch: pytest.MonkeyPatch, minutes: int
+):
+    off = timedelta(minutes=minutes)
+    clock = SimpleNamespace(time=lambda: time.time() + off.total_seconds())
+    monkeypatch.setattr(store, "time", clock)
+    monkeypatch.setattr(minio.time, "utcnow", lambda: datetime.now(UTC) + off)
+    media.put("1/gallery/a.jpg", b"picture", "image/jpeg")
+
+    assert media.get("1/gallery/a.jpg") == b"picture"
+    assert fetch(media.url("1/gallery/a.jpg")) == b"picture"
 
 
 def test_a_url_needs_no_other_header(media: MediaStore):

@@ -16,7 +16,7 @@ from infra.postgres import CONNECT_TIMEOUT_S
 from render_consumers.engines.job import DeviceLost, OutOfMemory, SourceGone
 from render_consumers.loop.leases import Leases
 from render_consumers.painting.painter import Stopped
-from tests.integration.render_consumers.conftest import SmallEngine
+from tests.support.engine import SmallEngine
 from tests.support.scenario import (
     ACCOUNT,
     eventually,

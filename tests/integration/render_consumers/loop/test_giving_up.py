@@ -4,27 +4,40 @@ import time
 
 import pytest
 
+from infra.postgres import connect
 from render_consumers.loop.leases import Leases
 from render_consumers.painting.painter import Stopped
-from tests.integration.render_consumers.conftest import SmallEngine
+from tests.support.engine import SmallEngine
 from tests.support.scenario import (
     ACCOUNT,
     cancelled,
+    completed,
     erased,
     eventually,
+    failed,
+    removed,
+    source,
+    started,
 )
+from tests.support.scenario import thumbnail as small
 
 
 class Interrupted:
-    """A media store in which something happens once the last file is published."""
+    """A media store in which something happens once the last file is published.
 
-    def __init__(self, media, act):
+    Or `before` the first is: as when its consumer is frozen since it has renewed its lease.
+    """
+
+    def __init__(self, media, act, *, before=False):
         self._media = media
         self._act = act
+        self._before = before
 
     def copy(self, source, target):
+        if self._before and target.endswith(".jpg") and "_thumbnail" not in target:
+            self._act()
         self._media.copy(source, target)
-        if target.endswith("_thumbnail.jpg"):
+        if not self._before and target.endswith("_thumbnail.jpg"):
             self._act()
 
     def __getattr__(self, name):
@@ -121,3 +134,51 @@ def test_what_was_published_just_before_somebody_was_erased_is_taken_back(studio
     studio.consumer().work_through(studio.stop)
     assert studio.kinds(begun) == ["requested", "started", "cancelled"]
     assert [found.key for found in plain.list("")] == []
+
+
+# Copied too late, over the files of another attempt.
+
+
+@pytest.fixture
+def overtaken(studio, begun):
+    """Have the task's consumer sleep before it copies, until the events have happened."""
+
+    def sleep_through(*events):
+        plain = studio.media
+
+        def happen():
+            with connect(studio.url) as connection:
+                connection.execute("UPDATE atelier_leases SET consumer = 'two'")
+            studio.story.tell(begun, started(2, "two"), *events)
+
+        studio.media = Interrupted(plain, happen, before=True)
+        studio.consumer().work_through(studio.stop)
+        return [found.key for found in plain.list("")]
+
+    return sleep_through
+
+
+def named(begun):
+    return [f"33/gallery/{begun}.jpg", f"33/gallery/{begun}_thumbnail.jpg"]
+
+
+def files(begun):
+    picture, thumbnail = source(f"{begun}.jpg"), small(f"{begun}_thumbnail.jpg")
+    return completed(2, files=(picture, thumbnail))
+
+
+def test_what_was_copied_late_over_the_same_files_stays(begun, overtaken):
+    assert overtaken(files(begun)) == named(begun)
+
+
+def test_what_was_copied_late_does_not_bring_a_removed_file_back(begun, overtaken):
+    assert overtaken(files(begun), removed(f"{begun}.jpg", *named(begun))) == []
+
+
+@pytest.mark.parametrize("end", [failed(2), cancelled(2)], ids=["failed", "cancelled"])
+def test_what_was_copied_late_for_a_task_without_a_result_is_taken_back(overtaken, end):
+    assert overtaken(end) == []
+
+
+def test_what_was_copied_while_another_attempt_is_at_work_is_left_to_that(begun, overtaken):
+    assert overtaken() == named(begun)

@@ -7,9 +7,11 @@ import json
 import re
 import threading
 from base64 import b64decode, b64encode
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import msgspec
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -146,6 +148,18 @@ def test_the_signature_is_what_the_scheme_says(one, table, story, receiver):
     digests = [hmac.digest(each, head.encode() + heard.body, hashlib.sha256) for each in secrets]
     expected = " ".join(f"v1,{b64encode(digest).decode()}" for digest in digests)
     assert heard.headers["webhook-signature"] == expected
+
+
+def test_its_time_is_that_of_postgres_whatever_the_clock_of_the_machine_says(
+    one, table, story, receiver
+):
+    ended(story, receiver)
+    while one.follow():
+        pass
+    (due,) = table.due(1, under_way=[], busy=[])
+    moment = due.now - timedelta(minutes=4)
+    one.send(msgspec.structs.replace(due, now=moment))
+    assert receiver.heard[0].headers["webhook-timestamp"] == str(int(moment.timestamp()))
 
 
 def test_it_is_told_and_verified_as_the_page_says(one, table, story, receiver):

@@ -2,7 +2,7 @@ import base64
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import jwt
 import pytest
@@ -114,7 +114,7 @@ def test_a_token_that_lacks_a_claim_is_refused(claim: str):
         {"aud": "somebody else"},
         {"iss": "somebody else"},
         {"sub": "not an account"},
-        {"exp": datetime.now(UTC) - timedelta(minutes=1)},
+        {"exp": datetime.now(UTC) - timedelta(minutes=7)},
         {"iat": datetime.now(UTC) + timedelta(hours=1)},
     ],
     ids=lambda changes: next(iter(changes)),
@@ -131,6 +131,21 @@ def test_a_token_whose_claims_were_exchanged_is_refused():
     exchanged = base64.urlsafe_b64encode(other).decode().rstrip("=")
     with pytest.raises(Unauthorized):
         TOKENS.account(f"{header}.{exchanged}.{signature}")
+
+
+@pytest.mark.parametrize("minutes", [-5.5, 5.5])
+def test_a_token_holds_where_the_clock_is_more_than_five_minutes_off(monkeypatch, minutes: float):
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(minutes=minutes)
+
+    account, task = uuid4(), str(uuid4())
+    with monkeypatch.context() as issuing:
+        issuing.setattr(tokens, "datetime", Clock)
+        token, (for_stream, _) = TOKENS.issue(account), TOKENS.issue_for_stream(account, UUID(task))
+    assert TOKENS.account(token) == account
+    assert TOKENS.account_of_stream(for_stream, task) == account
 
 
 @given(st.text())
@@ -156,7 +171,7 @@ def test_a_token_of_a_login_is_no_stream_token():
 
 
 def test_a_stream_token_expires(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tokens, "STREAM_LIFETIME", -timedelta(minutes=1))
+    monkeypatch.setattr(tokens, "STREAM_LIFETIME", -timedelta(minutes=7))
     task = uuid4()
     token, _ = TOKENS.issue_for_stream(uuid4(), task)
     with pytest.raises(Unauthorized):

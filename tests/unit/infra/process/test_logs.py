@@ -43,7 +43,9 @@ def test_libraries_speak_in_the_same_form(capsys):
     assert (line["event"], line["process"], line["level"]) == ("started worker", "api", "info")
 
 
-@pytest.mark.parametrize("library", ["kafka.net.selector", "psycopg.pool"])
+@pytest.mark.parametrize(
+    "library", ["kafka.net.selector", "psycopg.pool", "urllib3.connectionpool"]
+)
 def test_libraries_that_tell_of_each_try_are_not_heard(capsys, library):
     logs.configure("relay", "json")
     logging.getLogger(library).error("connection lost")
