@@ -12,7 +12,7 @@ from render_consumers.painting.clothes.garment import GarmentLook
 from render_consumers.painting.picture import colours
 from render_consumers.painting.picture.colours import Colour
 
-HAIRSTYLES = {name: name for name in vocabulary.HAIRSTYLES}
+HAIRSTYLES = {word: style.name for style in vocabulary.HAIRSTYLES for word in style.words()}
 EASE = {size.lower(): metres for size, metres in vocabulary.SIZES.items()}
 GARMENT: Colour = (0.28, 0.29, 0.31)  # linear light, when none or an unknown one is asked for
 

@@ -160,18 +160,14 @@ class Painter:
             self._layer(Material.EYES, self._eyes, posed),
             self._layer(Material.TEETH, self._teeth, posed),
         ]
-        if order.hairstyle != "bald":
-            cap = self._hair.over_scalp(posed, volume=0.016)
-            layers.append(self._dressed(Material.HAIR, self._hair.cap, cap))
-        if order.hairstyle == "bob":
-            layers.append(self._dressed(Material.HAIR, self._hair.curtain, self._hair.bob(posed)))
         wear, mesh = self._wardrobe, self._wardrobe.mesh
-        return [
-            *layers,
+        layers += [
             self._dressed(Material.TROUSERS, mesh, wear.trousers(posed, order.ease)),
             self._dressed(Material.SHOES, mesh, wear.shoes(posed)),
             self._dressed(Material.TOP, mesh, wear.top(posed, order.ease)),
         ]
+        hair = self._hair.worn(order.hairstyle, posed, layers)
+        return layers if hair is None else [*layers, hair]
 
     def _layer(
         self, material: Material, mesh: Mesh, posed: Tensor, field: Tensor | None = None

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from render_consumers.painting.hair.hair import hairline
+from render_consumers.painting.hair.look import grown_over
 from render_consumers.painting.picture.colours import Colour
 from render_consumers.painting.picture.surface import Samples, Surface, blend, blob, noise, smooth
 
@@ -16,7 +16,7 @@ BROW = (
 LIPS, EYELIDS, EARS, NAILS = range(4)  # columns of the marks, as in preparation.MARKS
 
 
-def skin(samples: Samples, tone: Colour, hair: Colour, woman: float, hairy: bool) -> Surface:
+def skin(samples: Samples, tone: Colour, hair: Colour, woman: float, scalp: float) -> Surface:
     at = samples.template
     base = at.new_tensor(tone)
     albedo = base * (1 + 0.05 * noise(at, 90.0)[:, None])
@@ -41,9 +41,9 @@ def skin(samples: Samples, tone: Colour, hair: Colour, woman: float, hairy: bool
     )
     albedo = blend(albedo, 0.55 * samples.marks[:, NAILS], flushed * 1.1)
     albedo = blend(albedo, _brow(at, 0.0040 - 0.0010 * woman), 0.8 * at.new_tensor(hair))
-    scalp = smooth(-0.004, 0.010, hairline(at)) * (at[:, 2] > 0.64) * (1 - samples.marks[:, EARS])
-    albedo = blend(albedo, (0.85 if hairy else 0.0) * scalp, 0.9 * at.new_tensor(hair))
-    gloss = 0.045 + 0.10 * lips - 0.03 * scalp
+    hairs = scalp * grown_over(at) * (1 - samples.marks[:, EARS])
+    albedo = blend(albedo, hairs, 0.45 * at.new_tensor(hair))
+    gloss = 0.045 + 0.10 * lips - 0.03 * hairs
     return Surface(albedo, samples.normal, gloss, sharpness=18.0, softness=0.22)
 
 

@@ -117,7 +117,7 @@ def test_what_cannot_be_drawn_is_named(painter: Painter) -> None:
         face_shape="dodecahedral",
         skin_tone=99,
         pose="handstand",
-        hairstyle="30",
+        hairstyle="beehive",
         camera_view="from the moon",
         view_mode=77,
         expression="perplexed",
