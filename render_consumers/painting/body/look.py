@@ -41,7 +41,8 @@ def skin(samples: Samples, tone: Colour, hair: Colour, woman: float, scalp: floa
     )
     albedo = blend(albedo, 0.55 * samples.marks[:, NAILS], flushed * 1.1)
     albedo = blend(albedo, _brow(at, 0.0040 - 0.0010 * woman), 0.8 * at.new_tensor(hair))
-    hairs = scalp * grown_over(at) * (1 - samples.marks[:, EARS])
+    grain = scalp - 0.5 * (1 - scalp) * noise(at, 5200.0).abs()
+    hairs = grain.clamp(min=0) * grown_over(at) * (1 - samples.marks[:, EARS])
     albedo = blend(albedo, hairs, 0.45 * at.new_tensor(hair))
     gloss = 0.045 + 0.10 * lips - 0.03 * hairs
     return Surface(albedo, samples.normal, gloss, sharpness=18.0, softness=0.22)

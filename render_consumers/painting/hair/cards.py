@@ -7,7 +7,7 @@ from torch import Tensor
 from render_consumers.painting.hair.strands import Strands, tangents
 from render_consumers.painting.vectors import unit
 
-ROUND = 0.55  # how far the normals of a ribbon's edges lean apart
+ROUND = 0.25  # how far the normals of a ribbon's edges lean apart
 
 
 class Cards(msgspec.Struct, frozen=True):

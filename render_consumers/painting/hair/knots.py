@@ -6,7 +6,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from render_consumers.painting.hair.scalp import CENTRE, Roots, Scalp
+from render_consumers.painting.hair.scalp import CENTRE, Roots, Scalp, beside_face, sideburn
 from render_consumers.painting.hair.strands import Strands, along, finished, outwards, tangents
 from render_consumers.painting.picture.surface import smooth
 from render_consumers.painting.vectors import unit
@@ -56,7 +56,7 @@ class Braid(msgspec.Struct, frozen=True, kw_only=True):
 def swept(knot: Swept, scalp: Scalp, chance: torch.Generator) -> Strands:
     roots = scalp.roots(knot.strands, chance)
     place = roots.place
-    kept = torch.ones(len(place), dtype=torch.bool)
+    kept = ~sideburn(place)
     if knot.side:
         kept &= place[:, 0] * knot.side > 0.0
     if knot.above is not None:
@@ -178,6 +178,7 @@ def _risen(points: Tensor, scalp: Scalp, rise: Tensor) -> Tensor:
         normal, height = scalp.skin.nearest(points[:, k])
         wanted = rise * min(1.0, 0.1 + 0.3 * k)
         points[:, k] += normal * (wanted - height).clamp(min=0, max=0.05)[:, None]
+        points[:, k] = beside_face(points[:, k], fringe=True)
     return points
 
 

@@ -112,6 +112,11 @@ def _hairy(body: Tensor, template: Tensor, ears: Tensor) -> tuple[Tensor, Tensor
     return faces, normals
 
 
+def sideburn(place: Tensor) -> Tensor:
+    """Which places (N, 3) lie in front of an ear, where hair is not combed but kept short."""
+    return (place[:, 2] < 0.738) & (place[:, 1] < -0.052)
+
+
 def _at_ear(place: Tensor) -> Tensor:
     off = (place.abs() - place.new_tensor(EAR).abs()) / place.new_tensor(EAR_SIZE)
     inside: Tensor = off.norm(dim=1) < 1.25
@@ -150,7 +155,7 @@ def _aside(
 def zones(place: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """How much (N,) of a root at places (N, 3) is top, fringe, back and side; sums to 1."""
     top = _ramp(0.760, 0.822, place[:, 2] - 0.10 * (place[:, 1] + 0.05).clamp(min=0))
-    fringe = _ramp(0.758, 0.785, place[:, 2]) * _ramp(-0.090, -0.118, place[:, 1])
+    fringe = _ramp(0.758, 0.785, place[:, 2]) * _ramp(-0.082, -0.108, place[:, 1])
     top = torch.maximum(top, fringe)
     back = (1 - top) * _ramp(-0.035, 0.010, place[:, 1])
     return top - fringe, fringe, back, 1 - top - back

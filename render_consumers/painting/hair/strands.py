@@ -9,7 +9,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from render_consumers.painting.hair.scalp import CENTRE, Roots, Scalp, beside_face, zones
+from render_consumers.painting.hair.scalp import CENTRE, Roots, Scalp, beside_face, sideburn, zones
 from render_consumers.painting.picture.surface import smooth
 from render_consumers.painting.vectors import unit
 
@@ -127,6 +127,7 @@ def _lengths(cut: Cut, place: Tensor, chance: torch.Generator) -> Tensor:
         length = torch.lerp(
             length, 0 * length + cut.sides, smooth(cut.strip - 0.012, cut.strip, away)
         )
+    length = torch.where(sideburn(place), length.clamp(max=0.012), length)
     if cut.below is not None:
         length = length * (place[:, 2] - 0.25 * (place[:, 1] + 0.05) <= cut.below)
     return length * (1 - cut.ragged * torch.rand(len(place), generator=chance))

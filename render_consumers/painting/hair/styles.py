@@ -14,10 +14,10 @@ class Hairstyle(msgspec.Struct, frozen=True):
     """What grows, and how dark (0 to 1) the skin under it is with hair."""
 
     parts: tuple[Part, ...]
-    scalp: float = 0.9
+    scalp: float = 0.97
 
 
-def style(*parts: Part, scalp: float = 0.9) -> Hairstyle:
+def style(*parts: Part, scalp: float = 0.97) -> Hairstyle:
     return Hairstyle(parts, scalp)
 
 
@@ -25,7 +25,8 @@ def short(**changes: float | None) -> Cut:
     """A man's cut: tapered sides, and a top that falls from the crown."""
     usual: dict[str, float | None] = {
         "top": 0.055, "sides": 0.016, "back": 0.018, "whorl": 1.0, "weight": 0.35, "lift": 0.3,
-        "volume": 0.008, "graded": 0.45, "strands": 3200, "width": 0.0024, "points": 7,
+        "volume": 0.008, "graded": 0.45, "clump": 0.3, "strands": 3200, "width": 0.0024,
+        "points": 7,
     }  # fmt: skip
     return Cut(**(usual | changes))  # type: ignore[arg-type]
 
@@ -35,7 +36,7 @@ def long(fall: float, **changes: float | None) -> Cut:
     usual: dict[str, float | None] = {
         "top": 0.74 - fall + 0.17, "sides": 0.74 - fall + 0.12, "fall": fall, "points": 18,
         "dense": 1.35, "part": 0.012, "weight": 0.9, "lift": 0.25, "stiff": 0.4, "volume": 0.016,
-        "strands": 1900, "clump": 0.35, "width": 0.0046, "backward": 0.30, "ragged": 0.20,
+        "strands": 2300, "clump": 0.35, "width": 0.0034, "backward": 0.30, "ragged": 0.20,
     }  # fmt: skip
     return Cut(**(usual | changes))  # type: ignore[arg-type]
 
@@ -118,11 +119,11 @@ STYLES: Final[dict[str, Hairstyle]] = {
             up=1.3,
             backward=1.3,
             whorl=0.0,
-            lift=0.7,
-            weight=0.30,
+            lift=0.55,
+            weight=0.450,
             volume=0.026,
             sides=0.022,
-            graded=0.6,
+            graded=0.8,
             clump=0.25,
         )
     ),
@@ -156,7 +157,7 @@ STYLES: Final[dict[str, Hairstyle]] = {
             lift=0.45,
             weight=0.45,
             volume=0.012,
-            graded=0.6,
+            graded=0.8,
         )
     ),
     "french_crop": style(
@@ -254,20 +255,20 @@ STYLES: Final[dict[str, Hairstyle]] = {
     ),
     "afro": style(
         Cut(
-            strands=2100,
-            points=13,
+            strands=2200,
+            points=14,
             top=0.078,
             sides=0.056,
             lift=3.0,
             whorl=0.05,
             weight=0.0,
-            curl=0.006,
-            pitch=0.020,
-            clump=0.35,
+            curl=0.0045,
+            pitch=0.012,
+            clump=0.1,
             frizz=0.006,
-            width=0.0045,
+            width=0.00280,
             stiff=0.9,
-            ragged=0.30,
+            ragged=0.160,
             volume=0.0,
         )
     ),
@@ -315,7 +316,16 @@ STYLES: Final[dict[str, Hairstyle]] = {
     ),
     "long_straight": style(long(0.38, part=0.0, frizz=0.0015)),
     "long_wavy": style(
-        long(0.40, curl=0.010, pitch=0.095, flat=0.35, points=22, volume=0.022, clump=0.55)
+        long(
+            0.40,
+            curl=0.010,
+            pitch=0.095,
+            flat=0.35,
+            points=28,
+            strands=1900,
+            volume=0.018,
+            clump=0.5,
+        )
     ),
     "long_curly": style(
         long(
@@ -336,7 +346,7 @@ STYLES: Final[dict[str, Hairstyle]] = {
             part=0.034,
             backward=1.1,
             sweep=0.8,
-            curl=0.008,
+            curl=0.004,
             pitch=0.12,
             flat=0.2,
             points=20,

@@ -13,7 +13,7 @@ from render_consumers.painting.picture.light import GROUND, LAMPS, SKY
 from render_consumers.painting.picture.surface import Surface
 from render_consumers.painting.vectors import unit
 
-FIRST, SECOND = (0.11, 110.0, -0.07), (0.55, 18.0, 0.12)  # strength, sharpness, shift
+FIRST, SECOND = (0.24, 70.0, -0.08), (0.7, 16.0, 0.14)  # strength, sharpness, shift
 
 
 def light(surface: Surface, fibres: Tensor, lit: Tensor, towards: Tensor) -> Tensor:
@@ -35,8 +35,8 @@ def light(surface: Surface, fibres: Tensor, lit: Tensor, towards: Tensor) -> Ten
         half = unit(to_lamp + towards)
         white += _lobe(way, normal, half, FIRST, surface.gloss)[:, None] * open_
         tinted += _lobe(way, normal, half, SECOND, surface.gloss)[:, None] * open_
-    through = albedo.clamp(min=1e-4).sqrt()
-    return albedo * soft + white + through * tinted * (0.25 + through)
+    through = albedo.clamp(min=1e-4) ** 0.7
+    return albedo * soft + white + through * tinted * (0.30 + 0.5 * through.mean(1, keepdim=True))
 
 
 def _lobe(

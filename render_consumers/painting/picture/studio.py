@@ -59,7 +59,8 @@ def filmed(
 
 
 def _lit(scene: Scene) -> Tensor:
-    return light.reached(scene.places, scene.normals, scene.solid())
+    which, shared = torch.unique(scene.light_of, return_inverse=True)
+    return light.reached(scene.places, scene.normals, scene.solid(), which)[shared]
 
 
 def _drawn(
