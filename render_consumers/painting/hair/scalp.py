@@ -14,7 +14,7 @@ HAIRLINE = (
     (-0.026, 0.715), (-0.015, 0.690), (0.0, 0.674), (0.06, 0.660),
 )  # fmt: skip
 CENTRE = (0.0, -0.05, 0.755)  # of the skull
-CELL = 0.013  # metres between the places that stand for a surface
+CELL = 0.015  # metres between the places that stand for a surface
 EAR, EAR_SIZE = (0.074, -0.050, 0.709), (0.020, 0.024, 0.034)  # an ellipsoid around the left ear
 FACE, FACE_SIZE = (0.0, -0.120, 0.700), (0.070, 0.075, 0.085)  # and one around the face
 

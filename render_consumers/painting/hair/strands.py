@@ -73,10 +73,10 @@ def grown(cut: Cut, scalp: Scalp, chance: torch.Generator) -> Strands:
     length = _lengths(cut, roots.place, chance)
     roots, length = _long_enough(roots, length)
     rank = torch.rand(len(length), generator=chance)
-    points = _combed(cut, scalp, roots, length, rank)
+    lock = locks(roots.place, cut.part)
+    points = _combed(cut, scalp, roots, length, rank, lock)
     if cut.fall is not None:
         points = _cut_at(points, cut.fall, cut.ragged, chance)
-    lock = locks(roots.place, cut.part)
     if cut.rope:
         points, outward = roped(points[lock], cut.rope, chance)
     else:
@@ -138,7 +138,9 @@ def _long_enough(roots: Roots, length: Tensor) -> tuple[Roots, Tensor]:
     return roots.some(kept), length[kept]
 
 
-def _combed(cut: Cut, scalp: Scalp, roots: Roots, length: Tensor, rank: Tensor) -> Tensor:
+def _combed(
+    cut: Cut, scalp: Scalp, roots: Roots, length: Tensor, rank: Tensor, lock: Tensor
+) -> Tensor:
     """Points (N, K, 3), each step drawn on by the comb and by weight, and kept off the skin."""
     at, normal = roots.place, roots.normal
     ends = torch.linspace(0, 1, cut.points) ** cut.dense
@@ -150,12 +152,14 @@ def _combed(cut: Cut, scalp: Scalp, roots: Roots, length: Tensor, rank: Tensor) 
         near = torch.exp(-((height / NEAR) ** 2))[:, None]
         want = near * _comb(cut, at, roots.place, normal) + cut.lift * (1 - share) * normal
         want = want + (cut.weight * (1 + 2.5 * (1 - near))) * at.new_tensor([0.0, 0.0, -1.0])
-        want = unit(want) + _past_shoulders(at, roots.place)
+        aside = _past_shoulders(at, roots.place[lock])
+        want = unit(want) + aside
         way = unit(cut.stiff * way + (1 - cut.stiff) * want)
         moved = at + step * way
         rise = 0.001 + cut.volume * rank.sqrt() * (share * length / 0.035).clamp(max=1)
         normal, height = scalp.skin.nearest(moved)
-        moved = moved + normal * (rise - height).clamp(min=0, max=0.03)[:, None]
+        push = unit(normal + 1.5 * normal[:, 2:].clamp(min=0) * aside)
+        moved = moved + push * (rise - height).clamp(min=0, max=0.05)[:, None]
         way = unit(way + unit(moved - at))
         if cut.fall is not None or length.max() > 0.12:
             moved = _eased(moved, beside_face(moved, cut.over_face), 0.8 * step)
@@ -188,9 +192,9 @@ def _comb(cut: Cut, at: Tensor, root: Tensor, normal: Tensor) -> Tensor:
 
 def _past_shoulders(at: Tensor, root: Tensor) -> Tensor:
     """What draws (N, 3) long hair in front of the shoulders or behind them, by where it grows."""
-    front = root[:, 1] < -0.070 + 0.02 * torch.sin(root[:, 2] * 900)
-    goal = torch.where(front, -0.125, 0.055)
-    pull = 14.0 * smooth(0.72, 0.65, at[:, 2]) * (goal - at[:, 1])
+    front = root[:, 1] < -0.060 + 0.02 * torch.sin(root[:, 2] * 900)
+    goal = torch.where(front, -0.125, 0.060)
+    pull = 18.0 * smooth(0.76, 0.66, at[:, 2]) * (goal - at[:, 1])
     return pull[:, None] * at.new_tensor([0.0, 1.0, 0.0])
 
 

@@ -331,11 +331,13 @@ STYLES: Final[dict[str, Hairstyle]] = {
         long(
             0.44,
             curl=0.013,
-            pitch=0.050,
-            points=34,
-            strands=1300,
+            pitch=0.075,
+            points=42,
+            strands=1200,
             volume=0.018,
-            clump=0.65,
+            clump=0.6,
+            dense=1.0,
+            width=0.0044,
             frizz=0.006,
         )
     ),
