@@ -60,13 +60,9 @@ class Hair:
 
     def _grow(self, style: str) -> tuple[Strands, ...]:
         chance = torch.Generator().manual_seed(crc32(style.encode()))
-        near: Roots | None = None
-        found = []
-        for part in STYLES[style].parts:
-            found.append(_moved(self._part(part, chance, near), self._device))
-        return tuple(found)
+        return tuple(_moved(self._part(part, chance), self._device) for part in STYLES[style].parts)
 
-    def _part(self, part: Part, chance: torch.Generator, near: Roots | None) -> Strands:
+    def _part(self, part: Part, chance: torch.Generator) -> Strands:
         match part:
             case Cut():
                 return grown(part, self._scalp, chance)

@@ -41,11 +41,6 @@ def long(fall: float, **changes: float | None) -> Cut:
     return Cut(**(usual | changes))  # type: ignore[arg-type]
 
 
-def nape(*knot: float) -> tuple[float, float, float]:
-    x, y, z = knot
-    return (x, y, z)
-
-
 BANGS = Cut(
     strands=2600, top=0.0, fringe=0.085, sides=0.0, back=0.0, forward=1.0, weight=0.35, lift=0.35,
     volume=0.012, over_face=True, ragged=0.10, clump=0.25, width=0.0030,
