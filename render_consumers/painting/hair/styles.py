@@ -341,8 +341,9 @@ STYLES: Final[dict[str, Hairstyle]] = {
         long(
             0.46,
             part=0.034,
-            backward=1.1,
-            sweep=0.8,
+            backward=1.0,
+            sweep=1.4,
+            lift=0.4,
             curl=0.004,
             pitch=0.12,
             flat=0.2,
