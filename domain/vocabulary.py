@@ -121,7 +121,62 @@ POSES: Final = {
     **dict.fromkeys(("waving", "wave"), Pose(_DOWN, _RAISED, *_EVEN)),
     **dict.fromkeys(("arms_crossed", "crossed_arms"), Pose(_FOLDED, _FOLDED_OVER, *_EVEN)),
 }
-HAIRSTYLES: Final = ("short", "bob", "bald")
+
+
+class Hairstyle(NamedTuple):
+    """A haircut by its number, its name and what else people call it."""
+
+    number: str
+    name: str
+    synonyms: tuple[str, ...] = ()
+
+    def words(self) -> tuple[str, ...]:
+        return (self.name, self.number, *self.synonyms)
+
+
+# Numbers and names are stored in events for ever: new ones go to the end.
+HAIRSTYLES: Final = (
+    Hairstyle("0", "bald", ("shaved", "hairless")),
+    Hairstyle("1", "stubble", ("bald_with_stubble",)),
+    Hairstyle("2", "buzz", ("buzz_cut",)),
+    Hairstyle("3", "crew", ("crew_cut",)),
+    Hairstyle("4", "short", ("short_hair",)),
+    Hairstyle("5", "side_part", ("side_parting",)),
+    Hairstyle("6", "quiff"),
+    Hairstyle("7", "pompadour"),
+    Hairstyle("8", "slick_back", ("slicked_back",)),
+    Hairstyle("9", "undercut"),
+    Hairstyle("10", "french_crop", ("crop", "caesar")),
+    Hairstyle("11", "spiky", ("spikes",)),
+    Hairstyle("12", "faux_hawk", ("mohawk",)),
+    Hairstyle("13", "curtains", ("middle_part",)),
+    Hairstyle("14", "mullet"),
+    Hairstyle("15", "short_curls", ("short_curly",)),
+    Hairstyle("16", "curls", ("curly",)),
+    Hairstyle("17", "afro"),
+    Hairstyle("18", "dreads", ("dreadlocks", "locs")),
+    Hairstyle("19", "top_knot", ("man_bun",)),
+    Hairstyle("20", "pixie", ("pixie_cut",)),
+    Hairstyle("21", "bob"),
+    Hairstyle("22", "bob_fringe", ("bob_with_bangs",)),
+    Hairstyle("23", "lob", ("long_bob",)),
+    Hairstyle("24", "shag"),
+    Hairstyle("25", "layered", ("layers",)),
+    Hairstyle("26", "long_straight", ("straight",)),
+    Hairstyle("27", "fringe", ("bangs", "long_fringe")),
+    Hairstyle("28", "side_swept"),
+    Hairstyle("29", "long_curly"),
+    Hairstyle("30", "long_wavy", ("wavy", "long", "long_hair")),
+    Hairstyle("31", "half_up", ("half_up_half_down",)),
+    Hairstyle("32", "ponytail"),
+    Hairstyle("33", "high_ponytail"),
+    Hairstyle("34", "pigtails", ("bunches",)),
+    Hairstyle("35", "braid", ("plait", "single_braid")),
+    Hairstyle("36", "braids", ("plaits", "two_braids")),
+    Hairstyle("37", "box_braids"),
+    Hairstyle("38", "bun"),
+    Hairstyle("39", "low_bun", ("chignon",)),
+)
 CAMERA_VIEWS: Final = {  # degrees that the person is turned by, anticlockwise from above
     "front": 0.0,
     "back": 180.0,
@@ -134,7 +189,7 @@ CAMERA_VIEWS: Final = {  # degrees that the person is turned by, anticlockwise f
 }
 FULL, UPPER, PORTRAIT = 0, 1, 2
 # From where to where of the body's height a mode shows, in shares of that height.
-VIEW_MODES: Final = {FULL: (-0.065, 1.055), UPPER: (0.44, 1.045), PORTRAIT: (0.76, 1.035)}
+VIEW_MODES: Final = {FULL: (-0.065, 1.055), UPPER: (0.44, 1.045), PORTRAIT: (0.76, 1.055)}
 _SMILE = {
     "mouthSmile": 0.80, "cheekSquint": 0.45, "eyeSquint": 0.15, "mouthDimple": 0.2,
     "mouthUpperUp": 0.08, "browInnerUp": 0.10,

@@ -14,7 +14,7 @@ from render_consumers.painting.clothes.outfit import GarmentLook, Outfit, outfit
 from render_consumers.painting.picture import colours
 from render_consumers.painting.picture.colours import Colour
 
-HAIRSTYLES = {name: name for name in vocabulary.HAIRSTYLES}
+HAIRSTYLES = {word: style.name for style in vocabulary.HAIRSTYLES for word in style.words()}
 EASE = (0.001, 0.003, 0.006, 0.010, 0.014, 0.020, 0.027, 0.034, 0.041)  # metres, by letter
 GARMENT: Colour = (0.28, 0.29, 0.31)  # linear light, when none or an unknown one is asked for
 

@@ -162,18 +162,14 @@ class Painter:
             *self._eye_layers(posed, order),
             self._layer(Material.TEETH, self._teeth, posed),
         ]
-        if order.hairstyle != "bald":
-            cap = self._hair.over_scalp(posed, volume=0.016)
-            layers.append(self._dressed(Material.HAIR, self._hair.cap, cap))
-        if order.hairstyle == "bob":
-            layers.append(self._dressed(Material.HAIR, self._hair.curtain, self._hair.bob(posed)))
         wear, mesh = self._wardrobe, self._wardrobe.mesh
-        return [
-            *layers,
+        layers += [
             self._dressed(Material.TROUSERS, mesh, wear.trousers(posed, order.ease)),
             self._dressed(Material.SHOES, mesh, wear.shoes(posed)),
             self._dressed(Material.TOP, mesh, wear.top(posed, order.ease)),
         ]
+        hair = self._hair.worn(order.hairstyle, posed, layers)
+        return layers if hair is None else [*layers, hair]
 
     def _eye_layers(self, posed: Tensor, order: Order) -> list[Layer]:
         """The eyeballs and, unless lines are drawn around everything, the lashes."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from render_consumers.painting.body.texture import BROW_SHEET, brow, pores
-from render_consumers.painting.hair.hair import hairline
+from render_consumers.painting.hair.look import grown_over
 from render_consumers.painting.picture.colours import Colour
 from render_consumers.painting.picture.surface import Samples, Surface, blend, blob, noise, smooth
 from render_consumers.painting.vectors import unit
@@ -33,7 +33,7 @@ def iris(tone: Colour, hair: Colour) -> Colour:
     return irises[pick % len(irises)]
 
 
-def skin(samples: Samples, tone: Colour, hair: Colour, woman: float, hairy: bool) -> Surface:
+def skin(samples: Samples, tone: Colour, hair: Colour, woman: float, scalp: float) -> Surface:
     at, marks = samples.template, samples.marks
     base, dark = at.new_tensor(tone), at.new_tensor(hair)
     lips = smooth(0.25, 0.75, marks[:, LIPS])
@@ -53,15 +53,16 @@ def skin(samples: Samples, tone: Colour, hair: Colour, woman: float, hairy: bool
     albedo = blend(
         albedo, _brow(samples, woman) * front, torch.minimum(0.75 * dark + 0.002, 0.45 * base)
     )
-    scalp = smooth(-0.004, 0.010, hairline(at)) * (at[:, 2] > 0.64) * (1 - marks[:, EARS])
-    albedo = blend(albedo, (0.85 if hairy else 0.0) * scalp, 0.9 * dark)
+    grain = scalp - 0.5 * (1 - scalp) * noise(at, 5200.0).abs()
+    hairs = grain.clamp(min=0) * grown_over(at) * (1 - marks[:, EARS])
+    albedo = blend(albedo, hairs, 0.45 * dark)
     slopes = (0.16 * close * _coarseness(at))[:, None] * slopes + lips[:, None] * _lip_lines(
         samples
     )
     normal = _bumped(samples.normal, slopes)
     shine = 0.034 * front * (blob(at[:, 0], 0.0, 0.016) + 0.6 * blob(at[:, 2], 0.775, 0.020))
     gloss = (
-        (0.038 + shine) * (1 - 0.25 * close * depth) + 0.075 * lips + 0.10 * nails - 0.03 * scalp
+        (0.038 + shine) * (1 - 0.25 * close * depth) + 0.075 * lips + 0.10 * nails - 0.03 * hairs
     )
     return Surface(albedo, normal, gloss.clamp(min=0), sharpness=18.0, softness=0.22)
 

@@ -1,105 +1,222 @@
-"""Hair: a cap over the scalp that ends in a soft hairline, and a curtain that falls from it."""
+"""Hair in the pose: grown once for each style, carried by the head, kept out of what is worn."""
 
-import math
+from functools import lru_cache
+from zlib import crc32
 
+import msgspec
 import torch
 from torch import Tensor
 
-from render_consumers.painting.clothes.garment import Cloth
-from render_consumers.painting.mesh import Mesh, split
+from render_consumers.painting.body.preparation import MARKS
+from render_consumers.painting.hair import cards, knots
+from render_consumers.painting.hair.knots import Braid, Bun, Swept, Tail
+from render_consumers.painting.hair.scalp import Obstacle, Roots, Scalp, thinned
+from render_consumers.painting.hair.strands import Cut, Strands, grown
+from render_consumers.painting.hair.styles import STYLES, Part
+from render_consumers.painting.picture.scene import Layer, Material
 
-# The hairline on the template, from the forehead over the ear to the nape: (y, z) in metres.
-HAIRLINE = (
-    (-0.16, 0.806), (-0.14, 0.800), (-0.122, 0.786), (-0.105, 0.765), (-0.092, 0.738),
-    (-0.084, 0.712), (-0.074, 0.704), (-0.066, 0.728), (-0.055, 0.742), (-0.036, 0.740),
-    (-0.026, 0.715), (-0.015, 0.690), (0.0, 0.674), (0.06, 0.660),
-)  # fmt: skip
+KEPT = 6  # styles that are kept grown: some megabytes each
+SHOULDERS = 0.66  # height on the template under which hair may meet what is worn
+SHOULDER = -0.02  # y of the shoulders on the template
+CASTING = 4  # of so many cards one casts a shadow: they lie close
+ROOM = 0.006  # metres between cloth and hair
 
 
-def hairline(place: Tensor) -> Tensor:
-    """How far above the hairline (N,) places (N, 3) on the template lie, in metres."""
-    knots = place.new_tensor(HAIRLINE)
-    y = place[:, 1].contiguous()
-    after = torch.searchsorted(knots[:, 0].contiguous(), y).clamp(1, len(knots) - 1)
-    low, high = knots[after - 1], knots[after]
-    share = ((y - low[:, 0]) / (high[:, 0] - low[:, 0])).clamp(0, 1)
-    return place[:, 2] - (low[:, 1] + share * (high[:, 1] - low[:, 1]))
+class Lain(msgspec.Struct, frozen=True):
+    """Hair as it is drawn: vertices (V, ...) and triangles (F, 3) of all cards."""
+
+    faces: Tensor
+    places: Tensor
+    facing: Tensor
+    tangents: Tensor
+    texture: Tensor  # (V, 3) across a card in metres, along it from 0 to 1, tint
+    depth: Tensor  # (V,)
+    light_of: Tensor  # (V,) the vertex that it shares the light of
+    casts: Tensor  # (F,) every so many cards
+
+    def normals(self, _places: Tensor) -> Tensor:
+        return self.facing
 
 
 class Hair:
-    """The cap that every hairstyle starts from, and the curtain that makes it a bob."""
+    """Grows every style on the template's head, and lays it on a head in the pose."""
 
     def __init__(self, body: Tensor, template: Tensor, ears: Tensor) -> None:
-        coarse = _cap_faces(body, template, ears)
-        once, first = split(coarse)
-        twice, second = split(once)
-        self.cap = Mesh(twice)
-        self._parents = first[second].flatten(1)  # (V, 4)
-        self._cap_template = self._fine(template)
-        self._rise = hairline(self._cap_template)
-        self.curtain = Mesh(_grid_faces(template.device))
-        self._curtain_template = _curtain(template)
+        self._device = template.device
+        self._scalp = Scalp(body.cpu(), template.cpu(), ears.cpu())
         self._head = (template[:, 2] > 0.67).nonzero()[:, 0]
-        self._head_template = template[self._head]
+        self._template = template
+        self._grown = lru_cache(KEPT)(self._grow)
 
-    def over_scalp(self, posed: Tensor, volume: float) -> Cloth:
-        """The cap, ``volume`` metres thick at most, thinning out to the hairline."""
-        local = self._cap_template
-        crown = ((local[:, 2] - 0.74) / 0.09).clamp(0, 1)
-        off = 0.0015 + volume * (self._rise / 0.06).clamp(0, 1).sqrt() * (0.55 + 0.6 * crown)
-        places = self._fine(posed)
-        places = places + self.cap.normals(places) * self.cap.smoothed(off[:, None], 6)
-        return Cloth(self.cap.smoothed(places, 3), local, self._rise)
+    def worn(self, style: str, posed: Tensor, beside: list[Layer]) -> Layer | None:
+        """The hair of a posed body (V, 3), outside of the other layers; None where none grows."""
+        grown = self._grown(style)
+        if not grown:
+            return None
+        affine = _affine(self._template[self._head], posed[self._head])
+        chin = float((_extended(self._template.new_tensor([0.0, -0.05, SHOULDERS])) @ affine)[2])
+        obstacles = _obstacles(beside, chin)
+        return _layer(_together([self._laid(part, posed, affine, obstacles) for part in grown]))
 
-    def bob(self, posed: Tensor) -> Cloth:
-        """Hair that falls from the cap to the chin, carried along by the head as a whole."""
-        local = self._curtain_template
-        carried = _affine(self._head_template, posed[self._head])
-        tips = 0.004 * torch.sin(local[:, 0] * 310) + 0.003 * torch.sin(local[:, 1] * 530)
-        return Cloth(_extended(local) @ carried, local, local[:, 2] - 0.640 - tips)
+    def _grow(self, style: str) -> tuple[Strands, ...]:
+        chance = torch.Generator().manual_seed(crc32(style.encode()))
+        return tuple(_moved(self._part(part, chance), self._device) for part in STYLES[style].parts)
 
-    def _fine(self, values: Tensor) -> Tensor:
-        """Values (V, K) of the whole model on the cap, smoothed where it was split."""
-        return self.cap.smoothed(values[self._parents].mean(1), 2)
+    def _part(self, part: Part, chance: torch.Generator) -> Strands:
+        match part:
+            case Cut():
+                return grown(part, self._scalp, chance)
+            case Swept():
+                return knots.swept(part, self._scalp, chance)
+            case Tail():
+                roots = self._below(part.path[0], part.strands)
+                return knots.hanging(part, roots, chance)
+            case Bun():
+                return knots.wound(part, self._below(part.middle, part.strands), chance)
+            case Braid():
+                return knots.plaited(part, self._below(part.path[0], part.strands), chance)
 
+    def _below(self, knot: knots.Place, count: int) -> Roots:
+        """The root next to a knot, so many times."""
+        roots = self._scalp.roots(2000, torch.Generator().manual_seed(1))
+        near = (roots.place - torch.tensor(knot)).norm(dim=1).argmin()
+        return roots.some(near.expand(count))
 
-def _cap_faces(body: Tensor, template: Tensor, ears: Tensor) -> Tensor:
-    """The triangles of the head that hair may grow on, with a margin to fade out over."""
-    place = template[body]
-    scalp = (place[:, :, 2].amin(1) > 0.65) & (place[:, :, 1].amax(1) > -0.17)
-    near = (hairline(template)[body] > -0.02).any(1)
-    return body[scalp & near & (ears[body] < 0.2).all(1)]
-
-
-# The curtain's half width and depth behind the middle of the head, by height on the template.
-FALL = (
-    (0.822, 0.066, 0.072), (0.805, 0.080, 0.089), (0.785, 0.089, 0.100), (0.760, 0.094, 0.106),
-    (0.730, 0.0965, 0.107), (0.695, 0.098, 0.105), (0.660, 0.097, 0.101), (0.635, 0.092, 0.094),
-    (0.618, 0.084, 0.086),
-)  # fmt: skip
-ROWS, COLUMNS = 30, 97
-MIDDLE = -0.05  # y of the middle of the head on the template
-FRONT = math.radians(112)  # how far round from the back the curtain reaches
-
-
-def _curtain(like: Tensor) -> Tensor:
-    """The places (ROWS * COLUMNS, 3) of the curtain on the template."""
-    knots = torch.tensor(FALL)
-    row = torch.linspace(0, len(FALL) - 1.0001, ROWS)
-    share = (row - row.floor())[:, None]
-    z, wide, deep = torch.lerp(knots[row.long()], knots[row.long() + 1], share).unbind(1)
-    angle = torch.linspace(-FRONT, FRONT, COLUMNS)
-    x = wide[:, None] * angle.sin()
-    y = MIDDLE + deep[:, None] * angle.cos()
-    places = torch.stack([x, y, z[:, None].expand_as(x)], dim=2)
-    return places.reshape(-1, 3).to(like)
+    def _laid(self, strands: Strands, posed: Tensor, affine: Tensor, obstacles: Obstacle) -> Lain:
+        places = _extended(strands.points) @ affine
+        roots = strands.roots
+        off = roots.on(posed) - _extended(roots.on(self._template)) @ affine
+        places = places + off[:, None]
+        low = strands.points[..., 2] < SHOULDERS
+        if bool(low.any()):
+            places = _over(places, low, strands.lock, obstacles, _behind(strands, affine))
+        outward = torch.nn.functional.normalize(strands.outward @ affine[:3], dim=2)
+        scale = affine[:3].det().abs() ** (1 / 3)
+        lain = msgspec.structs.replace(
+            strands, points=places, outward=outward, width=strands.width * scale
+        )
+        return _carded(lain)
 
 
-def _grid_faces(device: torch.device) -> Tensor:
-    corner = torch.arange(ROWS * COLUMNS, device=device).view(ROWS, COLUMNS)
-    a, b, c, d = corner[:-1, :-1], corner[:-1, 1:], corner[1:, :-1], corner[1:, 1:]
-    triangles = [torch.stack(row, dim=2).reshape(-1, 3) for row in ((a, b, c), (b, d, c))]
-    return torch.cat(triangles)
+def _obstacles(layers: list[Layer], chin: float) -> Obstacle:
+    """What hair may meet: everything that shows below the chin, down to the hips."""
+    shown = [layer.field > 0 for layer in layers]
+    places = torch.cat([each.places[at] for each, at in zip(layers, shown, strict=True)])
+    normals = torch.cat(
+        [each.mesh.normals(each.places)[at] for each, at in zip(layers, shown, strict=True)]
+    )
+    high = (places[:, 2] > 0.66 * chin) & (places[:, 2] < chin)
+    return thinned(places[high], normals[high], 0.015)
+
+
+def _layer(hair: Lain) -> Layer:
+    blank = torch.zeros_like(hair.places[:, :1]).expand(-1, len(MARKS) - 1)
+    return Layer(
+        material=Material.HAIR,
+        mesh=hair,
+        places=hair.places,
+        template=hair.texture,
+        marks=torch.cat([hair.depth[:, None], blank], dim=1),
+        field=torch.ones_like(hair.depth),
+        open=True,
+        tangents=hair.tangents,
+        casts=hair.casts,
+        light_of=hair.light_of,
+    )
+
+
+def _behind(strands: Strands, affine: Tensor) -> Tensor:
+    """Which way (N, 3) is past the shoulders: to the back or to the front, as the strand hangs."""
+    back = torch.where(strands.points[:, -1, 1:2] > SHOULDER, 1.0, -1.0)
+    return back * torch.nn.functional.normalize(affine[1], dim=0)
+
+
+def _over(places: Tensor, low: Tensor, lock: Tensor, obstacles: Obstacle, past: Tensor) -> Tensor:
+    """Hair (N, K, 3) held outside of what is worn where it is ``low``, whole locks at a time.
+
+    What meets the top of a shoulder slides ``past`` (N, 3) it instead of standing up there.
+    """
+    leaders, member = torch.unique(lock, return_inverse=True)
+    rest = places[leaders]
+    held = rest.clone()
+    step = rest[:, 1:] - rest[:, :-1]
+    for k in range(1, rest.shape[1]):
+        at = held[:, k - 1] + step[:, k - 1]
+        for _ in range(2):
+            normal, height = obstacles.nearest(at)
+            near = (height > -0.10) & (height < ROOM) & low[leaders, k]
+            level = normal[:, 2:].clamp(min=0)
+            push = torch.nn.functional.normalize(normal + 1.5 * level * past[leaders], dim=1)
+            far = ((ROOM - height) / (push * normal).sum(1).clamp(min=0.3)).clamp(max=0.08)
+            at = at + push * torch.where(near, far, 0.0)[:, None]
+            way = at - held[:, k - 1]
+            at = held[:, k - 1] + torch.nn.functional.normalize(way, dim=1) * step[:, k - 1].norm(
+                dim=1, keepdim=True
+            )
+        held[:, k] = at
+    return _lifted(places + (held - rest)[member], low, obstacles)
+
+
+def _lifted(places: Tensor, low: Tensor, obstacles: Obstacle) -> Tensor:
+    """The same hair, each point by itself out of what it would still pass through."""
+    which = low.nonzero(as_tuple=True)
+    normal, height = obstacles.nearest(places[which])
+    inside = (height > -0.06) & (height < ROOM)
+    places[which] += normal * torch.where(inside, ROOM - height, 0.0)[:, None]
+    return places
+
+
+def _carded(strands: Strands) -> Lain:
+    count, points, _ = strands.points.shape
+    made = cards.ribbons(strands)
+    along = torch.linspace(0, 1, points, device=strands.points.device).expand(count, -1)
+    half = 0.5 * strands.width
+    tint = strands.tint[:, None].expand(-1, points)
+    left = torch.stack([-half, along, tint], dim=2)
+    right = torch.stack([half, along, tint], dim=2)
+    return Lain(
+        faces=cards.faces(count, points).to(strands.points.device),
+        places=made.places,
+        facing=made.normals,
+        tangents=made.tangents,
+        texture=torch.stack([left, right], dim=2).view(-1, 3),
+        light_of=_lights(count, points).to(along.device),
+        casts=torch.arange(count * 2 * (points - 1), device=along.device)
+        // (2 * (points - 1))
+        % CASTING
+        == 0,
+        depth=strands.depth.expand(count, points).repeat_interleave(2, dim=1).flatten(),
+    )
+
+
+def _together(parts: list[Lain]) -> Lain:
+    sizes = [len(part.places) for part in parts]
+    first = [sum(sizes[:i]) for i in range(len(sizes))]
+
+    def joined(name: str) -> Tensor:
+        columns = [getattr(part, name) for part in parts]
+        if name in ("faces", "light_of"):  # which count vertices
+            columns = [each + start for each, start in zip(columns, first, strict=True)]
+        return torch.cat(columns)
+
+    return Lain(**{name: joined(name) for name in Lain.__struct_fields__})
+
+
+def _lights(count: int, points: int) -> Tensor:
+    """For each vertex of so many cards the left one at every other point: what light it shares."""
+    point = torch.arange(points) // 2 * 2
+    first = 2 * points * torch.arange(count)
+    return (first[:, None] + 2 * point).repeat_interleave(2, dim=1).flatten()
+
+
+def _moved(strands: Strands, device: torch.device) -> Strands:
+    roots = Roots(*(getattr(strands.roots, n).to(device) for n in Roots.__struct_fields__))
+    rest = {
+        name: getattr(strands, name).to(device)
+        for name in Strands.__struct_fields__
+        if name != "roots"
+    }
+    return Strands(**rest, roots=roots)
 
 
 def _affine(start: Tensor, end: Tensor) -> Tensor:
@@ -109,4 +226,4 @@ def _affine(start: Tensor, end: Tensor) -> Tensor:
 
 
 def _extended(places: Tensor) -> Tensor:
-    return torch.cat([places, torch.ones_like(places[:, :1])], dim=1)
+    return torch.cat([places, torch.ones_like(places[..., :1])], dim=-1)

@@ -51,8 +51,9 @@ def _outlined(colour: Tensor, visible: Visible, scene: Scene, size: tuple[int, i
     """The light (N, 3) of the samples, with lines where one part of the picture ends."""
     part = _parts(colour.device)[scene.material[visible.face]].float()
     depth = visible.mix(scene.faces, scene.places[:, 1:2])[:, 0]
-    ends = _ends(_grid(part, visible, size, -1.0), 0.5)
-    ends |= _ends(_grid(depth, visible, size, math.inf), STEP)
+    parts = _grid(part, visible, size, -1.0)
+    ends = _ends(parts, 0.5)  # between strands there are none: hair would be all lines
+    ends |= _ends(_grid(depth, visible, size, math.inf), STEP) & (parts != int(Material.HAIR))
     reach = max(1, round(size[1] / FINE_LINE))
     wide = torch.nn.functional.max_pool2d(ends.float()[None], 2 * reach - 1, 1, reach - 1)
     line = wide.flatten()[visible.sample].bool()[:, None]

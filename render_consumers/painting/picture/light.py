@@ -41,23 +41,25 @@ def rays() -> Tensor:
     return unit(torch.stack(found))
 
 
-def reached(places: Tensor, normals: Tensor, faces: Tensor) -> Tensor:
-    """How much of each lamp and of the sky (V, 4) reaches each vertex, from 0 to 1."""
+def reached(places: Tensor, normals: Tensor, faces: Tensor, which: Tensor) -> Tensor:
+    """How much of each lamp and of the sky (N, 4) reaches some vertices (N,), from 0 to 1."""
     every = rays().to(places.device)
     centre = (places.amin(0) + places.amax(0)) / 2
     radius = float((places - centre).norm(dim=1).max()) * 1.02
-    lit = torch.stack([_lit(places, centre, radius, faces, ray) for ray in every], dim=1)
+    lit = torch.stack([_lit(places, centre, radius, faces, ray, which) for ray in every], dim=1)
     lamps = torch.stack(
         [part.mean(1) for part in torch.split(lit[:, :-RAYS_OF_SKY], RAYS_PER_LAMP, 1)], 1
     )
     sky = every[-RAYS_OF_SKY:]
-    facing = (normals @ sky.T + 0.15).clamp(min=0)
+    facing = (normals[which] @ sky.T + 0.15).clamp(min=0)
     open_sky = (lit[:, -RAYS_OF_SKY:] * facing).sum(1) / facing.sum(1).clamp(min=1e-3)
     return torch.cat([0.08 + 0.92 * lamps, 0.20 + 0.80 * open_sky[:, None]], dim=1)
 
 
-def _lit(places: Tensor, centre: Tensor, radius: float, faces: Tensor, ray: Tensor) -> Tensor:
-    """Which vertices (V,) one distant point lights, softened over four samples of its map."""
+def _lit(
+    places: Tensor, centre: Tensor, radius: float, faces: Tensor, ray: Tensor, which: Tensor
+) -> Tensor:
+    """How far one distant point lights vertices (N,), softened over four samples of its map."""
     up = ray.new_tensor([0.0, 0.0, 1.0] if abs(float(ray[2])) < 0.9 else [0.0, 1.0, 0.0])
     side = torch.linalg.cross(up, ray)
     side = side / side.norm()
@@ -65,6 +67,7 @@ def _lit(places: Tensor, centre: Tensor, radius: float, faces: Tensor, ray: Tens
     seen = (places - centre) @ axes / (2 * radius) + 0.5
     screen = torch.cat([seen[:, :2] * MAP, 0.1 + 0.8 * seen[:, 2:]], dim=1)
     depth = nearest(screen, faces, (MAP, MAP))
+    screen = screen[which]
     mine = screen[:, 2] + 0.8 * BIAS / (2 * radius)
     x, y = screen[:, 0] - 0.5, screen[:, 1] - 0.5
     lit = torch.zeros_like(mine)

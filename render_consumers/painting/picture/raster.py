@@ -28,6 +28,9 @@ class Visible(msgspec.Struct, frozen=True):
         for piece in zip(*(torch.split(column, most) for column in columns), strict=True):
             yield Visible(*piece)
 
+    def some(self, which: Tensor) -> "Visible":
+        return Visible(self.sample[which], self.face[which], self.weight[which])
+
     def mix(self, faces: Tensor, values: Tensor) -> Tensor:
         """Values (V, K) of the vertices, mixed at each sample (N, K)."""
         corners = faces[self.face]

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from render_consumers.painting.picture import fibre
 from render_consumers.painting.picture.camera import Camera
 from render_consumers.painting.picture.colours import Colour, encode
 from render_consumers.painting.picture.light import GROUND, LAMPS, SKY
@@ -16,6 +17,8 @@ SHOULDER = 0.72  # light above this is rolled off instead of clipped
 
 def shaded(surface: Surface, _samples: Samples, lit: Tensor, towards: Tensor) -> Tensor:
     """Light (N, 3) that leaves the surface towards the camera, ``lit`` (N, 4) as in ``reached``."""
+    if surface.fibres is not None:
+        return EXPOSURE * fibre.light(surface, surface.fibres, lit, towards)
     normal, soft = surface.normal, surface.softness
     up = (0.5 + 0.5 * normal[:, 2:]) * lit[:, 3:]
     new = normal.new_tensor

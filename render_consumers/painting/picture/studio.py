@@ -10,6 +10,7 @@ from torch import Tensor
 import render_consumers.painting.body.look as body
 import render_consumers.painting.clothes.look as clothes
 from render_consumers.painting.hair.look import strands
+from render_consumers.painting.hair.styles import STYLES
 from render_consumers.painting.order import Order
 from render_consumers.painting.picture import camera, flat, light, shade
 from render_consumers.painting.picture.camera import Camera
@@ -57,7 +58,8 @@ def filmed(
 
 
 def _lit(scene: Scene) -> Tensor:
-    return light.reached(scene.places, scene.normals, scene.solid())
+    which, shared = torch.unique(scene.light_of, return_inverse=True)
+    return light.reached(scene.places, scene.normals, scene.solid(), which)[shared]
 
 
 def _drawn(
@@ -94,8 +96,9 @@ def _shaded(
     for kind in Material:
         at = (material == kind).nonzero()[:, 0]
         if len(at):
+            tangent = visible.some(at).mix(scene.faces, scene.tangents)
             spacing = view.span / view.size[1]
-            samples = Samples(template[at], place[at], normal[at], marks[at], spacing)
+            samples = Samples(template[at], place[at], normal[at], marks[at], tangent, spacing)
             surface = _surface(kind, samples, order, ground)
             paint = flat.shaded if order.flat else shade.shaded
             out[at] = paint(surface, samples, lit_there[at], towards[at])
@@ -105,8 +108,8 @@ def _shaded(
 def _surface(kind: Material, samples: Samples, order: Order, ground: float) -> Surface:
     match kind:
         case Material.SKIN:
-            hairy = order.hairstyle != "bald"
-            return body.skin(samples, order.skin, order.hair, order.gender, hairy)
+            scalp = STYLES[order.hairstyle].scalp
+            return body.skin(samples, order.skin, order.hair, order.gender, scalp)
         case Material.EYES:
             return body.eyes(samples, order.iris)
         case Material.LASHES:

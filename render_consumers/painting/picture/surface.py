@@ -15,6 +15,7 @@ class Samples(msgspec.Struct, frozen=True):
     place: Tensor  # (N, 3)
     normal: Tensor  # (N, 3)
     marks: Tensor  # (N, M)
+    tangent: Tensor  # (N, 3) which way fibres run, 0 where none do
     spacing: float = 0.001  # metres from sample to sample: finer detail cannot be seen
 
 
@@ -26,6 +27,7 @@ class Surface(msgspec.Struct, frozen=True):
     gloss: Tensor  # (N,) share of light that is mirrored
     sharpness: float = 24.0
     softness: float = 0.0  # how far light creeps round into the shade
+    fibres: Tensor | None = None  # (N, 3) which way they run, where it is made of fibres
 
 
 def smooth(low: float, high: float, value: Tensor) -> Tensor:

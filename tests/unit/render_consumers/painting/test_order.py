@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from api.resources.capabilities import CAPABILITIES
 from domain.picture import UserDetails
-from domain.vocabulary import POSES, SKIN_TONES
+from domain.vocabulary import HAIRSTYLES, POSES, SKIN_TONES
 from render_consumers.painting.clothes.kinds import Kind
 from render_consumers.painting.clothes.outfit import GarmentLook
 from render_consumers.painting.clothes.size_chart import known as known_size
@@ -107,6 +107,20 @@ def ordered(path: str, value: str | int) -> Order:
         return understand(msgspec.convert({member: value}, UserDetails), GarmentLook())
     colour, size = (str(value), "") if member == "color" else ("", str(value))
     return understand(UserDetails(), GarmentLook(colour, size))
+
+
+def test_a_hairstyle_is_known_by_its_name_its_number_and_what_else_it_is_called() -> None:
+    for style in HAIRSTYLES:
+        drawn = {ordered("user_details.hairstyle", word).hairstyle for word in style.words()}
+        assert drawn == {style.name}
+
+
+def test_hair_that_nobody_asks_for_is_the_usual_one() -> None:
+    usual = {
+        gender: understand(UserDetails(gender=gender), GarmentLook()).hairstyle
+        for gender in ("female", "male")
+    }
+    assert usual == {"female": "bob", "male": "short"}
 
 
 def test_an_alpha_of_nought_is_white() -> None:

@@ -77,6 +77,17 @@ def test_the_face_is_skin_and_follows_the_tone(painter: Painter) -> None:
     assert light.min() > dark.max()
 
 
+def test_hair_has_the_colour_asked_for(painter: Painter) -> None:
+    back = changed(PERSON, view_mode=2, camera_view="back", hairstyle="long_straight")
+    black, blond, blue = (
+        at(painter.paint(changed(back, hair_color=colour), RED, size=SIZE), 0.5, 0.40)
+        for colour in ("0B0A0AFF", "D9B36CFF", "3050C0FF")
+    )
+    assert black.max() < 70
+    assert blond[0] > blond[1] > blond[2] + 30
+    assert blue[2] > 1.5 * blue[0]
+
+
 def test_the_legs_are_dark_and_the_ground_has_a_shadow(red: Painting) -> None:
     assert at(red, 0.42, 0.7).max() < 90
     below = red.pixels[int(0.965 * SIZE[1]), SIZE[0] // 2]
@@ -197,7 +208,7 @@ def test_what_cannot_be_drawn_is_named(painter: Painter) -> None:
         face_shape="dodecahedral",
         skin_tone=99,
         pose="handstand",
-        hairstyle="30",
+        hairstyle="beehive",
         camera_view="from the moon",
         view_mode=77,
         expression="perplexed",
