@@ -85,9 +85,9 @@ data:
 
 # The tests take it from here; `make run` does this by itself.
 .atelier/anny/prepared: .venv/developed
-	@tools/step "Preparing the body model (some seconds, once)" \
+	@tools/step "Preparing the body model, and compiling what draws it (half a minute, once)" \
 	  env ANNY_CACHE_DIR=$(@D) $(BIN)/python -c \
-	  'from render_consumers.painting.body.preparation import prepare; prepare()'
+	  'from render_consumers.painting.painter import Painter; Painter()'
 	@touch $@
 
 .venv/made:

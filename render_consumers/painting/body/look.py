@@ -44,7 +44,7 @@ def skin(samples: Samples, tone: Colour, hair: Colour, woman: float, hairy: bool
     scalp = smooth(-0.004, 0.010, hairline(at)) * (at[:, 2] > 0.64) * (1 - samples.marks[:, EARS])
     albedo = blend(albedo, (0.85 if hairy else 0.0) * scalp, 0.9 * at.new_tensor(hair))
     gloss = 0.045 + 0.10 * lips - 0.03 * scalp
-    return Surface(albedo, samples.normal, gloss, sharpness=18.0, softness=0.22)
+    return Surface(albedo, samples.normal, gloss, sharpness=18.0, softness=0.1, scatter=1.0)
 
 
 def eyes(samples: Samples, iris: Colour) -> Surface:

@@ -1,9 +1,7 @@
 """Photographs a scene: camera, shadows, one surface per material, and the finished pixels."""
 
-import math
 from collections.abc import Callable, Iterator
 
-import msgspec
 import torch
 from torch import Tensor
 
@@ -14,27 +12,24 @@ from render_consumers.painting.order import Order
 from render_consumers.painting.picture import camera, flat, light, shade
 from render_consumers.painting.picture.camera import Camera
 from render_consumers.painting.picture.colours import Colour
-from render_consumers.painting.picture.raster import Visible, rasterise
+from render_consumers.painting.picture.light import Maps
+from render_consumers.painting.picture.raster import FINE, Seen, Visible, rasterise
 from render_consumers.painting.picture.scene import Material, Scene
 from render_consumers.painting.picture.surface import Samples, Surface
 from render_consumers.painting.vectors import unit
 
-FINE = 2  # samples along each side of a pixel
-PIECE = 1 << 16  # samples shaded at a time: what a processor's cache holds
+PIECE = 1 << 16  # parts shaded at a time: what a processor's cache holds
 TROUSERS: Colour = (0.022, 0.026, 0.038)
 SNEAKERS: Colour = (0.10, 0.105, 0.115)
 IRIS: Colour = (0.17, 0.085, 0.04)
-NEAR_GROUND = 0.30  # metres: what is lower casts the shadow at the feet
-LIGHTINGS = 24  # angles of a turn at which shadows are worked out; between them they are mixed
 
 
 def photographed(
     scene: Scene, order: Order, size: tuple[int, int], go_on: Callable[[], None]
 ) -> Tensor:
     """The picture (H, W, 3) in bytes; ``go_on`` is called between stages."""
-    lit = _lit(scene)
-    go_on()
-    return _drawn(scene, order, camera.frame(order.mode, size, *scene.extent()), lit, go_on)
+    view = camera.frame(order.mode, size, *scene.extent())
+    return _drawn(scene, order, view, _sky(scene, view), go_on)
 
 
 def filmed(
@@ -46,48 +41,86 @@ def filmed(
     around = torch.stack([reach, reach])
     low, high = torch.cat([-around, low[2:]]), torch.cat([around, high[2:]])
     view = camera.frame(order.mode, size, low, high)
-    lit: dict[int, Tensor] = {}
+    sky = _sky(scene, view)
     for frame in range(frames):
-        share, before = math.modf(LIGHTINGS * frame / frames)
-        for step in (int(before), int(before) + 1):
-            if step not in lit:
-                lit.pop(step - 2, None)
-                lit[step] = _lit(scene.turned(360 * step / LIGHTINGS))
-        mixed = torch.lerp(lit[int(before)], lit[int(before) + 1], share)
-        yield _drawn(scene.turned(360 * frame / frames), order, view, mixed, go_on)
+        degrees = 360 * frame / frames
+        yield _drawn(scene.turned(degrees), order, view, sky.turned(degrees), go_on)
 
 
-def _lit(scene: Scene) -> Tensor:
-    return light.reached(scene.places, scene.normals, scene.solid())
+def materials(scene: Scene, order: Order, size: tuple[int, int]) -> Tensor:
+    """Which `Material` (H, W) has most of each pixel, or -1."""
+    seen = _seen(scene, camera.frame(order.mode, size, *scene.extent()))
+    kinds = scene.material[seen.parts.face]
+    width, height = size
+    shares = torch.zeros(height * width, len(Material) + 1, device=kinds.device)
+    pixel = seen.parts.pixel(width)
+    shares.index_put_((pixel, kinds + 1), seen.parts.share, accumulate=True)
+    shares[:, 0] = 1 - shares.sum(1)
+    return (shares.argmax(1) - 1).view(height, width)
+
+
+def _sky(scene: Scene, view: Camera) -> Maps:
+    """Maps of the sky around as much of the person as can be seen, from all sides."""
+    low, high = (corner.clone() for corner in scene.extent())
+    middle, half = view.centre[2], 0.55 * view.span  # and a little of what is behind
+    low[2], high[2] = low[2].clamp(min=middle - half), high[2].clamp(max=middle + half)
+    box = torch.stack([low, high])
+    points = light.sky_points()
+    return light.cast(
+        scene.places, scene.solid(), points, box, most=light.SKY_MAP, finest=view.pixel()
+    )
+
+
+def _seen(scene: Scene, view: Camera) -> Seen:
+    return rasterise(
+        view.project(scene.places),
+        scene.faces,
+        view.size,
+        keep=scene.field,
+        one_sided=scene.one_sided,
+        surface=scene.material.int(),
+    )
 
 
 def _drawn(
-    scene: Scene, order: Order, view: Camera, lit: Tensor, go_on: Callable[[], None]
+    scene: Scene, order: Order, view: Camera, sky: Maps, go_on: Callable[[], None]
 ) -> Tensor:
-    shown = scene.places[scene.solid().flatten()]
-    low = shown.amin(0)
-    fine = msgspec.structs.replace(view, size=(view.size[0] * FINE, view.size[1] * FINE))
-    visible = rasterise(
-        fine.project(scene.places), scene.faces, fine.size, scene.field, scene.one_sided
-    )
+    seen = _seen(scene, view)
+    go_on()
+    low = float(scene.extent()[0][2])
+    lit = _lit(scene, seen, view, sky)
     go_on()
     pieces = []
-    for piece in visible.pieces(PIECE):
-        pieces.append(_shaded(scene, order, piece, lit, fine, float(low[2])))
+    for piece in seen.parts.pieces(PIECE):
+        pieces.append(_shaded(scene, order, piece, lit, view, low))
         go_on()
     colour = torch.cat(pieces) if pieces else lit.new_zeros(0, 4 if order.flat else 3)
     if order.flat:
-        colour = flat.drawn(colour, visible, scene, fine.size)
-    feet = shown[shown[:, 2] < low[2] + NEAR_GROUND][::7]
-    dark = shade.contact_shadow(view, feet, float(low[2]))
-    return shade.developed(colour, visible.sample, view, FINE, order.backdrop, dark)
+        colour = flat.drawn(colour, seen.parts, scene, (FINE * view.size[0], FINE * view.size[1]))
+    dark = shade.ground_shadow(view, scene.places, scene.solid(), low)
+    return shade.developed(colour, seen, order.backdrop, dark)
+
+
+def _lit(scene: Scene, seen: Seen, view: Camera, sky: Maps) -> Tensor:
+    """How much of the lamps and of the sky (S, 4) reaches the spots."""
+    place, normal, _, _ = scene.seen(seen.spots)
+    if not len(place):
+        return place.new_zeros(0, len(light.LAMPS) + 1)
+    normal = _facing(unit(normal), unit(place.new_tensor(view.eye()) - place))
+    box = torch.stack([place.amin(0), place.amax(0)])
+    points = light.lamp_points()
+    lamps = light.cast(
+        scene.places, scene.solid(), points, box, most=light.LAMP_MAP, finest=view.pixel()
+    )
+    return light.reached(lamps, sky, place.contiguous(), normal.contiguous())
 
 
 def _shaded(
     scene: Scene, order: Order, visible: Visible, lit: Tensor, view: Camera, ground: float
 ) -> Tensor:
-    """Light (N, 3) from some of the samples, or what the flat look makes it of (N, 4)."""
-    place, normal, template, lit_there, marks = scene.seen(visible, lit)
+    """Light (N, 3) from some of the parts, or what the flat look makes it of (N, 4)."""
+    place, normal, template, marks = scene.seen(visible)
+    lit_there = lit[visible.spot]
     towards = unit(place.new_tensor(view.eye()) - place)
     normal = _facing(unit(normal), towards)
     material = scene.material[visible.face]
