@@ -16,9 +16,11 @@ BANDS = 16  # of the picture: what one of them needs stays in a processor's cach
 
 def prepare(device: torch.device) -> None:
     """Load the kernels; the first time on a machine that compiles them, which takes seconds."""
-    wp.config.kernel_cache_dir = str(cache_dir() / "kernels")
     wp.config.log_level = wp.LOG_ERROR  # it warns of every machine without a GPU
     wp.init()  # type: ignore[no-untyped-call]
+    folder = cache_dir() / "kernels" / str(wp.__version__)
+    folder.mkdir(parents=True, exist_ok=True)
+    wp.config.kernel_cache_dir = str(folder)  # whoever has initialised warp before
     wp.load_module(kernels, device=wp.device_from_torch(device))
 
 

@@ -6,7 +6,6 @@ the dark of folds come out soft without a ray being cast.
 """
 
 import math
-from typing import NamedTuple
 
 import msgspec
 import torch
@@ -19,22 +18,14 @@ from render_consumers.painting.vectors import unit
 Direction = tuple[float, float, float]
 
 
-class Lamp(NamedTuple):
-    """Where it is (x to the picture's right, y away from the camera, z up), and its light.
-
-    ``spread`` is half its width as a share of its distance; it is made of so many ``points``.
-    """
-
-    towards: Direction
-    colour: tuple[float, float, float]
-    spread: float
-    points: int
-
-
-KEY = Lamp((-0.55, -0.75, 0.62), (1.74, 1.66, 1.56), spread=0.22, points=24)
-FILL = Lamp((0.80, -0.62, 0.18), (0.42, 0.44, 0.48), spread=0.30, points=8)
-RIM = Lamp((0.62, 0.72, 0.52), (0.62, 0.64, 0.68), spread=0.22, points=6)
-LAMPS = (KEY, FILL, RIM)
+# Towards each lamp (x to the right of the picture, y away from the camera, z up), and its light.
+LAMPS: tuple[tuple[Direction, tuple[float, float, float]], ...] = (
+    ((-0.55, -0.75, 0.62), (1.74, 1.66, 1.56)),
+    ((0.80, -0.62, 0.18), (0.42, 0.44, 0.48)),
+    ((0.62, 0.72, 0.52), (0.62, 0.64, 0.68)),
+)
+SPREADS = (0.22, 0.30, 0.22)  # half the width of each lamp, as a share of its distance
+POINTS = (24, 8, 6)  # that each lamp is made of
 SKY, GROUND = (0.56, 0.58, 0.62), (0.32, 0.29, 0.27)
 SKY_POINTS = 40
 LAMP_MAP, SKY_MAP = 640, 256  # texels along each side at most
@@ -62,9 +53,9 @@ class Maps(msgspec.Struct, frozen=True):
 
 def lamp_points() -> tuple[Tensor, Tensor]:
     """Unit vectors (R, 3) to the points of all lamps, and whose each is (R,)."""
-    found = [_disc(lamp) for lamp in LAMPS]
-    whose = [torch.full((lamp.points,), i, dtype=torch.int32) for i, lamp in enumerate(LAMPS)]
-    return torch.cat(found), torch.cat(whose)
+    found = [_disc(lamp) for lamp in range(len(LAMPS))]
+    whose = torch.arange(len(LAMPS), dtype=torch.int32)
+    return torch.cat(found), whose.repeat_interleave(torch.tensor(POINTS))
 
 
 def sky_points() -> tuple[Tensor, Tensor]:
@@ -128,13 +119,13 @@ def reached(lamps: Maps, sky: Maps, places: Tensor, normals: Tensor) -> Tensor:
     return lit.mul_(1 - LEFT).add_(LEFT)
 
 
-def _disc(lamp: Lamp) -> Tensor:
+def _disc(lamp: int) -> Tensor:
     """Directions (R, 3) to the points of a lamp, spread evenly over its disc (Vogel 1979)."""
-    centre = unit(torch.tensor(lamp.towards))
+    centre = unit(torch.tensor(LAMPS[lamp][0]))
     side = unit(torch.linalg.cross(centre, torch.tensor([0.0, 0.0, 1.0])))
     up = torch.linalg.cross(side, centre)
-    k = torch.arange(lamp.points) + 0.5
-    radius, angle = lamp.spread * (k / lamp.points).sqrt(), k * GOLDEN
+    k = torch.arange(POINTS[lamp]) + 0.5
+    radius, angle = SPREADS[lamp] * (k / POINTS[lamp]).sqrt(), k * GOLDEN
     across, along = radius * angle.cos(), radius * angle.sin()
     return unit(centre + across[:, None] * side + along[:, None] * up)
 

@@ -60,6 +60,10 @@ class Visible(Spots, frozen=True):
         row, column = self.sample // (FINE * width), self.sample % (FINE * width)
         return row // FINE * width + column // FINE
 
+    def some(self, which: Tensor) -> "Visible":
+        columns = (self.face, self.weight, self.sample, self.spot, self.share)
+        return Visible(*(column[which] for column in columns))
+
     def pieces(self, most: int) -> Iterator["Visible"]:
         """The same parts in order, at most so many at a time."""
         columns = (self.face, self.weight, self.sample, self.spot, self.share)

@@ -7,7 +7,7 @@ from render_consumers.painting.picture import kernels
 from render_consumers.painting.picture.camera import Camera
 from render_consumers.painting.picture.colours import Colour
 from render_consumers.painting.picture.device import bands, launch, side_by_side
-from render_consumers.painting.picture.light import GROUND, KEY, LAMPS, SKY, Lamp
+from render_consumers.painting.picture.light import GROUND, LAMPS, SKY, SPREADS
 from render_consumers.painting.picture.raster import Seen
 from render_consumers.painting.picture.surface import Samples, Surface, smooth
 from render_consumers.painting.vectors import unit
@@ -37,11 +37,13 @@ def shaded(surface: Surface, _samples: Samples, lit: Tensor, towards: Tensor) ->
     straight = surface.gloss.clamp(max=MOST_MIRRORED)
     fresnel = straight + (1 - straight) * edge * (1 - rough) ** 2
     shine = fresnel[:, None] * open_sky * _around(mirrored)
-    for k, lamp in enumerate(LAMPS):
-        colour, to_lamp = normal.new_tensor(lamp.colour), unit(normal.new_tensor(lamp.towards))
+    for k, (lamp, its_light) in enumerate(LAMPS):
+        colour, to_lamp = normal.new_tensor(its_light), unit(normal.new_tensor(lamp))
         facing, reach = normal @ to_lamp, lit[:, k]
         light += colour * lambert(surface, facing, reach)
-        bright = highlight(surface, lamp, to_lamp, mirrored, towards, level) * facing.clamp(0, 1)
+        bright = highlight(surface, SPREADS[k], to_lamp, mirrored, towards, level) * facing.clamp(
+            0, 1
+        )
         shine += (bright * reach)[:, None] * colour
         if surface.sheen:
             fuzz = surface.sheen * fibres(normal, to_lamp, towards, level) * facing.clamp(0, 1)
@@ -74,22 +76,25 @@ def lambert(surface: Surface, facing: Tensor, reach: Tensor) -> Tensor:
 
 
 def highlight(
-    surface: Surface, lamp: Lamp, to_lamp: Tensor, mirrored: Tensor, towards: Tensor, level: Tensor
+    surface: Surface,
+    wide: float,
+    to_lamp: Tensor,
+    mirrored: Tensor,
+    towards: Tensor,
+    level: Tensor,
 ) -> Tensor:
     """What of a round lamp is mirrored (N,): GGX with Schlick's Fresnel, Cook and Torrance 1982.
 
     A lamp is the point of it that is nearest to the mirrored ray (Karis 2013).
     """
     alpha = roughness(surface)
-    wide = min(1.0, alpha + 0.5 * lamp.spread)
+    blurred = min(1.0, alpha + 0.5 * wide)
     off = (mirrored @ to_lamp)[:, None] * mirrored - to_lamp
-    near = unit(
-        to_lamp + off * (lamp.spread / off.norm(dim=1, keepdim=True).clamp(1e-6)).clamp(max=1)
-    )
+    near = unit(to_lamp + off * (wide / off.norm(dim=1, keepdim=True).clamp(1e-6)).clamp(max=1))
     half = unit(near + towards)
     at = (surface.normal * half).sum(1).clamp(0, 1)
     square = alpha * alpha
-    spread = square / (torch.pi * (at * at * (square - 1) + 1) ** 2) * (alpha / wide) ** 2
+    spread = square / (torch.pi * (at * at * (square - 1) + 1) ** 2) * (alpha / blurred) ** 2
     k = alpha / 2
     falling = (surface.normal @ to_lamp).clamp(min=1e-3)
     hidden = 1 / (4 * (level * (1 - k) + k) * (falling * (1 - k) + k))
@@ -129,7 +134,7 @@ def ground_shadow(camera: Camera, places: Tensor, faces: Tensor, ground: float) 
 
     def occlude(first: int, last: int) -> None:
         some = slice(first, last)
-        lamp = tuple(unit(torch.tensor(KEY.towards)).tolist())
+        lamp = tuple(unit(torch.tensor(LAMPS[0][0])).tolist())
         launch(
             kernels.occlude,
             last - first,

@@ -128,7 +128,8 @@ def _shaded(
     for kind in Material:
         at = (material == kind).nonzero()[:, 0]
         if len(at):
-            samples = Samples(template[at], place[at], normal[at], marks[at])
+            spacing = view.pixel() / FINE
+            samples = Samples(template[at], place[at], normal[at], marks[at], spacing)
             surface = _surface(kind, samples, order, ground)
             paint = flat.shaded if order.flat else shade.shaded
             out[at] = paint(surface, samples, lit_there[at], towards[at])

@@ -15,6 +15,7 @@ class Samples(msgspec.Struct, frozen=True):
     place: Tensor  # (N, 3)
     normal: Tensor  # (N, 3)
     marks: Tensor  # (N, M)
+    spacing: float = 0.001  # metres from sample to sample: finer detail cannot be seen
 
 
 class Surface(msgspec.Struct, frozen=True):

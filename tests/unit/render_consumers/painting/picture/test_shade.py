@@ -9,7 +9,7 @@ from render_consumers.painting.picture.surface import Samples, Surface
 from render_consumers.painting.vectors import unit
 
 GREY = torch.full((1, 3), 0.4)
-KEY = unit(torch.tensor(LAMPS[0].towards))
+KEY = unit(torch.tensor(LAMPS[0][0]))
 CAMERA = torch.tensor([0.0, -1, 0])
 
 
