@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer with pip, and make; `make help` lists the commands.
 .DEFAULT_GOAL := help
 .PHONY: help install run demo data check fix test test-long bench bench-journey bench-append bench-relay \
-	bench-api bench-queue bench-projections bench-export chaos clean
+	bench-api bench-queue bench-projections bench-export bench-render chaos clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -50,7 +50,7 @@ test-long: .venv/developed ## the tests that take minutes: a hundred kills and t
 chaos: .venv/developed .atelier/anny/prepared ## ten minutes of kills and freezes under load; nothing may be lost
 	@$(BIN)/python -m tests.chaos
 
-bench: bench-journey bench-append bench-relay bench-api bench-queue bench-projections bench-export ## all benchmarks
+bench: bench-journey bench-append bench-relay bench-api bench-queue bench-projections bench-export bench-render ## all benchmarks
 
 bench-journey: .venv/developed ## how long people wait for a start and for a picture
 	@$(BIN)/python -m tests.bench.journey
@@ -72,6 +72,10 @@ bench-projections: .venv/developed ## events a second into read models, and how 
 
 bench-export: .venv/developed ## a million events to files, against psql \copy
 	@$(BIN)/python -m tests.bench.export
+
+# As `atelier up` starts the consumers.
+bench-render: .venv/developed .atelier/anny/prepared ## seconds and memory a picture takes, against warp's rays
+	@ANNY_CACHE_DIR=.atelier/anny OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.bench.render
 
 clean: ## remove what was installed and made, but not the data in .atelier
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

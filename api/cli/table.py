@@ -615,7 +615,7 @@ COMMANDS: Final[dict[str, Command]] = {
         "else need run, and nothing is kept. What the API would refuse is refused in the same\n"
         "words. The catalogue is not asked: the garment's name, color and size count as sent.",
         "atelier render --request request.json --out picture.png",
-        ("ANNY_CACHE_DIR", "ATELIER_LOG"),
+        ("ATELIER_DATA", "ANNY_CACHE_DIR", "ATELIER_LOG"),
         (
             option(
                 "--request", required=True, metavar="FILE", help="the JSON; - reads it from stdin"
@@ -630,12 +630,12 @@ COMMANDS: Final[dict[str, Command]] = {
         ),
     ),
     "contact-sheet": Command(
-        "render_consumers.offline.sheets:run",
+        "api.cli.render:run_sheets",
         "draw sheets of all that can be drawn",
         "Draws one sheet each of bodies, faces, expressions, hair, garments, sizes, poses, views\n"
         "and skin tones, as JPEGs in a folder: everything that /capabilities lists, labelled.",
         "atelier contact-sheet hair faces --out sheets/",
-        ("ANNY_CACHE_DIR", "ATELIER_LOG"),
+        ("ATELIER_DATA", "ANNY_CACHE_DIR", "ATELIER_LOG"),
         (
             option(
                 "names",

@@ -1,7 +1,8 @@
 """Contact sheets: everything that can be drawn, side by side, from the tables of the vocabulary."""
 
-import argparse
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -11,9 +12,7 @@ from domain import vocabulary
 from domain.measurements import Measurements
 from domain.picture import ApparelDetails, UserDetails
 from domain.vocabulary import FULL, PORTRAIT, UPPER
-from infra.analysis.arguments import BadArgument
 from infra.process.progress import Progress
-from infra.settings import Settings
 from render_consumers.offline.still import Asked, drawn
 from render_consumers.painting.painter import Painter
 
@@ -68,20 +67,18 @@ class Sheet(NamedTuple):
     cells: list[Cell]
 
 
-def run(settings: Settings, arguments: argparse.Namespace) -> None:
-    """Draw the sheets that are named, or all, as JPEGs into a folder."""
-    for name in arguments.names:
-        if name not in SHEETS:
-            raise BadArgument(f"there is no sheet {name}; there are {', '.join(SHEETS)}")
-    arguments.out.mkdir(parents=True, exist_ok=True)
+def main() -> None:
+    """Draw the sheets that are named as JPEGs into a folder: `atelier contact-sheet` starts this."""
+    folder, *names = Path(sys.argv[1]), *sys.argv[2:]
+    folder.mkdir(parents=True, exist_ok=True)
     with Progress() as progress:
         progress.step("loading the body model")
         painter = Painter()
-        for name in arguments.names or SHEETS:
-            path = arguments.out / f"{name}.jpg"
+        for name in names:
+            path = folder / f"{name}.jpg"
             paper = laid_out(painter, SHEETS[name](), progress.step)
             paper.save(path, "JPEG", quality=QUALITY, optimize=True)
-            print(path)
+            print(path, flush=True)
 
 
 def laid_out(painter: Painter, sheet: Sheet, told: Callable[[str], object]) -> Image.Image:
@@ -233,3 +230,7 @@ def _asked(who: UserDetails, **details: Any) -> Asked:
 def _dressed(who: UserDetails, **apparel: Any) -> Asked:
     worn = msgspec.structs.replace(HOODIE, **apparel)
     return Asked(user_details=who, apparel_details=worn)
+
+
+if __name__ == "__main__":
+    main()

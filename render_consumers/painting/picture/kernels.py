@@ -305,6 +305,24 @@ def gather(
             spot += 1
 
 
+@wp.func
+def least_step(value: float, change: float):
+    """After how many steps a value that changes with each is not below 0, or hardly."""
+    if change > 0.0:
+        return wp.ceil((-1.0e-4 - value) / change)
+    if value < -1.0e-4:
+        return 1.0e6  # it never will be
+    return 0.0
+
+
+@wp.func
+def most_step(value: float, change: float):
+    """After how many steps it is so for the last time."""
+    if change < 0.0:
+        return wp.floor((-1.0e-4 - value) / change)
+    return 1.0e6
+
+
 @wp.kernel
 def cast(
     places: wp.array[wp.vec3],
@@ -329,15 +347,22 @@ def cast(
     y1 = wp.min(int(wp.floor(wp.max(a[1], wp.max(b[1], c[1])) - 0.5)) + 1, side_length)
     x0 = wp.max(int(wp.ceil(wp.min(a[0], wp.min(b[0], c[0])) - 0.5)), 0)
     x1 = wp.min(int(wp.floor(wp.max(a[0], wp.max(b[0], c[0])) - 0.5)) + 1, side_length)
+    part = 1.0 / area
+    step_u, step_v = (b[1] - c[1]) * part, (c[1] - a[1]) * part
+    step_depth = step_u * (a[2] - c[2]) + step_v * (b[2] - c[2])
+    x = float(x0) + 0.5
     for row in range(y0, y1):
-        for column in range(x0, x1):
-            x, y = float(column) + 0.5, float(row) + 0.5
-            u = ((c[0] - b[0]) * (y - b[1]) - (c[1] - b[1]) * (x - b[0])) / area
-            v = ((a[0] - c[0]) * (y - c[1]) - (a[1] - c[1]) * (x - c[0])) / area
-            w = 1.0 - u - v
-            if wp.min(u, wp.min(v, w)) >= -1.0e-5:  # no light between neighbours
-                depth = u * a[2] + v * b[2] + w * c[2]
-                wp.atomic_max(depths, (which * side_length + row) * side_length + column, depth)
+        y = float(row) + 0.5
+        u = ((c[0] - b[0]) * (y - b[1]) - (c[1] - b[1]) * (x - b[0])) * part
+        v = ((a[0] - c[0]) * (y - c[1]) - (a[1] - c[1]) * (x - c[0])) * part
+        depth = c[2] + u * (a[2] - c[2]) + v * (b[2] - c[2])
+        first = (which * side_length + row) * side_length
+        start = wp.max(least_step(u, step_u), least_step(v, step_v))
+        start = wp.max(start, least_step(1.0 - u - v, -step_u - step_v))
+        stop = wp.min(most_step(u, step_u), most_step(v, step_v))
+        stop = wp.min(stop, most_step(1.0 - u - v, -step_u - step_v))
+        for column in range(x0 + int(wp.max(start, 0.0)), wp.min(x0 + int(stop) + 1, x1)):
+            wp.atomic_max(depths, first + column, depth + float(column - x0) * step_depth)
 
 
 @wp.func

@@ -63,3 +63,11 @@ def test_a_request_becomes_a_picture_without_any_server(tmp_path: Path) -> None:
         assert picture.size == (768, 1024)
         assert picture.getpixel((0, 0)) == (0x12, 0xAB, 0x34)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["picture.png", "request.json"]
+
+
+def test_an_unknown_sheet_is_refused_before_anything_is_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["contact-sheet", "nonsense", "--out", str(tmp_path / "sheets")]) == 2
+    assert "there is no sheet nonsense; there are bodies, faces, " in capsys.readouterr().err
+    assert not (tmp_path / "sheets").exists()

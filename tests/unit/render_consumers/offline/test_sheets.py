@@ -1,17 +1,12 @@
 """A sheet shows every word of its table, by itself; what it shows is drawn by the painter."""
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from api.cli import table
 from domain import vocabulary
-from infra.analysis.arguments import BadArgument
-from infra.settings import Settings
 from render_consumers.offline import sheets
-from render_consumers.offline.sheets import CELL, SHEETS, Sheet, distinct, laid_out, run
+from render_consumers.offline.sheets import CELL, SHEETS, Sheet, distinct, laid_out
 from render_consumers.painting.painter import Painter
 
 
@@ -57,10 +52,3 @@ def test_a_sheet_has_its_pictures_side_by_side(painter: Painter) -> None:
     assert not np.array_equal(first, second)
     assert first.std() > 20 < second.std()
     assert told == ["Two: 1 of 2, front, full body", "Two: 2 of 2, back, full body"]
-
-
-def test_an_unknown_sheet_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
-    given = argparse.Namespace(names=["nonsense"], out=tmp_path / "sheets")
-    with pytest.raises(BadArgument, match="there is no sheet nonsense; there are bodies, "):
-        run(Settings.load({}), given)
-    assert not (tmp_path / "sheets").exists()
