@@ -68,7 +68,7 @@ class Sheet(NamedTuple):
 
 
 def main() -> None:
-    """Draw the sheets that are named as JPEGs into a folder: `atelier contact-sheet` starts this."""
+    """Draw the sheets that are named into a folder: `atelier contact-sheet` starts this."""
     folder, *names = Path(sys.argv[1]), *sys.argv[2:]
     folder.mkdir(parents=True, exist_ok=True)
     with Progress() as progress:

@@ -13,6 +13,7 @@ STEPS = wp.constant(wp.int64(256))  # to which the sides of a pixel are divided
 NOTHING = wp.constant(wp.uint64(0x7FFFFFFFFFFFFFFF))
 NEARNESS_STEPS = wp.constant(float(1 << 30))
 SAMPLES = wp.constant(16)  # of a pixel, in rows of four
+WHOLE = wp.constant(wp.uint64(1))  # the groups of a pixel of which all samples show one surface
 
 
 @wp.func
@@ -153,7 +154,10 @@ def leader_of(groups: wp.uint64, sample: int):
 
 
 @wp.func
-def quarter(sample: int):
+def part_of(sample: int, fine: int):
+    """Which of the ``fine`` by ``fine`` parts of a pixel (1 or 2 along each side) it is in."""
+    if fine == 1:
+        return 0
     return 2 * (sample // 8) + (sample % 4) // 2
 
 
@@ -162,19 +166,21 @@ def group(
     best: wp.array[wp.uint64],
     surface: wp.array[int],
     apart: float,
+    fine: int,
     groups: wp.array[wp.uint64],
     counts: wp.array2d[int],
 ):
     """Tell for each sample of a pixel the first that shows the same surface at the same depth.
 
-    And count the surfaces in the pixel, and the quarters of it that each is seen in.
+    And count the surfaces in the pixel, and the parts of it that each is seen in.
     """
     pixel = wp.tid()
     first = pixel * SAMPLES
     found = wp.uint64(0)
     surfaces = int(0)
     parts = int(0)
-    seen_1 = int(0)  # a bit for each surface's first sample and quarter, in two words
+    whole = int(0)
+    seen_1 = int(0)  # a bit for each surface's first sample and part, in two words
     seen_2 = int(0)
     for s in range(16):
         key = best[first + s]
@@ -193,7 +199,9 @@ def group(
             found = found | (wp.uint64(leader) << wp.uint64(4 * s))
             if leader == s:
                 surfaces += 1
-            bit = 4 * (leader % 8) + quarter(s)
+            if leader == 0:
+                whole += 1
+            bit = 4 * (leader % 8) + part_of(s, fine)
             flag = 1 << bit
             if leader < 8:
                 if (seen_1 & flag) == 0:
@@ -203,28 +211,52 @@ def group(
                 if (seen_2 & flag) == 0:
                     parts += 1
                     seen_2 = seen_2 | flag
+    if whole == 16:
+        found = WHOLE
     groups[pixel] = found
     counts[pixel, 0] = surfaces
     counts[pixel, 1] = parts
 
 
 @wp.func
-def middle_sample(best: wp.array[wp.uint64], first: int, groups: wp.uint64, leader: int, part: int):
-    """The member nearest to the middle of those of a surface, in one quarter or (-1) in all."""
+def leads(best: wp.array[wp.uint64], first: int, groups: wp.uint64, sample: int):
+    """Whether a sample is the first of its surface in the pixel."""
+    if groups == WHOLE:
+        return sample == 0
+    return best[first + sample] != NOTHING and leader_of(groups, sample) == sample
+
+
+@wp.func
+def middle_of_whole(part: int, fine: int):
+    """The sample in the middle of a part, and how many it has."""
+    if fine == 1:
+        return 5, 16
+    if part < 2:
+        return 1 + part, 4
+    return 4 + 2 * part, 4
+
+
+@wp.func
+def middle_sample(
+    best: wp.array[wp.uint64], first: int, groups: wp.uint64, leader: int, part: int, fine: int
+):
+    """The member nearest to the middle of those of a surface in a part, and how many there are."""
+    if groups == WHOLE:
+        return middle_of_whole(part, fine)
     count = int(0)
     sum_x = wp.int64(0)
     sum_y = wp.int64(0)
     for s in range(16):
-        if best[first + s] != NOTHING and leader_of(groups, s) == leader:
-            if part < 0 or quarter(s) == part:
+        if part_of(s, fine) == part and best[first + s] != NOTHING:
+            if leader_of(groups, s) == leader:
                 count += 1
                 sum_x += sample_x(s)
                 sum_y += sample_y(s)
     chosen = int(-1)
     least = wp.int64(0)
     for s in range(16):
-        if best[first + s] != NOTHING and leader_of(groups, s) == leader:
-            if part < 0 or quarter(s) == part:
+        if part_of(s, fine) == part and best[first + s] != NOTHING:
+            if leader_of(groups, s) == leader:
                 x = sample_x(s) * wp.int64(count) - sum_x
                 y = sample_y(s) * wp.int64(count) - sum_y
                 away = x * x + y * y
@@ -261,6 +293,7 @@ def gather(
     right: int,
     top: int,
     width: int,
+    fine: int,
     spot_face: wp.array[wp.int64],
     spot_weight: wp.array[wp.vec3],
     part_sample: wp.array[wp.int64],
@@ -269,7 +302,7 @@ def gather(
     part_spot: wp.array[wp.int64],
     part_share: wp.array[float],
 ):
-    """Write down the surfaces (spots) of each pixel, and each surface's parts by quarters."""
+    """Write down the surfaces (spots) of each pixel, and the parts of it that each is seen in."""
     pixel = wp.tid()
     first = pixel * SAMPLES
     found = groups[pixel]
@@ -282,23 +315,22 @@ def gather(
     x = wp.int64(column) * STEPS
     y = wp.int64(row) * STEPS
     for leader in range(16):
-        if best[first + leader] != NOTHING and leader_of(found, leader) == leader:
-            s, count = middle_sample(best, first, found, leader, -1)
+        if leads(best, first, found, leader):
+            s, _count = middle_sample(best, first, found, leader, 0, 1)
             face = int(best[first + s] & wp.uint64(0xFFFFFFFF))
             spot_face[spot] = wp.int64(face)
             spot_weight[spot] = corner_weights(
                 screen, faces, face, x + sample_x(s), y + sample_y(s)
             )
-            for q in range(4):
-                t, members = middle_sample(best, first, found, leader, q)
+            for q in range(fine * fine):
+                t, members = middle_sample(best, first, found, leader, q, fine)
                 if members > 0:
                     face = int(best[first + t] & wp.uint64(0xFFFFFFFF))
                     part_face[part] = wp.int64(face)
-                    part_weight[part] = corner_weights(
-                        screen, faces, face, x + sample_x(t), y + sample_y(t)
-                    )
-                    fine = (2 * row + q // 2) * 2 * width + 2 * column + q % 2
-                    part_sample[part] = wp.int64(fine)
+                    at_x, at_y = x + sample_x(t), y + sample_y(t)
+                    part_weight[part] = corner_weights(screen, faces, face, at_x, at_y)
+                    place = (fine * row + q // fine) * fine * width + fine * column + q % fine
+                    part_sample[part] = wp.int64(place)
                     part_spot[part] = wp.int64(spot)
                     part_share[part] = float(members) / 16.0
                     part += 1
@@ -377,18 +409,40 @@ def tent(step: int, fraction: float):
 
 @wp.func
 def open_share(
-    depths: wp.array[float], start: int, side_length: int, x: float, y: float, depth: float
+    depths: wp.array[float],
+    start: int,
+    side_length: int,
+    x: float,
+    y: float,
+    depth: float,
+    blunt: bool,
 ):
-    """How much of a lamp is open at a place of its map: 3 by 3 texels under a smooth tent."""
+    """How much of a point is open at a place of its map: 3 by 3 texels under a smooth tent.
+
+    Unless ``blunt``: then 2 by 2 between which the place lies, which is enough where many points
+    are averaged.
+    """
     column, row = int(wp.floor(x)), int(wp.floor(y))
     if column < 1 or row < 1 or column >= side_length - 1 or row >= side_length - 1:
         return 1.0
-    share_x = wp.vec3(
-        tent(0, x - float(column)), tent(1, x - float(column)), tent(2, x - float(column))
-    )
     reached = float(0.0)
+    if blunt:
+        left, below = int(wp.floor(x - 0.5)), int(wp.floor(y - 0.5))
+        u, v = x - 0.5 - float(left), y - 0.5 - float(below)
+        first = start + below * side_length + left
+        if depths[first] <= depth:
+            reached += (1.0 - u) * (1.0 - v)
+        if depths[first + 1] <= depth:
+            reached += u * (1.0 - v)
+        if depths[first + side_length] <= depth:
+            reached += (1.0 - u) * v
+        if depths[first + side_length + 1] <= depth:
+            reached += u * v
+        return reached
+    u, v = x - float(column), y - float(row)
+    share_x = wp.vec3(tent(0, u), tent(1, u), tent(2, u))
     for dy in range(3):
-        share_y = tent(dy, y - float(row))
+        share_y = tent(dy, v)
         first = start + (row + dy - 1) * side_length + column - 1
         for dx in range(3):
             if depths[first + dx] <= depth:
@@ -408,6 +462,7 @@ def gather_light(
     lamp: wp.array[int],
     lamps: int,
     hidden: float,
+    blunt: bool,
     column: int,
     lit: wp.array2d[float],
 ):
@@ -430,7 +485,8 @@ def gather_light(
                     at = axes[which] * lifted + origins[which]
                     depth = at[2] + 0.7 * texels[which]
                     start = which * side_length * side_length
-                    total += facing * open_share(depths, start, side_length, at[0], at[1], depth)
+                    open_there = open_share(depths, start, side_length, at[0], at[1], depth, blunt)
+                    total += facing * open_there
                     weight += facing
         if weight > 0.0:
             lit[spot, column + one] = total / weight

@@ -28,8 +28,9 @@ SPREADS = (0.22, 0.30, 0.22)  # half the width of each lamp, as a share of its d
 POINTS = (24, 8, 6)  # that each lamp is made of
 SKY, GROUND = (0.56, 0.58, 0.62), (0.32, 0.29, 0.27)
 SKY_POINTS = 40
-LAMP_MAP, SKY_MAP = 640, 256  # texels along each side at most
-FINEST = 0.002  # metres a texel: finer, the single points of a lamp would show
+LAMP_MAP, SKY_MAP = 512, 256  # texels along each side at most
+FINEST = 0.002  # metres a texel
+BLUNT = 0.004  # the same of lamps: finer, the single points of one would show
 LEVEL = 0.15  # how far below level with a surface light still counts
 LEFT = 0.05  # of any light, thrown about by what is not drawn, reaches every fold
 MARGIN = 3  # texels around what is looked up
@@ -68,6 +69,18 @@ def sky_points() -> tuple[Tensor, Tensor]:
     return points, torch.zeros(SKY_POINTS, dtype=torch.int32)
 
 
+def lamps_around(places: Tensor, faces: Tensor, box: Tensor, pixel: float) -> Maps:
+    """Maps of the lamps for what is in the ``box`` (2, 3), where pixels are so many metres wide."""
+    finest = max(BLUNT, pixel)
+    return cast(places, faces, lamp_points(), box, most=LAMP_MAP, finest=finest)
+
+
+def sky_around(places: Tensor, faces: Tensor, box: Tensor, pixel: float) -> Maps:
+    """The same of the sky."""
+    finest = max(FINEST, pixel)
+    return cast(places, faces, sky_points(), box, most=SKY_MAP, finest=finest)
+
+
 def cast(
     places: Tensor,
     faces: Tensor,
@@ -82,7 +95,7 @@ def cast(
     They have at most so many texels along each side, none of less than ``finest`` metres.
     """
     towards, whose = (each.to(places.device) for each in points)
-    side = min(most, int(float((box[1] - box[0]).norm()) / max(finest, FINEST)) + 2 * MARGIN)
+    side = min(most, int(float((box[1] - box[0]).norm()) / finest) + 2 * MARGIN)
     axes, origins, texels = _views(towards, side, box)
     shape = (len(towards), side, side)
     depths = torch.full(shape, NOTHING, device=places.device)
@@ -106,13 +119,16 @@ def reached(lamps: Maps, sky: Maps, places: Tensor, normals: Tensor) -> Tensor:
 
     def look_up(first: int, last: int) -> None:
         some = slice(first, last)
-        for maps, count, column in ((lamps, len(LAMPS), 0), (sky, 1, len(LAMPS))):
+        for maps, count, blunt, column in (
+            (lamps, len(LAMPS), False, 0),
+            (sky, 1, True, len(LAMPS)),
+        ):
             launch(
                 kernels.gather_light,
                 last - first,
                 *(places[some], normals[some], maps.axes, maps.origins, maps.texels),
                 *(maps.depths.shape[1], maps.depths.flatten(), maps.lamp),
-                *(count, LEVEL, column, lit[some]),
+                *(count, LEVEL, blunt, column, lit[some]),
             )
 
     side_by_side(look_up, list(bands(0, len(places), places.device, least=1024)))

@@ -1,8 +1,9 @@
 """What is seen where: sixteen samples of each pixel, gathered into what is shaded.
 
 A *spot* is what a pixel shows of one surface: light is looked up once for it. Its *parts* are the
-quarters of the pixel that it is seen in: texture and shine are worked out for each. A part counts
-by how many of the samples it has, so that edges are as fine as the samples are.
+quarters of the pixel that it is seen in, or in a close view the whole pixel: texture and shine are
+worked out for each. A part counts by how many of the samples it has, so that edges are as fine as
+the samples are.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,6 @@ from render_consumers.painting.picture import kernels
 from render_consumers.painting.picture.device import bands, launch, side_by_side
 
 SAMPLES = 16  # of a pixel
-FINE = 2  # parts along each side of a pixel
 NOTHING = (1 << 63) - 1
 SAME_SURFACE = 0.0005  # of nearness: about 3 cm where the whole body is seen
 Size = tuple[int, int]
@@ -51,14 +51,9 @@ class Spots(msgspec.Struct, frozen=True):
 class Visible(Spots, frozen=True):
     """The parts of all spots, in the order of the pixels."""
 
-    sample: Tensor  # (N,) which quarter of a pixel: index into a picture of twice the size
+    sample: Tensor  # (N,) index into a picture with a place for each part of each pixel
     spot: Tensor  # (N,)
     share: Tensor  # (N,) of the pixel
-
-    def pixel(self, width: int) -> Tensor:
-        """Which pixel (N,) of a picture so wide each part is in."""
-        row, column = self.sample // (FINE * width), self.sample % (FINE * width)
-        return row // FINE * width + column // FINE
 
     def some(self, which: Tensor) -> "Visible":
         columns = (self.face, self.weight, self.sample, self.spot, self.share)
@@ -75,10 +70,21 @@ class Seen(msgspec.Struct, frozen=True):
     """All that a picture shows: where a pixel's spots and parts begin, and they themselves."""
 
     size: Size
+    fine: int  # parts along each side of a pixel
     window: Window
     starts: Tensor  # (P + 1, 2) for the pixels of the window
     spots: Spots
     parts: Visible
+
+    def grid(self) -> Size:
+        """The size of a picture with a place for each part of each pixel."""
+        return self.fine * self.size[0], self.fine * self.size[1]
+
+    def pixels(self) -> Tensor:
+        """Which pixel (N,) of the picture each part is in."""
+        wide = self.fine * self.size[0]
+        row, column = self.parts.sample // wide, self.parts.sample % wide
+        return row // self.fine * self.size[0] + column // self.fine
 
 
 def rasterise(
@@ -89,13 +95,14 @@ def rasterise(
     keep: Tensor,
     one_sided: Tensor,
     surface: Tensor,
+    fine: int = 2,
 ) -> Seen:
     """Find the nearest triangle (F, 3) under each sample of a picture of (width, height).
 
     ``screen`` (V, 3) holds pixel coordinates x, y and the reciprocal of the distance. Where the
     mixed ``keep`` (V,) is not above 0 a triangle is cut away: hems are cut through triangles.
     Triangles marked in ``one_sided`` (F,) are passed over when seen from behind. What a pixel shows
-    of one ``surface`` (F,) at one depth becomes one spot.
+    of one ``surface`` (F,) at one depth becomes one spot, of up to ``fine`` by ``fine`` parts.
     """
     window = _window(screen, faces, keep, size)
     numbers = faces.new_empty  # whole, and where the triangles are
@@ -116,6 +123,7 @@ def rasterise(
             best[rows].flatten(),
             surface,
             SAME_SURFACE,
+            fine,
             groups[rows],
             counts[rows],
         )
@@ -135,13 +143,13 @@ def rasterise(
             best[first:last].flatten(),
             groups[first:last],
             starts[first : last + 1],
-            *(window.left, window.right, top, size[0]),
+            *(window.left, window.right, top, size[0], fine),
             *(spots.face, spots.weight),
             *(parts.sample, parts.face, parts.weight, parts.spot, parts.share),
         )
 
     side_by_side(write, ranges)
-    return Seen(size, window, starts, spots, parts)
+    return Seen(size, fine, window, starts, spots, parts)
 
 
 def _window(screen: Tensor, faces: Tensor, keep: Tensor, size: Size) -> Window:

@@ -16,6 +16,7 @@ EXPOSURE = 0.50
 SHOULDER = 0.72  # light above this is rolled off instead of clipped
 FLESH: Colour = (0.42, 0.16, 0.10)  # how far round red, green and blue creep under skin
 MOST_MIRRORED = 0.05  # of the sky, where it falls straight on: nobody is made of metal
+HOT = 0.6  # how much of a lamp's width is as bright as its middle
 FUZZ = 0.45  # roughness of the fibres that make cloth's sheen
 # Around the feet: the shadow has faded out between these (metres), what is lower casts it, and how
 # much more light than the sky the lamp gives.
@@ -35,15 +36,14 @@ def shaded(surface: Surface, _samples: Samples, lit: Tensor, towards: Tensor) ->
     mirrored = 2 * level[:, None] * normal - towards
     rough = roughness(surface)
     straight = surface.gloss.clamp(max=MOST_MIRRORED)
-    fresnel = straight + (1 - straight) * edge * (1 - rough) ** 2
-    shine = fresnel[:, None] * open_sky * _around(mirrored)
+    fresnel = straight + (1 - straight) * edge * (1 - rough) ** 3
+    shine = fresnel[:, None] * open_sky.square() * _around(mirrored)
     for k, (lamp, its_light) in enumerate(LAMPS):
         colour, to_lamp = normal.new_tensor(its_light), unit(normal.new_tensor(lamp))
         facing, reach = normal @ to_lamp, lit[:, k]
         light += colour * lambert(surface, facing, reach)
-        bright = highlight(surface, SPREADS[k], to_lamp, mirrored, towards, level) * facing.clamp(
-            0, 1
-        )
+        wide = HOT * SPREADS[k]
+        bright = highlight(surface, wide, to_lamp, mirrored, towards, level) * facing.clamp(0, 1)
         shine += (bright * reach)[:, None] * colour
         if surface.sheen:
             fuzz = surface.sheen * fibres(normal, to_lamp, towards, level) * facing.clamp(0, 1)

@@ -13,11 +13,12 @@ from render_consumers.painting.picture import camera, flat, light, shade
 from render_consumers.painting.picture.camera import Camera
 from render_consumers.painting.picture.colours import Colour
 from render_consumers.painting.picture.light import Maps
-from render_consumers.painting.picture.raster import FINE, Seen, Visible, rasterise
+from render_consumers.painting.picture.raster import Seen, Visible, rasterise
 from render_consumers.painting.picture.scene import Material, Scene
 from render_consumers.painting.picture.surface import Samples, Surface
 from render_consumers.painting.vectors import unit
 
+CLOSE = 0.0011  # metres a pixel: where they are smaller than that, each is shaded once
 PIECE = 1 << 16  # parts shaded at a time: what a processor's cache holds
 TROUSERS: Colour = (0.022, 0.026, 0.038)
 SNEAKERS: Colour = (0.10, 0.105, 0.115)
@@ -53,7 +54,7 @@ def materials(scene: Scene, order: Order, size: tuple[int, int]) -> Tensor:
     kinds = scene.material[seen.parts.face]
     width, height = size
     shares = torch.zeros(height * width, len(Material) + 1, device=kinds.device)
-    pixel = seen.parts.pixel(width)
+    pixel = seen.pixels()
     shares.index_put_((pixel, kinds + 1), seen.parts.share, accumulate=True)
     shares[:, 0] = 1 - shares.sum(1)
     return (shares.argmax(1) - 1).view(height, width)
@@ -65,10 +66,7 @@ def _sky(scene: Scene, view: Camera) -> Maps:
     middle, half = view.centre[2], 0.55 * view.span  # and a little of what is behind
     low[2], high[2] = low[2].clamp(min=middle - half), high[2].clamp(max=middle + half)
     box = torch.stack([low, high])
-    points = light.sky_points()
-    return light.cast(
-        scene.places, scene.solid(), points, box, most=light.SKY_MAP, finest=view.pixel()
-    )
+    return light.sky_around(scene.places, scene.solid(), box, view.pixel())
 
 
 def _seen(scene: Scene, view: Camera) -> Seen:
@@ -79,7 +77,12 @@ def _seen(scene: Scene, view: Camera) -> Seen:
         keep=scene.field,
         one_sided=scene.one_sided,
         surface=scene.material.int(),
+        fine=_fine(view),
     )
+
+
+def _fine(view: Camera) -> int:
+    return 2 if view.pixel() > CLOSE else 1
 
 
 def _drawn(
@@ -96,7 +99,7 @@ def _drawn(
         go_on()
     colour = torch.cat(pieces) if pieces else lit.new_zeros(0, 4 if order.flat else 3)
     if order.flat:
-        colour = flat.drawn(colour, seen.parts, scene, (FINE * view.size[0], FINE * view.size[1]))
+        colour = flat.drawn(colour, seen.parts, scene, seen.grid())
     dark = shade.ground_shadow(view, scene.places, scene.solid(), low)
     return shade.developed(colour, seen, order.backdrop, dark)
 
@@ -108,10 +111,7 @@ def _lit(scene: Scene, seen: Seen, view: Camera, sky: Maps) -> Tensor:
         return place.new_zeros(0, len(light.LAMPS) + 1)
     normal = _facing(unit(normal), unit(place.new_tensor(view.eye()) - place))
     box = torch.stack([place.amin(0), place.amax(0)])
-    points = light.lamp_points()
-    lamps = light.cast(
-        scene.places, scene.solid(), points, box, most=light.LAMP_MAP, finest=view.pixel()
-    )
+    lamps = light.lamps_around(scene.places, scene.solid(), box, view.pixel())
     return light.reached(lamps, sky, place.contiguous(), normal.contiguous())
 
 
@@ -128,7 +128,7 @@ def _shaded(
     for kind in Material:
         at = (material == kind).nonzero()[:, 0]
         if len(at):
-            spacing = view.pixel() / FINE
+            spacing = view.pixel() / _fine(view)
             samples = Samples(template[at], place[at], normal[at], marks[at], spacing)
             surface = _surface(kind, samples, order, ground)
             paint = flat.shaded if order.flat else shade.shaded

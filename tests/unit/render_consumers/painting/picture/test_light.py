@@ -18,8 +18,8 @@ ABOVE = (torch.tensor([[0.0, 0, 1]]), torch.zeros(1, dtype=torch.int32))
 def on_floor(*across: float) -> torch.Tensor:
     """How much of three lamps right above and of the sky reaches places on the floor."""
     lamps = (ABOVE[0].expand(3, 3), torch.arange(3, dtype=torch.int32))
-    maps = light.cast(PLACES, FACES, lamps, BOX, most=400, finest=0)
-    sky = light.cast(PLACES, FACES, light.sky_points(), BOX, most=200, finest=0)
+    maps = light.cast(PLACES, FACES, lamps, BOX, most=400, finest=0.001)
+    sky = light.cast(PLACES, FACES, light.sky_points(), BOX, most=200, finest=0.001)
     places = torch.tensor([[x, 0.0, 0.0] for x in across])
     return light.reached(maps, sky, places, torch.tensor([[0.0, 0, 1]]).expand_as(places))
 
@@ -47,7 +47,7 @@ def test_the_sky_grows_brighter_the_further_one_is_from_what_hides_it() -> None:
 def test_a_turned_map_is_that_of_what_is_turned() -> None:
     here = torch.tensor([[0.3, 0.6, 0.0], [0.2, 0.1, 0.0]])
     up = torch.tensor([[0.0, 0, 1]]).expand_as(here)
-    maps = light.cast(PLACES, FACES, light.sky_points(), BOX, most=200, finest=0)
+    maps = light.cast(PLACES, FACES, light.sky_points(), BOX, most=200, finest=0.001)
     quarter = torch.stack([-here[:, 1], here[:, 0], here[:, 2]], dim=1)
     turned = light.reached(maps.turned(90), maps.turned(90), quarter, up)
     assert torch.allclose(turned, light.reached(maps, maps, here, up), atol=1e-3)

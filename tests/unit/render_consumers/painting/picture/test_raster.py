@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from render_consumers.painting.picture.raster import SAMPLES, Seen, rasterise
@@ -13,6 +14,7 @@ def seen(
     keep: torch.Tensor | None = None,
     surface: torch.Tensor | None = None,
     one_sided: bool = False,
+    fine: int = 2,
 ) -> Seen:
     return rasterise(
         places,
@@ -21,13 +23,14 @@ def seen(
         keep=torch.ones(len(places)) if keep is None else keep,
         one_sided=torch.full((len(faces),), one_sided),
         surface=torch.zeros(len(faces), dtype=torch.int32) if surface is None else surface,
+        fine=fine,
     )
 
 
 def shares(found: Seen) -> torch.Tensor:
     """How much of each pixel (H, W) is covered."""
     image = torch.zeros(SIZE[0] * SIZE[1])
-    image.index_add_(0, found.parts.pixel(SIZE[0]), found.parts.share)
+    image.index_add_(0, found.pixels(), found.parts.share)
     return image.view(SIZE[1], SIZE[0])
 
 
@@ -47,12 +50,21 @@ def test_a_pixel_of_one_surface_is_one_spot_of_four_parts() -> None:
     assert bool((found.parts.share == 0.25).all())
 
 
-def test_edges_are_as_fine_as_sixteen_samples() -> None:
+def test_a_pixel_can_be_one_part_of_every_surface() -> None:
+    found = seen(SQUARE, fine=1)
+    assert len(found.spots.face) == len(found.parts.face) == 36
+    assert bool((found.parts.share == 1).all())
+    assert torch.equal(shares(found), shares(seen(SQUARE)))
+
+
+@pytest.mark.parametrize("fine", [1, 2])
+def test_edges_are_as_fine_as_sixteen_samples(fine: int) -> None:
     for sixteenths in range(17):
-        moved = SQUARE + torch.tensor([sixteenths / SAMPLES, 0, 0])
-        assert torch.allclose(shares(seen(moved))[4, 8], torch.tensor(sixteenths / SAMPLES))
-        upright = SQUARE + torch.tensor([0, sixteenths / SAMPLES, 0])
-        assert torch.allclose(shares(seen(upright))[8, 4], torch.tensor(sixteenths / SAMPLES))
+        share = torch.tensor(sixteenths / SAMPLES)
+        aside = seen(SQUARE + torch.tensor([float(share), 0, 0]), fine=fine)
+        assert torch.allclose(shares(aside)[4, 8], share)
+        below = seen(SQUARE + torch.tensor([0, float(share), 0]), fine=fine)
+        assert torch.allclose(shares(below)[8, 4], share)
 
 
 def test_surfaces_that_share_a_pixel_are_spots_of_their_own() -> None:
