@@ -60,6 +60,9 @@ def on(device: str) -> Iterator[Figure]:
         ("a picture of somebody who is dressed", lambda: painter.draw(model)),
     ):
         yield Figure(name=f"{device}: {name}", unit="s", ours=seconds(work), limit=rays)
+    if device == "cpu":
+        used = median([_cpu_time(lambda: painter.draw(model)) for _ in range(RUNS)])
+        yield Figure(name="cpu: its process's CPU time", unit="s", ours=used)
     face = seconds(lambda: painter.draw(portrait))
     yield Figure(
         name=f"{device}: a face", unit="s", ours=face, limit=seconds(lambda: by_rays(portrait))
@@ -114,6 +117,12 @@ def batch() -> Figure:
             list(pool.map(lambda _: painter.paint(person(), HOODIE), range(BATCH)))
 
     return Figure(name=f"cuda: one of {BATCH} pictures", unit="s", ours=seconds(draw) / BATCH)
+
+
+def _cpu_time(work: Callable[[], object]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
 
 
 def _timed(work: Callable[[], object]) -> float:
