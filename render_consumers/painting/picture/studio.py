@@ -30,7 +30,7 @@ def photographed(
 ) -> Tensor:
     """The picture (H, W, 3) in bytes; ``go_on`` is called between stages."""
     view = camera.frame(order.mode, size, *scene.extent())
-    return _drawn(scene, order, view, _sky(scene, view), go_on)
+    return _drawn(scene, order, view, _sky(scene, view), _fine(view), go_on)
 
 
 def filmed(
@@ -45,12 +45,12 @@ def filmed(
     sky = _sky(scene, view)
     for frame in range(frames):
         degrees = 360 * frame / frames
-        yield _drawn(scene.turned(degrees), order, view, sky.turned(degrees), go_on)
+        yield _drawn(scene.turned(degrees), order, view, sky.turned(degrees), 1, go_on)
 
 
 def materials(scene: Scene, order: Order, size: tuple[int, int]) -> Tensor:
     """Which `Material` (H, W) has most of each pixel, or -1."""
-    seen = _seen(scene, camera.frame(order.mode, size, *scene.extent()))
+    seen = _seen(scene, camera.frame(order.mode, size, *scene.extent()), fine=1)
     kinds = scene.material[seen.parts.face]
     width, height = size
     shares = torch.zeros(height * width, len(Material) + 1, device=kinds.device)
@@ -69,7 +69,7 @@ def _sky(scene: Scene, view: Camera) -> Maps:
     return light.sky_around(scene.places, scene.solid(), box, view.pixel())
 
 
-def _seen(scene: Scene, view: Camera) -> Seen:
+def _seen(scene: Scene, view: Camera, fine: int) -> Seen:
     return rasterise(
         view.project(scene.places),
         scene.faces,
@@ -77,25 +77,26 @@ def _seen(scene: Scene, view: Camera) -> Seen:
         keep=scene.field,
         one_sided=scene.one_sided,
         surface=scene.material.int(),
-        fine=_fine(view),
+        fine=fine,
     )
 
 
 def _fine(view: Camera) -> int:
+    """How many parts of a pixel are shaded, along each side."""
     return 2 if view.pixel() > CLOSE else 1
 
 
 def _drawn(
-    scene: Scene, order: Order, view: Camera, sky: Maps, go_on: Callable[[], None]
+    scene: Scene, order: Order, view: Camera, sky: Maps, fine: int, go_on: Callable[[], None]
 ) -> Tensor:
-    seen = _seen(scene, view)
+    seen = _seen(scene, view, fine)
     go_on()
     low = float(scene.extent()[0][2])
     lit = _lit(scene, seen, view, sky)
     go_on()
     pieces = []
     for piece in seen.parts.pieces(PIECE):
-        pieces.append(_shaded(scene, order, piece, lit, view, low))
+        pieces.append(_shaded(scene, order, piece, lit, view, low, view.pixel() / fine))
         go_on()
     colour = torch.cat(pieces) if pieces else lit.new_zeros(0, 4 if order.flat else 3)
     if order.flat:
@@ -116,7 +117,13 @@ def _lit(scene: Scene, seen: Seen, view: Camera, sky: Maps) -> Tensor:
 
 
 def _shaded(
-    scene: Scene, order: Order, visible: Visible, lit: Tensor, view: Camera, ground: float
+    scene: Scene,
+    order: Order,
+    visible: Visible,
+    lit: Tensor,
+    view: Camera,
+    ground: float,
+    spacing: float,
 ) -> Tensor:
     """Light (N, 3) from some of the parts, or what the flat look makes it of (N, 4)."""
     place, normal, template, marks = scene.seen(visible)
@@ -128,7 +135,6 @@ def _shaded(
     for kind in Material:
         at = (material == kind).nonzero()[:, 0]
         if len(at):
-            spacing = view.pixel() / _fine(view)
             samples = Samples(template[at], place[at], normal[at], marks[at], spacing)
             surface = _surface(kind, samples, order, ground)
             paint = flat.shaded if order.flat else shade.shaded
