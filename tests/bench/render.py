@@ -26,7 +26,7 @@ from render_consumers.painting.picture.device import bands, launch, side_by_side
 from tests.bench.rays import cast_rays
 from tests.bench.report import Figure, median, report
 
-RUNS = 5
+RUNS = 3
 BATCH = 16  # pictures at a time on CUDA
 VIDEO = (720, 960)
 FRAMES = 8

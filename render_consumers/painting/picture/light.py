@@ -25,9 +25,9 @@ LAMPS: tuple[tuple[Direction, tuple[float, float, float]], ...] = (
     ((0.62, 0.72, 0.52), (0.62, 0.64, 0.68)),
 )
 SPREADS = (0.22, 0.30, 0.22)  # half the width of each lamp, as a share of its distance
-POINTS = (24, 8, 6)  # that each lamp is made of
+POINTS = (20, 6, 5)  # that each lamp is made of
 SKY, GROUND = (0.56, 0.58, 0.62), (0.32, 0.29, 0.27)
-SKY_POINTS = 40
+SKY_POINTS = 36
 LAMP_MAP, SKY_MAP = 512, 256  # texels along each side at most
 FINEST = 0.002  # metres a texel
 BLUNT = 0.004  # the same of lamps: finer, the single points of one would show

@@ -1,5 +1,7 @@
 """From surfaces and light to a finished picture: everything in linear light until the last line."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -42,8 +44,12 @@ def shaded(surface: Surface, _samples: Samples, lit: Tensor, towards: Tensor) ->
         colour, to_lamp = normal.new_tensor(its_light), unit(normal.new_tensor(lamp))
         facing, reach = normal @ to_lamp, lit[:, k]
         light += colour * lambert(surface, facing, reach)
-        wide = HOT * SPREADS[k]
-        bright = highlight(surface, wide, to_lamp, mirrored, towards, level) * facing.clamp(0, 1)
+        bright = torch.zeros_like(facing)
+        there = (facing * reach > 0).nonzero()[:, 0]
+        rays = Rays(normal[there], towards[there], mirrored[there], level[there])
+        bright[there] = facing[there] * highlight(
+            surface.gloss[there], rough, rays, to_lamp, HOT * SPREADS[k]
+        )
         shine += (bright * reach)[:, None] * colour
         if surface.sheen:
             fuzz = surface.sheen * fibres(normal, to_lamp, towards, level) * facing.clamp(0, 1)
@@ -75,32 +81,33 @@ def lambert(surface: Surface, facing: Tensor, reach: Tensor) -> Tensor:
     return wrapped * reach[:, None] ** tint
 
 
-def highlight(
-    surface: Surface,
-    wide: float,
-    to_lamp: Tensor,
-    mirrored: Tensor,
-    towards: Tensor,
-    level: Tensor,
-) -> Tensor:
+class Rays(NamedTuple):
+    """Unit vectors (N, 3) at some places, and the cosine between the first two (N,)."""
+
+    normal: Tensor
+    towards: Tensor  # the camera
+    mirrored: Tensor  # what is seen from the camera in a mirror there
+    level: Tensor
+
+
+def highlight(gloss: Tensor, alpha: float, rays: Rays, to_lamp: Tensor, wide: float) -> Tensor:
     """What of a round lamp is mirrored (N,): GGX with Schlick's Fresnel, Cook and Torrance 1982.
 
     A lamp is the point of it that is nearest to the mirrored ray (Karis 2013).
     """
-    alpha = roughness(surface)
+    normal, towards, mirrored, level = rays
     blurred = min(1.0, alpha + 0.5 * wide)
     off = (mirrored @ to_lamp)[:, None] * mirrored - to_lamp
-    near = unit(to_lamp + off * (wide / off.norm(dim=1, keepdim=True).clamp(1e-6)).clamp(max=1))
+    near = unit(to_lamp + off * (wide / off.norm(dim=1, keepdim=True).clamp(min=1e-6)).clamp(max=1))
     half = unit(near + towards)
-    at = (surface.normal * half).sum(1).clamp(0, 1)
+    at = (normal * half).sum(1).clamp(0, 1)
     square = alpha * alpha
-    spread = square / (torch.pi * (at * at * (square - 1) + 1) ** 2) * (alpha / blurred) ** 2
+    spread = square / (at * at * (square - 1) + 1) ** 2 * (alpha / blurred) ** 2
     k = alpha / 2
-    falling = (surface.normal @ to_lamp).clamp(min=1e-3)
+    falling = (normal @ to_lamp).clamp(min=1e-3)
     hidden = 1 / (4 * (level * (1 - k) + k) * (falling * (1 - k) + k))
     away = (1 - (half * towards).sum(1).clamp(0, 1)) ** 5
-    fresnel = surface.gloss + (1 - surface.gloss) * away
-    return fresnel * spread * hidden * torch.pi
+    return (gloss + (1 - gloss) * away) * spread * hidden
 
 
 def fibres(normal: Tensor, to_lamp: Tensor, towards: Tensor, level: Tensor) -> Tensor:
