@@ -20,7 +20,7 @@ from render_consumers.painting.hair.hair import Hair
 from render_consumers.painting.mesh import Mesh
 from render_consumers.painting.order import Order, understand
 from render_consumers.painting.picture import camera
-from render_consumers.painting.picture import device as kernels
+from render_consumers.painting.picture.kernels.running import prepare
 from render_consumers.painting.picture.scene import Layer, Material, Scene, together
 from render_consumers.painting.picture.studio import filmed, materials, photographed
 
@@ -57,7 +57,7 @@ class Painter:
 
     def __init__(self, device: str | None = None) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        kernels.prepare(self.device)
+        prepare(self.device)
         self._assets = assets.load(self.device)
         self._body = Body(self._assets)
         self._tape = Tape(self._assets)

@@ -22,7 +22,7 @@ from domain.measurements import Measurements
 from domain.picture import UserDetails
 from render_consumers.painting.painter import PICTURE, GarmentLook, Model, Painter
 from render_consumers.painting.picture import camera
-from render_consumers.painting.picture.device import bands, launch, side_by_side
+from render_consumers.painting.picture.kernels.running import bands, launch, side_by_side
 from tests.bench.rays import cast_rays
 from tests.bench.report import Figure, median, report
 

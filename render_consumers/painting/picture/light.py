@@ -11,8 +11,9 @@ import msgspec
 import torch
 from torch import Tensor
 
-from render_consumers.painting.picture import camera, kernels
-from render_consumers.painting.picture.device import bands, launch, side_by_side
+from render_consumers.painting.picture import camera
+from render_consumers.painting.picture.kernels import shadows
+from render_consumers.painting.picture.kernels.running import bands, launch, side_by_side
 from render_consumers.painting.vectors import unit
 
 Direction = tuple[float, float, float]
@@ -104,7 +105,7 @@ def cast(
     def draw(first: int, last: int) -> None:
         some = slice(first, last)
         launch(
-            kernels.cast,
+            shadows.cast,
             (last - first, len(solid)),
             *(places, solid, axes[some], origins[some], side, depths[some].flatten()),
         )
@@ -124,7 +125,7 @@ def reached(lamps: Maps, sky: Maps, places: Tensor, normals: Tensor) -> Tensor:
             (sky, 1, True, len(LAMPS)),
         ):
             launch(
-                kernels.gather_light,
+                shadows.gather_light,
                 last - first,
                 *(places[some], normals[some], maps.axes, maps.origins, maps.texels),
                 *(maps.depths.shape[1], maps.depths.flatten(), maps.lamp),

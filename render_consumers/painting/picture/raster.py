@@ -13,8 +13,8 @@ import msgspec
 import torch
 from torch import Tensor
 
-from render_consumers.painting.picture import kernels
-from render_consumers.painting.picture.device import bands, launch, side_by_side
+from render_consumers.painting.picture.kernels import samples
+from render_consumers.painting.picture.kernels.running import bands, launch, side_by_side
 
 SAMPLES = 16  # of a pixel
 NOTHING = (1 << 63) - 1
@@ -115,10 +115,10 @@ def rasterise(
         rows = slice((top - window.top) * wide, (bottom - window.top) * wide)
         edges = (window.left, window.right, top, bottom)
         launch(
-            kernels.draw, len(faces), screen, faces, keep, one_sided, *edges, best[rows].flatten()
+            samples.draw, len(faces), screen, faces, keep, one_sided, *edges, best[rows].flatten()
         )
         launch(
-            kernels.group,
+            samples.group,
             (bottom - top) * wide,
             best[rows].flatten(),
             surface,
@@ -136,7 +136,7 @@ def rasterise(
     def write(top: int, bottom: int) -> None:
         first, last = (top - window.top) * wide, (bottom - window.top) * wide
         launch(
-            kernels.gather,
+            samples.gather,
             last - first,
             screen,
             faces,

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from render_consumers.painting.picture import kernels
 from render_consumers.painting.picture.camera import Camera
 from render_consumers.painting.picture.colours import Colour
-from render_consumers.painting.picture.device import bands, launch, side_by_side
+from render_consumers.painting.picture.kernels import film, shadows
+from render_consumers.painting.picture.kernels.running import bands, launch, side_by_side
 from render_consumers.painting.picture.light import GROUND, LAMPS, SKY, SPREADS
 from render_consumers.painting.picture.raster import Seen
 from render_consumers.painting.picture.surface import Samples, Surface, smooth
@@ -28,33 +28,54 @@ STRIDE = 3  # every third triangle is enough
 COARSE = 6  # pixels along each side for which the shadow on the ground is looked up once
 
 
+class Rays(NamedTuple):
+    """Unit vectors (N, 3) at some places, and the cosine between the first two (N,)."""
+
+    normal: Tensor
+    towards: Tensor  # the camera
+    mirrored: Tensor  # what is seen from the camera in a mirror there
+    level: Tensor
+
+    def some(self, which: Tensor) -> "Rays":
+        return Rays(*(vectors[which] for vectors in self))
+
+
 def shaded(surface: Surface, _samples: Samples, lit: Tensor, towards: Tensor) -> Tensor:
     """Light (N, 3) that leaves the surface towards the camera, ``lit`` (N, 4) as in ``reached``."""
-    normal = surface.normal
+    normal, open_sky = surface.normal, lit[:, 3:]
     level = (normal * towards).sum(1).clamp(min=1e-3)
-    edge = (1 - level).clamp(0, 1) ** 5
-    open_sky = lit[:, 3:]
+    rays = Rays(normal, towards, 2 * level[:, None] * normal - towards, level)
     light = interreflected(open_sky, surface.albedo) * _around(normal)
-    mirrored = 2 * level[:, None] * normal - towards
-    rough = roughness(surface)
-    straight = surface.gloss.clamp(max=MOST_MIRRORED)
-    fresnel = straight + (1 - straight) * edge * (1 - rough) ** 3
-    shine = fresnel[:, None] * open_sky.square() * _around(mirrored)
-    for k, (lamp, its_light) in enumerate(LAMPS):
-        colour, to_lamp = normal.new_tensor(its_light), unit(normal.new_tensor(lamp))
-        facing, reach = normal @ to_lamp, lit[:, k]
-        light += colour * lambert(surface, facing, reach)
-        bright = torch.zeros_like(facing)
-        there = (facing * reach > 0).nonzero()[:, 0]
-        rays = Rays(normal[there], towards[there], mirrored[there], level[there])
-        bright[there] = facing[there] * highlight(
-            surface.gloss[there], rough, rays, to_lamp, HOT * SPREADS[k]
-        )
-        shine += (bright * reach)[:, None] * colour
-        if surface.sheen:
-            fuzz = surface.sheen * fibres(normal, to_lamp, towards, level) * facing.clamp(0, 1)
-            light += (fuzz * reach)[:, None] * colour
+    shine = mirrored_sky(surface, rays)[:, None] * open_sky.square() * _around(rays.mirrored)
+    for k, (lamp, colour) in enumerate(LAMPS):
+        to_lamp, its_light = unit(normal.new_tensor(lamp)), normal.new_tensor(colour)
+        given, mirrored = from_lamp(surface, rays, to_lamp, HOT * SPREADS[k], lit[:, k])
+        light += given * its_light
+        shine += mirrored[:, None] * its_light
     return EXPOSURE * (surface.albedo * light + shine)
+
+
+def from_lamp(
+    surface: Surface, rays: Rays, to_lamp: Tensor, wide: float, reach: Tensor
+) -> tuple[Tensor, Tensor]:
+    """How much of a lamp's light is thrown back in all directions (N, 3), and mirrored (N,)."""
+    facing = rays.normal @ to_lamp
+    given = lambert(surface, facing, reach)
+    if surface.sheen:
+        fuzz = surface.sheen * fibres(rays, to_lamp) * facing.clamp(0, 1)
+        given = given + (fuzz * reach)[:, None]
+    there = (facing * reach > 0).nonzero()[:, 0]
+    bright = highlight(surface.gloss[there], roughness(surface), rays.some(there), to_lamp, wide)
+    mirrored = torch.zeros_like(facing)
+    mirrored[there] = facing[there] * reach[there] * bright
+    return given, mirrored
+
+
+def mirrored_sky(surface: Surface, rays: Rays) -> Tensor:
+    """What share of the sky is mirrored (N,): more at the edge, less on what is rough."""
+    edge = (1 - rays.level).clamp(0, 1) ** 5 * (1 - roughness(surface)) ** 3
+    straight = surface.gloss.clamp(max=MOST_MIRRORED)
+    return straight + (1 - straight) * edge
 
 
 def roughness(surface: Surface) -> float:
@@ -81,15 +102,6 @@ def lambert(surface: Surface, facing: Tensor, reach: Tensor) -> Tensor:
     return wrapped * reach[:, None] ** tint
 
 
-class Rays(NamedTuple):
-    """Unit vectors (N, 3) at some places, and the cosine between the first two (N,)."""
-
-    normal: Tensor
-    towards: Tensor  # the camera
-    mirrored: Tensor  # what is seen from the camera in a mirror there
-    level: Tensor
-
-
 def highlight(gloss: Tensor, alpha: float, rays: Rays, to_lamp: Tensor, wide: float) -> Tensor:
     """What of a round lamp is mirrored (N,): GGX with Schlick's Fresnel, Cook and Torrance 1982.
 
@@ -110,9 +122,10 @@ def highlight(gloss: Tensor, alpha: float, rays: Rays, to_lamp: Tensor, wide: fl
     return (gloss + (1 - gloss) * away) * spread * hidden
 
 
-def fibres(normal: Tensor, to_lamp: Tensor, towards: Tensor, level: Tensor) -> Tensor:
+def fibres(rays: Rays, to_lamp: Tensor) -> Tensor:
     """The sheen (N,) of cloth: Estevez and Kulla 2017, with Neubelt's visibility."""
-    half = unit(to_lamp + towards)
+    normal, level = rays.normal, rays.level
+    half = unit(to_lamp + rays.towards)
     at = (normal * half).sum(1).clamp(0, 1)
     spread = (2 + 1 / FUZZ) * (1 - at * at).clamp(min=1e-6) ** (0.5 / FUZZ) / (2 * torch.pi)
     falling = (normal @ to_lamp).clamp(min=1e-3)
@@ -143,7 +156,7 @@ def ground_shadow(camera: Camera, places: Tensor, faces: Tensor, ground: float) 
         some = slice(first, last)
         lamp = tuple(unit(torch.tensor(LAMPS[0][0])).tolist())
         launch(
-            kernels.occlude,
+            shadows.occlude,
             last - first,
             *(spots[some], ground, middle, area, lamp, LAMP_ON_GROUND, shade[some]),
         )
@@ -173,7 +186,7 @@ def developed(light: Tensor, seen: Seen, backdrop: Colour, dark: Tensor) -> Tens
 
     def develop(first: int, last: int) -> None:
         launch(
-            kernels.develop,
+            film.develop,
             last - first,
             *(fitting, seen.parts.share, seen.starts, *seen.window, width, first),
             *(backdrop, dark.flatten(), picture),

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from render_consumers.painting.painter import Painter
-from render_consumers.painting.picture.device import prepare
+from render_consumers.painting.picture.kernels.running import prepare
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,7 +9,7 @@ import warp as wp
 from torch import Tensor
 
 from render_consumers.painting.body.preparation import cache_dir
-from render_consumers.painting.picture import kernels
+from render_consumers.painting.picture.kernels import film, samples, shadows
 
 BANDS = 16  # of the picture: what one of them needs stays in a processor's cache
 
@@ -21,7 +21,8 @@ def prepare(device: torch.device) -> None:
     folder = cache_dir() / "kernels" / str(wp.__version__)
     folder.mkdir(parents=True, exist_ok=True)
     wp.config.kernel_cache_dir = str(folder)  # whoever has initialised warp before
-    wp.load_module(kernels, device=wp.device_from_torch(device))
+    for module in (samples, shadows, film):
+        wp.load_module(module, device=wp.device_from_torch(device))
 
 
 def launch(kernel: Any, count: int | tuple[int, int], *values: Any) -> None:

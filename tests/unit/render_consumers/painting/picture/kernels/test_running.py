@@ -5,14 +5,14 @@ import torch
 import warp as wp
 
 from render_consumers.painting.body.preparation import cache_dir
-from render_consumers.painting.picture.device import BANDS, bands, side_by_side
+from render_consumers.painting.picture.kernels.running import BANDS, bands, side_by_side
 
 CPU = torch.device("cpu")
 
 
 def test_what_was_compiled_lies_beside_the_body_model() -> None:
     folder = cache_dir() / "kernels" / str(wp.__version__)
-    assert [path for path in folder.iterdir() if "picture.kernels" in path.name]
+    assert [path for path in folder.iterdir() if "picture.kernels.samples" in path.name]
 
 
 @pytest.mark.parametrize("count", [0, 1, BANDS - 1, BANDS, 1000])
