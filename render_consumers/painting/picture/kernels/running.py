@@ -52,5 +52,11 @@ def side_by_side(work: Callable[[int, int], None], ranges: list[tuple[int, int]]
         for each in ranges:
             work(*each)
         return
+
+    def alone(each: tuple[int, int]) -> None:
+        with torch.inference_mode(inference):
+            work(*each)
+
+    inference = torch.is_inference_mode_enabled()  # each thread has its own
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda each: work(*each), ranges))
+        list(pool.map(alone, ranges))
