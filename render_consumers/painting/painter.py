@@ -22,12 +22,14 @@ from render_consumers.painting.hair.hair import Hair
 from render_consumers.painting.mesh import Mesh
 from render_consumers.painting.order import Order, understand
 from render_consumers.painting.picture import camera
+from render_consumers.painting.picture.kernels.running import prepare
 from render_consumers.painting.picture.scene import Layer, Material, Scene, together
-from render_consumers.painting.picture.studio import filmed, photographed
+from render_consumers.painting.picture.studio import filmed, materials, photographed
 
 __all__ = ["GarmentLook", "Model", "Painter", "Painting", "Pixels", "Stopped"]
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
+Materials = npt.NDArray[np.int64]  # (H, W)
 PICTURE = (768, 1024)  # width and height in pixels
 VIDEO = (540, 720)  # the same view, small enough to draw many of
 
@@ -57,6 +59,7 @@ class Painter:
 
     def __init__(self, device: str | None = None) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        prepare(self.device)
         self._assets = assets.load(self.device)
         self._body = Body(self._assets)
         self._tape = Tape(self._body)
@@ -129,6 +132,11 @@ class Painter:
             scene = model.scene.turned(turn) if turn else model.scene
             pixels = photographed(scene, model.order, size, go_on)
         return Painting(pixels.cpu().numpy(), model.order.ignored, model.achieved)
+
+    def materials(self, model: Model, *, size: tuple[int, int] = PICTURE) -> Materials:
+        """Which `Material` each pixel of the picture mostly shows, or -1 for the background."""
+        with torch.inference_mode():
+            return materials(model.scene, model.order, size).cpu().numpy()
 
     def film(
         self,

@@ -40,7 +40,12 @@ def hoodie(samples: Samples, colour: Colour) -> Surface:
     shade = (1 - 0.16 * ribbed + 0.12 * knit) * (1 - 0.42 * seam) * (1 + 0.03 * noise(at, 420.0))
     albedo = (0.84 * at.new_tensor(colour) + 0.006) * shade[:, None]
     return Surface(
-        albedo, _folded(samples, 1 - ribbed, 0.20), torch.full_like(side, 0.012), 8.0, 0.12
+        albedo,
+        _folded(samples, 1 - ribbed, 0.20),
+        torch.full_like(side, 0.012),
+        8.0,
+        0.12,
+        sheen=0.2,
     )
 
 
@@ -50,7 +55,7 @@ def trousers(samples: Samples, colour: Colour) -> Surface:
     shade = (1 - 0.3 * seam) * (1 + 0.05 * noise(at, 500.0))
     albedo = at.new_tensor(colour) * shade[:, None]
     return Surface(
-        albedo, _folded(samples, torch.ones_like(seam), 0.18), 0.014 + 0 * seam, 9.0, 0.1
+        albedo, _folded(samples, torch.ones_like(seam), 0.18), 0.014 + 0 * seam, 9.0, 0.1, sheen=0.2
     )
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from render_consumers.painting.picture import camera
-from render_consumers.painting.picture.raster import Visible
+from render_consumers.painting.picture.raster import Spots
 
 
 class Material(IntEnum):
@@ -76,9 +76,9 @@ class Scene(msgspec.Struct, frozen=True):
             tangents=camera.turned(self.tangents, degrees),
         )
 
-    def seen(self, visible: Visible, lit: Tensor) -> tuple[Tensor, ...]:
-        """Place, normal, template, light and marks of each sample; normals face the viewer."""
-        columns = [self.places, self.normals, self.template, lit, self.marks]
+    def seen(self, visible: Spots) -> tuple[Tensor, ...]:
+        """Place, normal, template and marks of each spot."""
+        columns = [self.places, self.normals, self.template, self.marks]
         mixed = visible.mix(self.faces, torch.cat(columns, dim=1))
         return torch.split(mixed, [column.shape[1] for column in columns], dim=1)
 

@@ -19,8 +19,8 @@ from render_consumers.painting.hair.hair import Hair
 from render_consumers.painting.hair.styles import STYLES
 from render_consumers.painting.mesh import Mesh
 from render_consumers.painting.picture.camera import Camera
-from render_consumers.painting.picture.raster import rasterise
 from render_consumers.painting.picture.scene import Layer, Material, together
+from render_consumers.painting.picture.studio import materials_seen
 
 SIZE = (144, 192)
 UNDER_HAIR = {"bald", "stubble"}  # of which nothing stands off the skin
@@ -68,12 +68,7 @@ class Sitter:
         scene = together([*self.layers, *([hair] if hair else [])]).turned(degrees)
         tall = float(self.posed[:, 2].max())
         view = Camera((0.0, 0.0, 0.87 * tall), 0.36 * tall, SIZE)
-        visible = rasterise(
-            view.project(scene.places), scene.faces, SIZE, scene.field, scene.one_sided
-        )
-        grid = torch.full((SIZE[0] * SIZE[1],), -1)
-        grid[visible.sample] = scene.material[visible.face]
-        return grid.view(SIZE[1], SIZE[0]).numpy()
+        return materials_seen(scene, view).numpy()
 
 
 def layer(material: Material, mesh: Mesh, places: Tensor, field: Tensor | None = None) -> Layer:
