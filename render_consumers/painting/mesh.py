@@ -37,6 +37,19 @@ class Mesh:
             values = torch.where(fixed, values, values + share * (mean - values))
         return values
 
+    def averaged(self, values: Tensor, rounds: int) -> Tensor:
+        """Values (V, K), each drawn half of the way to the mean of its neighbours, rim and all."""
+        for _ in range(rounds):
+            values = values + 0.5 * (_with_zero(values)[self._next].sum(1) / self._degree - values)
+        return values
+
+    def eroded(self, share: Tensor, rings: int) -> Tensor:
+        """Shares (V,), each the lowest within so many edges."""
+        for _ in range(rings):
+            around = torch.cat([share, torch.ones_like(share[:1])])[self._next]
+            share = torch.minimum(share, around.amin(1))
+        return share
+
 
 def split(faces: Tensor) -> tuple[Tensor, Tensor]:
     """Each triangle in four (4 F, 3), and the two vertices (V', 2) that each new one is between.

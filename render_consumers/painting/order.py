@@ -9,13 +9,15 @@ from domain import vocabulary
 from domain.picture import UserDetails
 from render_consumers.painting.body.body import Pose, standing
 from render_consumers.painting.clothes import size_chart
-from render_consumers.painting.clothes.outfit import GarmentLook, Outfit, outfit
+from render_consumers.painting.clothes.outfit import GarmentLook, Outfit, Piece, outfit
 from render_consumers.painting.picture import colours
 from render_consumers.painting.picture.colours import Colour
 
 HAIRSTYLES = {name: name for name in vocabulary.HAIRSTYLES}
-EASE = (0.001, 0.003, 0.006, 0.010, 0.014, 0.020, 0.027, 0.034, 0.041)  # metres, by letter
 GARMENT: Colour = (0.28, 0.29, 0.31)  # linear light, when none or an unknown one is asked for
+# What goes with the garment: a plain top, and plain trousers.
+PLAIN_TOP: Colour = (0.62, 0.61, 0.59)
+PLAIN_TROUSERS: Colour = (0.022, 0.026, 0.038)
 
 T = TypeVar("T")
 
@@ -34,9 +36,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     backdrop: Colour
     garment: Colour
     outfit: Outfit
-    ease: float
     flat: bool
     ignored: tuple[str, ...]
+
+    def colour_of(self, piece: Piece) -> Colour:
+        """The garment's colour, or what is plain with it."""
+        if not piece.plain:
+            return self.garment
+        return PLAIN_TOP if piece == self.outfit.top else PLAIN_TROUSERS
 
 
 def understand(details: UserDetails, look: GarmentLook, *, flat: bool = False) -> Order:
@@ -88,12 +95,6 @@ def understand(details: UserDetails, look: GarmentLook, *, flat: bool = False) -
         backdrop=colours.from_hex(details.background_color_hex),
         garment=garment or GARMENT,
         outfit=worn,
-        ease=_ease(worn),
         flat=flat,
         ignored=tuple(ignored),
     )
-
-
-def _ease(worn: Outfit) -> float:
-    letter = size_chart.letter(worn.top.kind, worn.top.size, worn.top.gender)
-    return EASE[vocabulary.SIZES.index(letter)]

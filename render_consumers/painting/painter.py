@@ -11,16 +11,16 @@ from torch import Tensor
 from domain.picture import UserDetails
 from render_consumers.painting.body import assets
 from render_consumers.painting.body.body import Body, Skin
-from render_consumers.painting.body.fit import fit, start_from
+from render_consumers.painting.body.fit import Fitted, fit, start_from
 from render_consumers.painting.body.look import EARS
 from render_consumers.painting.body.measure import Tape
 from render_consumers.painting.body.preparation import MARKS
-from render_consumers.painting.clothes.garment import Cloth, Wardrobe, bare
 from render_consumers.painting.clothes.outfit import GarmentLook
+from render_consumers.painting.clothes.piece import Cloth
+from render_consumers.painting.clothes.wardrobe import Dressed, Pose, Wardrobe, Worn
 from render_consumers.painting.hair.hair import Hair
 from render_consumers.painting.mesh import Mesh
 from render_consumers.painting.order import Order, understand
-from render_consumers.painting.picture import camera
 from render_consumers.painting.picture.scene import Layer, Material, Scene, together
 from render_consumers.painting.picture.studio import filmed, photographed
 
@@ -63,7 +63,7 @@ class Painter:
         self._skin = Mesh(parts["body"])
         self._eyes = Mesh(torch.cat([parts["helper-l-eye"], parts["helper-r-eye"]]))
         self._teeth = Mesh(torch.cat([parts["helper-upper-teeth"], parts["helper-lower-teeth"]]))
-        self._wardrobe = Wardrobe(Mesh(parts["helper-tights"]), template)
+        self._wardrobe = Wardrobe(self._assets, self._skin)
         ears = self._assets.marks[:, EARS]
         self._hair = Hair(parts["body"], template, ears)
 
@@ -108,8 +108,8 @@ class Painter:
             start = start_from(self._body, order.gender, wanted)
             fitted = fit(self._body, self._tape, start, wanted)
             go_on()
-            skin = self._posed(order, fitted.controls, fitted.scale)
-            return Model(order, together(self._layers(order, skin)), fitted.achieved)
+            scene = together(self._layers(order, fitted)).turned(order.degrees)
+            return Model(order, scene, fitted.achieved)
 
     def draw(
         self,
@@ -142,37 +142,47 @@ class Painter:
                 picture = next(pictures)
             yield picture.cpu().numpy()
 
-    def _posed(self, order: Order, controls: Tensor, scale: float) -> Skin:
-        """The person in the pose, with the face asked for, turned towards the camera."""
+    def _at_rest(self, controls: Tensor, scale: float) -> Skin:
+        skin = self._body.shaped(controls)
+        return Skin(scale * skin.vertices, scale * skin.joints)
+
+    def _posed(self, order: Order, fitted: Fitted) -> Skin:
+        """The person in the pose, with the face asked for."""
+        controls = fitted.controls.clone()
         for action, strength in order.actions.items():
             for side in ("Left", "Right"):
                 controls[self._body.index[action + side]] = strength
-        skin = self._body.posed(self._body.shaped(controls), order.pose)
-        return Skin(
-            camera.turned(scale * skin.vertices, order.degrees),
-            camera.turned(scale * skin.joints, order.degrees),
-        )
+        return self._body.posed(self._at_rest(controls, fitted.scale), order.pose)
 
-    def _layers(self, order: Order, skin: Skin) -> list[Layer]:
-        posed, template = skin.vertices, self._assets.template
-        covered = bare(template[self._skin.vertices])
+    def _dressed(self, order: Order, fitted: Fitted) -> Dressed:
+        """The clothes; they know nothing of the face."""
+
+        def body() -> Pose:
+            rest = self._at_rest(fitted.controls, fitted.scale)
+            return Pose(
+                rest,
+                self._body.posed(rest, order.pose),
+                *self._body.carriers(rest, order.pose),
+            )
+
+        key = repr((fitted.controls.tolist(), fitted.scale, sorted(order.pose.items())))
+        return self._wardrobe.dressed(key.encode(), body, order.outfit)
+
+    def _layers(self, order: Order, fitted: Fitted) -> list[Layer]:
+        posed = self._posed(order, fitted).vertices
+        dressed = self._dressed(order, fitted)
         layers = [
-            self._layer(Material.SKIN, self._skin, posed, covered),
+            self._layer(Material.SKIN, self._skin, posed, dressed.bare),
             self._layer(Material.EYES, self._eyes, posed),
             self._layer(Material.TEETH, self._teeth, posed),
         ]
         if order.hairstyle != "bald":
             cap = self._hair.over_scalp(posed, volume=0.016)
-            layers.append(self._dressed(Material.HAIR, self._hair.cap, cap))
+            layers.append(self._cut(Material.HAIR, self._hair.cap, cap))
         if order.hairstyle == "bob":
-            layers.append(self._dressed(Material.HAIR, self._hair.curtain, self._hair.bob(posed)))
-        wear, mesh = self._wardrobe, self._wardrobe.mesh
-        return [
-            *layers,
-            self._dressed(Material.TROUSERS, mesh, wear.trousers(posed, order.ease)),
-            self._dressed(Material.SHOES, mesh, wear.shoes(posed)),
-            self._dressed(Material.TOP, mesh, wear.top(posed, order.ease)),
-        ]
+            layers.append(self._cut(Material.HAIR, self._hair.curtain, self._hair.bob(posed)))
+        layers.append(self._cut(Material.SHOES, self._wardrobe.shoes.mesh, dressed.shoes))
+        return layers + [_worn(each, order) for each in dressed.worn]
 
     def _layer(
         self, material: Material, mesh: Mesh, posed: Tensor, field: Tensor | None = None
@@ -188,7 +198,7 @@ class Painter:
             field=whole if field is None else field,
         )
 
-    def _dressed(self, material: Material, mesh: Mesh, cloth: Cloth) -> Layer:
+    def _cut(self, material: Material, mesh: Mesh, cloth: Cloth) -> Layer:
         return Layer(
             material=material,
             mesh=mesh,
@@ -198,6 +208,22 @@ class Painter:
             field=cloth.field,
             open=True,
         )
+
+
+def _worn(worn: Worn, order: Order) -> Layer:
+    """Cloth, whose template is its pattern and whose marks are those of cloth."""
+    marks = worn.places.new_zeros(len(worn.places), len(MARKS))
+    marks[:, : worn.marks.shape[1]] = worn.marks
+    return Layer(
+        material=Material.TOP if worn.piece == order.outfit.top else Material.BOTTOM,
+        mesh=worn.made.panels,
+        places=worn.places,
+        template=worn.made.flat,
+        marks=marks,
+        field=worn.field,
+        normals=worn.normals,
+        open=True,
+    )
 
 
 def _until(should_stop: Callable[[], bool]) -> Callable[[], None]:

@@ -86,14 +86,25 @@ class Body:
 
     def posed(self, skin: Skin, pose: Pose) -> Skin:
         """The same body with the named bones, and their mirror images, turned to point there."""
+        turns, moves = self._bones(skin, pose)
+        turn, move = self._carried(turns, moves)
+        vertices = (turn @ skin.vertices[:, :, None])[:, :, 0] + move
+        return Skin(vertices, (turns @ skin.joints[:, :, None])[:, :, 0] + moves)
+
+    def carriers(self, skin: Skin, pose: Pose) -> tuple[Tensor, Tensor]:
+        """What takes each vertex from rest to the pose: rotations (V, 3, 3) and moves (V, 3)."""
+        return self._carried(*self._bones(skin, pose))
+
+    def _bones(self, skin: Skin, pose: Pose) -> tuple[Tensor, Tensor]:
         turns, moves = self._transforms(skin.joints.double().cpu(), _both_sides(pose))
         device = skin.vertices.device
-        turns, moves = turns.float().to(device), moves.float().to(device)
+        return turns.float().to(device), moves.float().to(device)
+
+    def _carried(self, turns: Tensor, moves: Tensor) -> tuple[Tensor, Tensor]:
         bones, weight = self.assets.bone_of, self.assets.bone_weight
         turn = (turns[bones] * weight[:, :, None, None]).sum(1)
         move = (moves[bones] * weight[:, :, None]).sum(1)
-        vertices = (turn @ skin.vertices[:, :, None])[:, :, 0] + move
-        return Skin(vertices, (turns @ skin.joints[:, :, None])[:, :, 0] + moves)
+        return turn, move
 
     def _transforms(self, heads: Tensor, pose: Pose) -> tuple[Tensor, Tensor]:
         """For each bone a rotation (J, 3, 3) and a translation (J, 3) from rest to pose."""

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from render_consumers.painting.clothes.garment import Cloth
+from render_consumers.painting.clothes.piece import Cloth
 from render_consumers.painting.mesh import Mesh, split
 
 # The hairline on the template, from the forehead over the ear to the nape: (y, z) in metres.

@@ -12,11 +12,14 @@ from render_consumers.painting.picture.raster import Visible
 
 
 class Material(IntEnum):
-    SKIN, EYES, TEETH, HAIR, TOP, TROUSERS, SHOES = range(7)
+    SKIN, EYES, TEETH, HAIR, TOP, BOTTOM, SHOES = range(7)
 
 
 class Layer(msgspec.Struct, frozen=True):
-    """One mesh in the pose: it shows where its field is above 0, from behind too if ``open``."""
+    """One mesh in the pose: it shows where its field is above 0, from behind too if ``open``.
+
+    ``normals`` are those of its mesh unless they are given: a seam parts places, not the cloth.
+    """
 
     material: Material
     mesh: Mesh
@@ -25,6 +28,11 @@ class Layer(msgspec.Struct, frozen=True):
     marks: Tensor  # (V, M)
     field: Tensor  # (V,)
     open: bool = False
+    normals: Tensor | None = None  # (V, 3)
+
+    def directions(self) -> Tensor:
+        """The normals (V, 3)."""
+        return self.mesh.normals(self.places) if self.normals is None else self.normals
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -77,7 +85,7 @@ def together(layers: list[Layer]) -> Scene:
 
     return Scene(
         places=torch.cat([layer.places for layer in layers]),
-        normals=torch.cat([layer.mesh.normals(layer.places) for layer in layers]),
+        normals=torch.cat([layer.directions() for layer in layers]),
         template=torch.cat([layer.template for layer in layers]),
         marks=torch.cat([layer.marks for layer in layers]),
         field=torch.cat([layer.field for layer in layers]),

@@ -21,7 +21,6 @@ from render_consumers.painting.vectors import unit
 
 FINE = 2  # samples along each side of a pixel
 PIECE = 1 << 16  # samples shaded at a time: what a processor's cache holds
-TROUSERS: Colour = (0.022, 0.026, 0.038)
 SNEAKERS: Colour = (0.10, 0.105, 0.115)
 IRIS: Colour = (0.17, 0.085, 0.04)
 NEAR_GROUND = 0.30  # metres: what is lower casts the shadow at the feet
@@ -114,9 +113,10 @@ def _surface(kind: Material, samples: Samples, order: Order, ground: float) -> S
         case Material.HAIR:
             return strands(samples, order.hair)
         case Material.TOP:
-            return clothes.hoodie(samples, order.garment)
-        case Material.TROUSERS:
-            return clothes.trousers(samples, TROUSERS)
+            return clothes.cloth(samples, order.outfit.top, order.colour_of(order.outfit.top))
+        case Material.BOTTOM:
+            assert order.outfit.bottom
+            return clothes.cloth(samples, order.outfit.bottom, order.colour_of(order.outfit.bottom))
         case Material.SHOES:
             return clothes.shoes(samples, SNEAKERS, ground)
 

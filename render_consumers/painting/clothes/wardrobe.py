@@ -1,0 +1,238 @@
+"""Dresses a body: lays an outfit around it, hangs it, and keeps what it has hung."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from render_consumers.painting.body.assets import Assets
+from render_consumers.painting.body.body import Skin
+from render_consumers.painting.clothes import cover, lay
+from render_consumers.painting.clothes.drape import Collider, Drape, Hanging, cleared, prepare
+from render_consumers.painting.clothes.outfit import Outfit, Piece
+from render_consumers.painting.clothes.pattern import Floats, Sewn
+from render_consumers.painting.clothes.piece import Cloth
+from render_consumers.painting.clothes.shoes import Shoes, shoe_field
+from render_consumers.painting.clothes.size_chart import Cut
+from render_consumers.painting.clothes.tailor import STRAIN, Made, held, made
+from render_consumers.painting.clothes.trim import shaped
+from render_consumers.painting.mesh import Mesh
+
+TUCK = 9.0  # centimetres that a plain top goes down inside the waistband
+Sheet = tuple[Tensor, Tensor]  # places (V, 3) and triangles (F, 3)
+
+KEPT = 32  # outfits that hang ready
+OFF = 0.003  # metres that cloth lies off what is under it, its own thickness aside
+TRIM_OFF = 0.004  # metres that a collar lies off what is under it
+COARSE_STEPS, FINE_STEPS, LAST_STEPS = 150, 50, 5
+
+
+class Pose(msgspec.Struct, frozen=True):
+    """A body at rest and posed, and what carries each vertex there: (V, 3, 3) and (V, 3)."""
+
+    rest: Skin
+    posed: Skin
+    turns: Tensor
+    moves: Tensor
+
+
+class Worn(msgspec.Struct, frozen=True):
+    """A piece as it hangs: places and normals (P, 3) of its panels, and what is seen of it."""
+
+    piece: Piece
+    made: Made
+    hung: Tensor  # (V, 3)
+    places: Tensor
+    normals: Tensor
+    marks: Tensor  # (P, 4)
+    field: Tensor  # (P,)
+
+
+class Dressed(msgspec.Struct, frozen=True):
+    """All that is worn, the innermost first, and where skin shows: above 0 (V,)."""
+
+    worn: tuple[Worn, ...]
+    shoes: Cloth
+    bare: Tensor
+
+
+class Wardrobe:
+    """Everything that can be worn by the body model on one device."""
+
+    def __init__(self, assets: Assets, skin: Mesh) -> None:
+        prepare(assets.template.device)
+        self._assets, self._skin = assets, skin
+        self._form = lay.Form(assets)
+        self.shoes = Shoes(assets.parts["helper-tights"], assets.template)
+        self._hung: OrderedDict[bytes, Dressed] = OrderedDict()
+        self._lock = Lock()
+        self.drapes = 0  # how many have been hung so far
+
+    def dressed(self, key: bytes, body: Callable[[], Pose], outfit: Outfit) -> Dressed:
+        """An outfit on a body that ``key`` stands for: kept, so that it is hung but once."""
+        key += repr([(piece.cut, piece.plain) for piece in outfit.pieces]).encode()
+        with self._lock:
+            if key in self._hung:
+                self._hung.move_to_end(key)
+                return self._hung[key]
+        dressed = self._dress(body(), outfit)
+        with self._lock:
+            self._hung[key] = dressed
+            while len(self._hung) > KEPT:
+                self._hung.popitem(last=False)
+        return dressed
+
+    def _dress(self, body: Pose, outfit: Outfit) -> Dressed:
+        self.drapes += 1
+        shoes = self.shoes.on(body.posed.vertices)
+        solid = [(body.posed.vertices, self._assets.parts["body"]), _solid(self.shoes.mesh, shoes)]
+        worn: list[Worn] = []
+        rest = lay.Rest(self._form, _array(body.rest.vertices), _array(body.rest.joints))
+        for piece, cut in _inside_out(outfit, rest):
+            hung = self._hang(body, rest, piece, cut, [*solid, *map(_sheet, worn)])
+            worn = [_under(each, hung) for each in worn] + [hung]
+        field = shoe_field(self._assets.template[self._skin.vertices])
+        bare = 0.012 - field
+        for each in worn:
+            hidden = cover.bare(
+                self._skin, body.posed.vertices[self._skin.vertices], _collider([_sheet(each)])
+            )
+            bare = torch.minimum(bare, hidden)
+        return Dressed(tuple(worn), shoes, bare)
+
+    def _hang(self, body: Pose, rest: lay.Rest, piece: Piece, cut: Cut, under: list[Sheet]) -> Worn:
+        ready = made(cut)
+        start = lay.laid(ready.coarse, cut, rest)
+        start = self._carried(body, ready.coarse, start, rest)
+        collider = _collider(under)
+        low = float(body.posed.vertices[:, 2].min())
+        coarse = Drape(
+            start,
+            ready.coarse_cords,
+            _how(cut, held(ready.coarse, cut), start, low),
+            collider,
+        )
+        coarse.fall(COARSE_STEPS, keep=0.985)
+        parents = ready.parents.numpy()
+        fine = Drape(
+            coarse.places()[parents].mean(1),
+            ready.cords,
+            _how(cut, ready.held, start[parents].mean(1), low),
+            collider,
+        )
+        fine.fall(FINE_STEPS, keep=0.97)
+        fine.clear(_smooth(ready, fine.places()), LAST_STEPS)
+        hung = torch.from_numpy(fine.places()).to(body.posed.vertices)
+        return _worn(piece, ready, hung, under)
+
+    def _carried(self, body: Pose, sewn: Sewn, start: Floats, rest: lay.Rest) -> Floats:
+        """The cloth (V, 3) taken along by the nearest of the body, from rest into the pose."""
+        near = lay.nearest(sewn, start, rest)
+        mesh = Mesh(torch.from_numpy(sewn.faces))
+        carriers = torch.cat([body.turns.flatten(1), body.moves], dim=1).cpu()[near]
+        carried = _array(mesh.averaged(carriers, 12))
+        turns, moves = carried[:, :9].reshape(-1, 3, 3), carried[:, 9:]
+        placed: Floats = (turns @ start[:, :, None])[:, :, 0] + moves
+        return placed
+
+
+def _inside_out(outfit: Outfit, rest: lay.Rest) -> tuple[tuple[Piece, Cut], ...]:
+    """The pieces and their cuts in the order in which they are put on.
+
+    A plain top is tucked into the bottom: it ends a little below the waistband.
+    """
+    top, bottom = outfit.top, outfit.bottom
+    if bottom is None:
+        return ((top, top.cut),)
+    if not top.plain:
+        return ((bottom, bottom.cut), (top, top.cut))
+    length = 100 * (rest.shoulder() - lay.waist(bottom.cut, rest)) + TUCK
+    snug = 102 * rest.girth(lay.waist(bottom.cut, rest))
+    tucked = msgspec.structs.replace(top.cut, length=length, waist=None, hem=snug)
+    return ((top, tucked), (bottom, bottom.cut))
+
+
+def _how(cut: Cut, firmly: Floats, start: Floats, ground: float) -> Hanging:
+    off = OFF + cut.material.thickness
+    return Hanging(
+        off=np.full(len(start), off), held=firmly, height=start[:, 2].copy(), ground=ground
+    )
+
+
+def _smooth(ready: Made, places: Floats) -> Floats:
+    """Without what is finer than the mesh can show: hems along themselves, then the cloth."""
+    smooth = torch.from_numpy(places)
+    rim = ready.rim
+    for _ in range(4):
+        smooth[rim[:, 1]] = 0.5 * smooth[rim[:, 1]] + 0.25 * (smooth[rim[:, 0]] + smooth[rim[:, 2]])
+    finished: Floats = ready.mesh.smoothed(smooth, 2, share=0.35).numpy()
+    return finished
+
+
+def _worn(piece: Piece, ready: Made, hung: Tensor, under: list[Sheet]) -> Worn:
+    vertex = torch.from_numpy(ready.sewn.vertex)
+    places, normals, strain = hung[vertex], ready.mesh.normals(hung)[vertex], _strain(ready, hung)
+    marks = ready.marks.clone()
+    marks[: len(vertex), STRAIN] = strain[vertex]
+    if ready.trim is not None:
+        trim = shaped(ready.trim, hung, ready.mesh)
+        own = [[(hung, ready.mesh.faces)]] if ready.trim.folded else []
+        for around in (*own, under):
+            off = cleared(_array(trim), TRIM_OFF, _collider(around))
+            sewn_on = len(ready.trim.loop)
+            trim = torch.cat([trim[:sewn_on], torch.from_numpy(off).to(hung)[sewn_on:]])
+        normals = torch.cat([normals, Mesh(torch.from_numpy(ready.trim.faces)).normals(trim)])
+        places = torch.cat([places, trim])
+    return Worn(
+        piece=piece,
+        made=ready,
+        hung=hung,
+        places=places,
+        normals=normals,
+        marks=marks,
+        field=torch.ones_like(marks[:, 0]),
+    )
+
+
+def _strain(ready: Made, hung: Tensor) -> Tensor:
+    """How much longer (V,) cloth is than cut, as a share: the mean of the threads around."""
+    first, second = ready.edges.unbind(1)
+    longer = (hung[first] - hung[second]).norm(dim=1) / ready.rest - 1
+    count = torch.bincount(ready.edges.flatten(), minlength=len(hung))
+    total = torch.bincount(
+        ready.edges.flatten(), weights=longer.repeat_interleave(2), minlength=len(hung)
+    )
+    return (total / count).to(hung)
+
+
+def _under(inner: Worn, outer: Worn) -> Worn:
+    """A piece with what lies well inside of another left out."""
+    seen = cover.bare(inner.made.mesh, inner.hung, _collider([_sheet(outer)]), margin=1)
+    seen = seen[torch.from_numpy(inner.made.sewn.vertex)]
+    field = inner.field.clone()
+    field[: len(seen)] = torch.minimum(field[: len(seen)], seen)
+    return msgspec.structs.replace(inner, field=field)
+
+
+def _sheet(worn: Worn) -> Sheet:
+    return worn.hung, worn.made.mesh.faces
+
+
+def _solid(mesh: Mesh, cloth: Cloth) -> Sheet:
+    return cloth.places, mesh.faces[(cloth.field > 0)[mesh.faces].all(1)]
+
+
+def _collider(parts: list[Sheet]) -> Collider:
+    places = torch.cat([part for part, _ in parts])
+    starts = [sum(len(part) for part, _ in parts[:i]) for i in range(len(parts))]
+    faces = [faces + start for (_, faces), start in zip(parts, starts, strict=True)]
+    return Collider(places, torch.cat(faces))
+
+
+def _array(values: Tensor) -> Floats:
+    array: Floats = values.double().cpu().numpy()
+    return array
