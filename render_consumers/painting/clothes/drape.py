@@ -22,6 +22,7 @@ wp: Any = warp  # its types say what kernels are made of, not how they are calle
 GRAVITY = 9.81
 STEP = 1 / 200  # seconds
 MEET = 8  # steps between two looks for the nearest place of the body
+FREE = 0.08  # metres from a body within which its distance is told
 FASTEST = 2.0  # metres per second that cloth may have
 REACH = 0.05  # metres that are looked through for it
 
@@ -151,3 +152,15 @@ def cleared(places: Floats, off: float, body: Collider) -> Floats:
     loose = Drape(places, Threads(np.zeros((0, 2), np.int64), none, none, ()), how, body)
     loose.clear(places, 2)
     return loose.places()
+
+
+def gaps(places: Floats, body: Collider) -> Floats:
+    """How far (N,) places are off a body, 0 inside of it, at most `FREE`."""
+    at = wp.array(places.astype(np.float32), dtype=wp.vec3, device=body.device)
+    off = wp.zeros(len(places), dtype=float, device=body.device)
+    plane = wp.zeros(len(places), dtype=wp.vec4, device=body.device)
+    inputs = [body.mesh.id, at, off, FREE, plane]
+    wp.launch(kernels.find, dim=len(places), inputs=inputs, device=body.device)
+    planes = plane.numpy().astype(np.float64)
+    found: Floats = (places * planes[:, :3]).sum(1) - planes[:, 3]
+    return np.clip(found, 0, FREE)

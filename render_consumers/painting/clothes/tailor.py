@@ -144,7 +144,11 @@ def _marks(sewn: Sewn) -> Floats:
         mine = np.flatnonzero(sewn.panel == index)
         grid = mine.reshape(panel.grid.shape[:2])
         top, bottom = grid[-1], grid[0]
-        rims = {HEM: [bottom], NECK: [top], SEAM: [grid[:, 0], grid[:, -1], top]}
+        rims = {
+            HEM: [bottom, grid[:, 0], grid[:, -1]],
+            NECK: [top],
+            SEAM: [grid[:, 0], grid[:, -1], top],
+        }
         for column, lines in rims.items():
             for line in lines:
                 _measure(marks, sewn.flat, mine, line, sewn_on[line] == (column == SEAM), column)

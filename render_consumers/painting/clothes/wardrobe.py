@@ -12,7 +12,7 @@ from torch import Tensor
 from render_consumers.painting.body.assets import Assets
 from render_consumers.painting.body.body import Skin
 from render_consumers.painting.clothes import cover, lay
-from render_consumers.painting.clothes.drape import Collider, Drape, Hanging, cleared, prepare
+from render_consumers.painting.clothes.drape import Collider, Drape, Hanging, cleared, gaps, prepare
 from render_consumers.painting.clothes.outfit import Outfit, Piece
 from render_consumers.painting.clothes.pattern import Floats, Sewn
 from render_consumers.painting.clothes.piece import Cloth
@@ -22,6 +22,7 @@ from render_consumers.painting.clothes.tailor import STRAIN, Made, held, made
 from render_consumers.painting.clothes.trim import shaped
 from render_consumers.painting.mesh import Mesh
 
+ON_BODY = 0.012  # metres within which cloth counts as lying on the body
 TUCK = 9.0  # centimetres that a plain top goes down inside the waistband
 Sheet = tuple[Tensor, Tensor]  # places (V, 3) and triangles (F, 3)
 
@@ -175,7 +176,8 @@ def _smooth(ready: Made, places: Floats) -> Floats:
 
 def _worn(piece: Piece, ready: Made, hung: Tensor, under: list[Sheet]) -> Worn:
     vertex = torch.from_numpy(ready.sewn.vertex)
-    places, normals, strain = hung[vertex], ready.mesh.normals(hung)[vertex], _strain(ready, hung)
+    places, normals = hung[vertex], ready.mesh.normals(hung)[vertex]
+    strain = _strain(ready, hung, _collider(under))
     marks = ready.marks.clone()
     marks[: len(vertex), STRAIN] = strain[vertex]
     if ready.trim is not None:
@@ -198,15 +200,19 @@ def _worn(piece: Piece, ready: Made, hung: Tensor, under: list[Sheet]) -> Worn:
     )
 
 
-def _strain(ready: Made, hung: Tensor) -> Tensor:
-    """How much longer (V,) cloth is than cut, as a share: the mean of the threads around."""
+def _strain(ready: Made, hung: Tensor, body: Collider) -> Tensor:
+    """How much longer (V,) cloth is than cut, as a share; below 0 how far off the body, in metres.
+
+    Cloth that lies on the body may be slack, but what hangs free of it is loose.
+    """
     first, second = ready.edges.unbind(1)
     longer = (hung[first] - hung[second]).norm(dim=1) / ready.rest - 1
-    count = torch.bincount(ready.edges.flatten(), minlength=len(hung))
-    total = torch.bincount(
-        ready.edges.flatten(), weights=longer.repeat_interleave(2), minlength=len(hung)
-    )
-    return (total / count).to(hung)
+    ends = ready.edges.flatten()
+    count = torch.bincount(ends, minlength=len(hung))
+    total = torch.bincount(ends, weights=longer.repeat_interleave(2), minlength=len(hung))
+    strain = ready.mesh.averaged((total / count).to(hung)[:, None], 4)[:, 0]
+    gap = torch.from_numpy(gaps(_array(hung), body)).to(hung)
+    return torch.where(gap > ON_BODY, -(gap - ON_BODY), strain.clamp(min=0))
 
 
 def _under(inner: Worn, outer: Worn) -> Worn:
