@@ -58,10 +58,14 @@ class ApparelDetails(Value, frozen=True, kw_only=True):
 
 
 class ImageOptions(Value, frozen=True, kw_only=True):
-    """JPEG ``quality`` from 1 to 100 and the thumbnail's width in pixels."""
+    """JPEG ``quality`` from 1 to 100 and the thumbnail's width in pixels.
+
+    With a ``fit_map`` the cloth is coloured by how far it is stretched.
+    """
 
     quality: Annotated[int, msgspec.Meta(ge=1, le=100)] = 90
     thumbnail_width: Annotated[int, msgspec.Meta(ge=16, le=1024)] = 128
+    fit_map: bool = False
 
 
 class VideoOptions(Value, frozen=True, kw_only=True):

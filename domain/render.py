@@ -1,5 +1,6 @@
 """The render: one task from its request to its files."""
 
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -235,3 +236,9 @@ def evolve(state: Render, event: Event) -> Render:
             return replace(state, files=tuple(f for f in state.files if f.key not in event.keys))
         case _:
             return state
+
+
+def fit_of(history: Iterable[Event]) -> Sequence[GarmentFit]:
+    """How the clothes of a completed task fit; nothing once its account is erased."""
+    completed = (event for event in history if isinstance(event, RenderCompleted))
+    return next((event.fit for event in completed if event.fit), ())

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from domain.account import AccountErased
 from domain.events import Event, Recorded
-from domain.fit import GarmentFit
 from domain.render import (
     ImageToVideoRequested,
     MediaFile,
@@ -49,7 +48,6 @@ CREATE TABLE {table} (
     error_message text,
     files         jsonb NOT NULL,
     ignored       jsonb NOT NULL,
-    fit           jsonb NOT NULL,
     garment       text,
     requested_at  bigint NOT NULL
 );
@@ -74,7 +72,6 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     error_message: str | None = None
     files: list[MediaFile] = []
     ignored: list[str] = []
-    fit: list[GarmentFit] = []
     garment: str | None = None
 
 
@@ -96,7 +93,6 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     error_message: str | None
     files: list[MediaFile]
     ignored: list[str]
-    fit: list[GarmentFit]
 
 
 class TaskFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,8 +192,7 @@ def _changes(row: Task, event: Event) -> dict[str, Any]:
             return {"status": "PENDING", "attempt": event.attempt}
         case RenderCompleted():
             result = {"engine": event.engine, "files": list(event.files)}
-            told = {"ignored": list(event.ignored), "fit": list(event.fit or ())}
-            return {"status": "SUCCESS", **told, **result}
+            return {"status": "SUCCESS", "ignored": list(event.ignored), **result}
         case RenderFailed():
             error = {"error_code": event.code, "error_message": event.message}
             return {"status": "FAILED", **error}
@@ -232,7 +227,6 @@ TASK = Question(
     row=TaskRow,
     sql="""-- What has become of one task, and how many will be claimed before it?
 SELECT t.task, t.vip, t.attempt, t.engine, t.error_code, t.error_message, t.files, t.ignored,
-       t.fit,
        CASE WHEN t.status = 'STARTED' AND q.waiting THEN 'PENDING' ELSE t.status END AS status,
        CASE WHEN q.waiting THEN 1 + {ahead} ELSE 0 END AS position,
        CASE WHEN t.status = 'SUCCESS' THEN 1

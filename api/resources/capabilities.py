@@ -63,8 +63,9 @@ def capabilities() -> Response[Capabilities]:
     """Every word that can be drawn.
 
     Case does not matter. View modes are the whole body, its upper half and a portrait. Colours of
-    garments may be told in numbers as well, such as `#FF0000`; a garment of the catalogue has the
-    colours and sizes that `/clothes` tells. An empty text stands for the default.
+    garments may be told in numbers as well, such as `#FF0000`, and sizes as `38`, `UK 10`, `34/32`
+    or `one size`; a garment of the catalogue has the colours and sizes that `/clothes` tells. An
+    empty text stands for the default.
     """
     return Response(CAPABILITIES, headers=AN_HOUR)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Final, get_args
 from uuid import UUID
@@ -19,6 +20,7 @@ from api.resources.gallery import LARGEST_CURSOR, Pagination
 from api.services import Provided, Services
 from commands import Origin, Outcome, execute
 from commands.render import CancelRender
+from domain import render
 from domain.errors import NotFound
 from domain.fit import GarmentFit
 from domain.render import FailureCode, Stage
@@ -257,7 +259,14 @@ class Watch:
         if not ended(row):
             asked = self._services.pace.eta(self._account, row.task, row.position, row.progress)
             eta = await self._services.in_time(asked)
-        return _status(row, self._services.media, eta)
+        return _status(row, self._services.media, eta, await self._fit(row))
+
+    async def _fit(self, row: TaskRow) -> Sequence[GarmentFit]:
+        """How the clothes fit, out of the log: opening it for every row would slow rebuilds."""
+        if row.status != TaskState.SUCCESS:
+            return ()
+        history = await self._services.in_time(self._services.async_store.load(row.task))
+        return render.fit_of(each.event for each in history)
 
 
 def mark(row: TaskRow) -> tuple[object, ...]:
@@ -282,7 +291,7 @@ def _cancel(task: UUID, account: UUID, services: Services, by: Origin) -> Outcom
     return execute(CancelRender(aggregate_id=task, account=account), services.store, by)
 
 
-def _status(row: TaskRow, media: MediaStore, eta: float) -> TaskStatus:
+def _status(row: TaskRow, media: MediaStore, eta: float, fit: Sequence[GarmentFit]) -> TaskStatus:
     error = None
     if row.error_code is not None:
         error = TaskError(code=row.error_code, message=row.error_message or "")
@@ -297,7 +306,7 @@ def _status(row: TaskRow, media: MediaStore, eta: float) -> TaskStatus:
         error=error,
         files=tasks.linked(row.files, media.url),
         ignored=row.ignored,
-        fit=row.fit,
+        fit=list(fit),
         engine=row.engine,
     )
 

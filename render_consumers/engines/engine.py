@@ -158,10 +158,13 @@ class LocalEngine:
 
     def _dressed(self, job: Job, request: RenderRequested | VideoRequested) -> Model:
         assert request.user_details is not None
-        flat = request.render_mode == "2D_Kling"
         job.told("dressing", 0)
         model = self._painter.dress(
-            request.user_details, clothing.look(request), flat=flat, should_stop=job.should_stop
+            request.user_details,
+            clothing.look(request),
+            flat=request.render_mode == "2D_Kling",
+            fit_map=isinstance(request, RenderRequested) and request.image_options.fit_map,
+            should_stop=job.should_stop,
         )
         job.told("drawing", DRESSED)
         return model

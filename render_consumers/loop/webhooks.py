@@ -234,7 +234,7 @@ def payload(history: Sequence[Recorded], url: Callable[[str], str]) -> Payload:
             error=error,
             files=tasks.linked(task.files, url),
             ignored=task.ignored,
-            fit=task.fit,
+            fit=list(render.fit_of(each.event for each in history)),
             engine=task.engine,
         ),
     )

@@ -37,6 +37,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     garment: Colour
     outfit: Outfit
     flat: bool
+    fit_map: bool
     ignored: tuple[str, ...]
 
     def colour_of(self, piece: Piece) -> Colour:
@@ -46,7 +47,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return PLAIN_TOP if piece == self.outfit.top else PLAIN_TROUSERS
 
 
-def understand(details: UserDetails, look: GarmentLook, *, flat: bool = False) -> Order:
+def understand(
+    details: UserDetails, look: GarmentLook, *, flat: bool = False, fit_map: bool = False
+) -> Order:
     """Every label looked up in the vocabulary.
 
     An unknown one becomes the default, and its field is ignored; an empty one asks for nothing.
@@ -78,6 +81,8 @@ def understand(details: UserDetails, look: GarmentLook, *, flat: bool = False) -
         for piece in worn.pieces
         if piece.asked and not size_chart.known(piece.kind, piece.size, piece.gender)
     ]
+    if fit_map:  # until the cloth is coloured by its strain
+        ignored.append("image_options.fit_map")
     arms = known("user_details.pose", details.pose, vocabulary.POSES, "i-pose")
     return Order(
         gender=gender,
@@ -96,5 +101,6 @@ def understand(details: UserDetails, look: GarmentLook, *, flat: bool = False) -
         garment=garment or GARMENT,
         outfit=worn,
         flat=flat,
+        fit_map=fit_map,
         ignored=tuple(ignored),
     )

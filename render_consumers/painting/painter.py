@@ -94,16 +94,18 @@ class Painter:
         garment: GarmentLook,
         *,
         flat: bool = False,
+        fit_map: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Model:
         """The person in these clothes, to be drawn solid or flat, facing as the camera view has it.
 
-        This is what drawing the same person again need not do again.
+        A ``fit_map`` shows how far the cloth is stretched, instead of its colour. This is what
+        drawing the same person again need not do again.
         """
         go_on = _until(should_stop)
         with torch.inference_mode():
             go_on()
-            order = understand(details, garment, flat=flat)
+            order = understand(details, garment, flat=flat, fit_map=fit_map)
             wanted = details.real_world_measurements
             start = start_from(self._body, order.gender, wanted)
             fitted = fit(self._body, self._tape, start, wanted)

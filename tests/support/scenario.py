@@ -14,6 +14,7 @@ from commands import HANDLERS, Command
 from domain.account import AccountErased, AccountRegistered, AvatarFile, AvatarUploaded
 from domain.errors import AtelierError
 from domain.events import Event, NewEvent
+from domain.fit import GarmentFit, GirthFit
 from domain.garment import GarmentDetails
 from domain.measurements import Measurements
 from domain.picture import ApparelDetails, ImageOptions, UserDetails, VideoOptions
@@ -289,12 +290,28 @@ def requeued(attempt: int = 1, **changes: Any) -> RenderRequeued:
     return RenderRequeued(attempt=attempt, **example | changes)
 
 
+def garment_fit(**changes: Any) -> GarmentFit:
+    example: dict[str, Any] = {
+        "piece": "top",
+        "kind": "hoodie",
+        "size": "L",
+        "best_size": "M",
+        "girths": (
+            GirthFit(
+                girth="bust", body=96.8, garment=118.5, ease=21.7, strain=0.0, verdict="loose"
+            ),
+        ),
+    }
+    return GarmentFit(**example | changes)
+
+
 def completed(attempt: int = 1, **changes: Any) -> RenderCompleted:
     example: dict[str, Any] = {
         "engine": "test",
         "files": (source(), thumbnail()),
         "ignored": (),
         "measured": {},
+        "fit": (),
     }
     return RenderCompleted(attempt=attempt, **example | changes)
 

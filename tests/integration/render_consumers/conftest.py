@@ -19,7 +19,7 @@ from projections.runner import Runner
 from render_consumers.engines.job import Job, Product, Result
 from render_consumers.loop.consumer import Consumer
 from render_consumers.loop.leases import Leases
-from tests.support.scenario import Story, make_read_models, make_store, opened_pool
+from tests.support.scenario import Story, garment_fit, make_read_models, make_store, opened_pool
 
 LEASE_S = 30.0
 
@@ -51,7 +51,7 @@ class SmallEngine:
             _product(folder, f"{task}.jpg", "source", 16),
             _product(folder, f"{task}_thumbnail.jpg", "thumbnail", 8),
         )
-        return Result("test", products, ("brand",), {"Height": 180.0})
+        return Result("test", products, ("brand",), {"Height": 180.0}, (garment_fit(),))
 
 
 def _product(folder: str, name: str, role: str, width: int) -> Product:

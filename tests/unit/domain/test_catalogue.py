@@ -13,6 +13,7 @@ from domain.events import Unreadable
 from domain.garment import GarmentListed, GarmentRevised
 from domain.measurements import Measurements
 from domain.picture import ApparelDetails, ImageOptions, UserDetails, VideoOptions
+from domain.render import RenderCompleted
 from tests.support.scenario import (
     avatar_uploaded,
     cancelled,
@@ -20,6 +21,7 @@ from tests.support.scenario import (
     erased,
     failed,
     garment_details,
+    garment_fit,
     image_to_video_requested,
     registered,
     removed,
@@ -82,7 +84,7 @@ EXAMPLES = {
     "render.requested.v1": requested(
         user_details=ADA,
         apparel_details=HOODIE,
-        image_options=ImageOptions(quality=100, thumbnail_width=256),
+        image_options=ImageOptions(quality=100, thumbnail_width=256, fit_map=True),
         render_mode="2D_Kling",
         vip=True,
         limit=5,
@@ -106,7 +108,11 @@ EXAMPLES = {
         2, reason="media_store_unavailable", counted=True, retry_after_seconds=4.5
     ),
     "render.completed.v1": completed(
-        2, engine="atelier-local", ignored=("hairstyle", "brand"), measured={"Height": 179.5}
+        2,
+        engine="atelier-local",
+        ignored=("hairstyle", "brand"),
+        measured={"Height": 179.5},
+        fit=(garment_fit(),),
     ),
     "render.failed.v1": failed(3, code="attempts_exhausted", message="given up"),
     "render.file_removed.v1": removed("a.jpg", "33/gallery/a.jpg", "33/gallery/a_thumbnail.jpg"),
@@ -139,6 +145,12 @@ def test_personal_fields_exist_and_may_be_none(name):
     for field in CATALOGUE[name].personal:
         assert isinstance(hints[field], types.UnionType)
         assert type(None) in typing.get_args(hints[field])
+
+
+def test_what_was_completed_before_fit_was_told_reads_with_none():
+    members = msgspec.json.decode(golden("render.completed.v1"))
+    del members["fit"]
+    assert msgspec.convert(members, RenderCompleted).fit is None
 
 
 def test_every_event_type_has_a_golden_file():

@@ -80,3 +80,9 @@ def test_the_garment_decides_its_sizes(size, known):
 
 def test_nobody_wears_what_is_not_listed():
     assert worn(initial, ApparelDetails(color="Red")) is None
+
+
+def test_whom_a_garment_is_for_and_what_it_comes_in_goes_with_it():
+    found = worn(LISTED, ApparelDetails())
+    assert found is not None
+    assert (found.gender, found.sizes) == ("Male", ("S", "M", "L"))

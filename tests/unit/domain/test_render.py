@@ -20,6 +20,7 @@ from domain.render import (
     RenderRequested,
     RenderStarted,
     evolve,
+    fit_of,
     initial,
 )
 from tests.support.scenario import (
@@ -28,6 +29,7 @@ from tests.support.scenario import (
     cancelled,
     completed,
     failed,
+    garment_fit,
     registered,
     removed,
     requested,
@@ -186,3 +188,11 @@ def test_whatever_is_asked_the_result_is_of_the_newest_attempt(asked):
     claims = [0, *(event.attempt for event in events if isinstance(event, RenderStarted))]
     ends = [event for event in events if isinstance(event, RenderCompleted | RenderFailed)]
     assert all(end.attempt == max(claims) for end in ends)
+
+
+def test_how_clothes_fit_is_told_once_the_task_is_completed():
+    told = completed(fit=(garment_fit(),))
+
+    assert fit_of([requested(), started()]) == ()
+    assert fit_of([requested(), started(), told, removed("a.jpg", "1/gallery/a.jpg")]) == told.fit
+    assert fit_of([requested(), started(), completed(fit=None)]) == ()

@@ -3,15 +3,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
 from api.cli.demo import example
 from commands import Origin, execute
 from commands.render import CompleteRender, FailAttempt, StartRender
+from domain.fit import GarmentFit
 from domain.render import MAX_ATTEMPTS, MediaFile
 from infra.log import appender
 from infra.log.event_store import EventStore
 from tests.integration.api.conftest import Client, new_email
+from tests.support.scenario import garment_fit
 
 BY = Origin(actor="consumer:test", correlation_id=uuid4())
 
@@ -56,6 +59,7 @@ def complete(store: EventStore, task: str, seconds: float = 0) -> None:
         files=files(task),
         ignored=("apparel_details.item_id",),
         measured={},
+        fit=(garment_fit(),),
     )
     execute(command, store, BY)
 
@@ -97,6 +101,7 @@ def test_the_contracts_example_makes_a_pending_vip_task(ada: Client):
         "error": None,
         "files": [],
         "ignored": [],
+        "fit": [],
         "engine": None,
     }
 
@@ -117,6 +122,7 @@ def test_a_finished_task_names_its_files_by_url(ada: Client, store: EventStore):
     state = ada.get(f"/generate/{task}").json()
     assert (state["status"], state["position"], state["error"]) == ("SUCCESS", 0, None)
     assert state["ignored"] == ["apparel_details.item_id"]
+    assert msgspec.convert(state["fit"], list[GarmentFit]) == [garment_fit()]
     assert state["engine"] == "test"
     [file] = state["files"]
     assert f"/1/gallery/{task}.jpg?" in file["url"]

@@ -40,6 +40,7 @@ from tests.support.scenario import (
     eventually_refused,
     failed,
     garment_details,
+    garment_fit,
     lose_key,
     make_store,
     opened_pool,
@@ -299,12 +300,12 @@ def test_personal_fields_cannot_be_read_in_the_stored_row(story, log):
     story.tell(ACCOUNT, AccountInfoUpdated(full_name="Ada King"))
     details = UserDetails(real_world_measurements=Measurements(waist=71.25), pose="A-Pose")
     story.request(user_details=details)
-    story.tell(TASK, completed(measured={"Waist": 71.5}))
+    story.tell(TASK, completed(measured={"Waist": 71.5}, fit=(garment_fit(),)))
     stored = b"".join(row.state for row in log.read_stored(0, 500)).lower()
     # None of them could come about by chance in what is sealed, which is base64.
     for secret in (b"@example", b"ada lovelace", b"ada king", b"-4868208000", b"british"):
         assert secret not in stored
-    for secret in (b"71.25", b"71.5", b"a-pose", b'waist"'):
+    for secret in (b"71.25", b"71.5", b"118.5", b"a-pose", b'waist"'):
         assert secret not in stored
     assert b"gymshark" in stored
 

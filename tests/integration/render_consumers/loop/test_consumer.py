@@ -18,6 +18,7 @@ from tests.integration.render_consumers.conftest import SmallEngine
 from tests.support.scenario import (
     ACCOUNT,
     eventually,
+    garment_fit,
     image_to_video_requested,
     lose_key,
     make_store,
@@ -50,7 +51,7 @@ def test_a_task_ends_in_published_files_and_one_event(studio):
     assert studio.kinds(task) == ["requested", "started", "completed"]
     event = studio.completion(task)
     assert (event.attempt, event.engine, event.ignored) == (1, "test", ("brand",))
-    assert event.measured == {"Height": 180.0}
+    assert (event.measured, event.fit) == ({"Height": 180.0}, (garment_fit(),))
     names = [f"33/gallery/{task}.jpg", f"33/gallery/{task}_thumbnail.jpg"]
     assert [file.key for file in event.files] == names
     for file, width in zip(event.files, (16, 8), strict=True):

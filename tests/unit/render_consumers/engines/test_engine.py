@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from domain.errors import NotFound
-from domain.picture import VideoOptions
+from domain.picture import ImageOptions, VideoOptions
 from domain.render import Requested
 from render_consumers.engines import video
 from render_consumers.engines.engine import LocalEngine
@@ -134,6 +134,23 @@ def test_a_picture_has_its_thumbnail(engine):
     check_files(result)
     assert result.engine == "atelier-local"
     assert abs(result.measured["Height"] - 180) < 1
+    [top] = result.fit
+    assert (top.kind, top.size) == ("hoodie", "M")
+    assert top.girths[0].body == round(result.measured["Bust"], 1)
+
+
+def test_a_map_of_the_fit_is_drawn_only_when_it_is_asked_for(engine, monkeypatch):
+    asked: list[bool] = []
+    dress = Painter.dress
+
+    def dressed(*args, fit_map, **options):
+        asked.append(fit_map)
+        return dress(*args, fit_map=fit_map, **options)
+
+    monkeypatch.setattr(Painter, "dress", dressed)
+    render(engine, requested(image_options=ImageOptions(fit_map=True)))
+    render(engine, requested())
+    assert asked == [True, False]
 
 
 def test_a_picture_is_told_stage_by_stage(engine):

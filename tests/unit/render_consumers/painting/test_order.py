@@ -1,11 +1,13 @@
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from api.resources.capabilities import CAPABILITIES
 from domain.picture import UserDetails
+from render_consumers.painting.clothes.kinds import Kind
 from render_consumers.painting.clothes.outfit import GarmentLook
+from render_consumers.painting.clothes.size_chart import known as known_size
 from render_consumers.painting.order import Order, understand
 
 
@@ -22,6 +24,11 @@ def test_labels_are_understood_however_they_are_written() -> None:
 
 def test_nothing_said_of_the_garment_is_nothing_ignored() -> None:
     assert understand(UserDetails(), GarmentLook()).ignored == ()
+
+
+def test_a_map_of_the_fit_is_passed_on_to_who_draws_the_cloth() -> None:
+    assert understand(UserDetails(), GarmentLook(), fit_map=True).fit_map
+    assert not understand(UserDetails(), GarmentLook()).fit_map
 
 
 def test_an_empty_text_asks_for_nothing() -> None:
@@ -55,6 +62,8 @@ def test_everything_else_is_told_as_ignored(data: st.DataObject) -> None:
         # Colours may be told in numbers as well.
         text = st.text(st.characters(codec="ascii", exclude_characters="#(_ "), min_size=1)
         value = data.draw(text.filter(lambda t: t.strip() and t.strip().lower() not in words))
+        # Sizes are read in many more ways than can be listed.
+        assume(path != "apparel_details.size" or not known_size(Kind.TSHIRT, value, 1.0))
     assert ordered(path, value).ignored == (path,)
 
 
