@@ -81,8 +81,6 @@ def understand(
         for piece in worn.pieces
         if piece.asked and not size_chart.known(piece.kind, piece.size, piece.gender)
     ]
-    if fit_map:  # until the cloth is coloured by its strain
-        ignored.append("image_options.fit_map")
     arms = known("user_details.pose", details.pose, vocabulary.POSES, "i-pose")
     return Order(
         gender=gender,

@@ -1,5 +1,7 @@
 """What clothes look like, decided at each sample from its place in the pattern, in centimetres."""
 
+import itertools
+
 import torch
 from torch import Tensor
 
@@ -107,6 +109,6 @@ def _fit(strain: Tensor) -> Tensor:
 
 def _scale(value: Tensor, stops: tuple[tuple[float, Colour], ...]) -> Tensor:
     colours = value.new_tensor(stops[0][1]).expand(len(value), 3)
-    for (low, _), (high, colour) in zip(stops, stops[1:], strict=False):
+    for (low, _), (high, colour) in itertools.pairwise(stops):
         colours = blend(colours, smooth(low, high, value), value.new_tensor(colour))
     return colours

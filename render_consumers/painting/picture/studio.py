@@ -9,6 +9,7 @@ from torch import Tensor
 
 import render_consumers.painting.body.look as body
 import render_consumers.painting.clothes.look as clothes
+from render_consumers.painting.clothes.outfit import Piece
 from render_consumers.painting.hair.look import strands
 from render_consumers.painting.order import Order
 from render_consumers.painting.picture import camera, flat, light, shade
@@ -113,12 +114,16 @@ def _surface(kind: Material, samples: Samples, order: Order, ground: float) -> S
         case Material.HAIR:
             return strands(samples, order.hair)
         case Material.TOP:
-            return clothes.cloth(samples, order.outfit.top, order.colour_of(order.outfit.top))
+            return _cloth(samples, order, order.outfit.top)
         case Material.BOTTOM:
             assert order.outfit.bottom
-            return clothes.cloth(samples, order.outfit.bottom, order.colour_of(order.outfit.bottom))
+            return _cloth(samples, order, order.outfit.bottom)
         case Material.SHOES:
             return clothes.shoes(samples, SNEAKERS, ground)
+
+
+def _cloth(samples: Samples, order: Order, piece: Piece) -> Surface:
+    return clothes.cloth(samples, piece, order.colour_of(piece), fit_map=order.fit_map)
 
 
 def _facing(normal: Tensor, towards: Tensor) -> Tensor:
