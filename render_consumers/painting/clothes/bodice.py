@@ -30,6 +30,8 @@ from render_consumers.painting.clothes.size_chart import Cut
 EDGE = 1.6  # centimetres of an edge of the mesh
 SLOPE = 0.30  # by which a shoulder falls
 WAIST, HIP = 18.0, 37.0  # centimetres of them below the armhole
+UNDERARM = 3.5  # centimetres that a sleeve's seam has at least
+ROUND = 0.38 * np.pi  # of an ellipse: a neckline does not meet the shoulder upright
 RIB_GATHERS = 1.14  # how much wider cloth is than the rib that it is sewn to
 
 
@@ -104,7 +106,7 @@ def _drafted(cut: Cut) -> Bodice:
     style = STYLES[cut.kind]
     front, back = (length(_neckline(1.0, drop)) for drop in style.neck)
     neck = _need(cut.neck) / (2 * (front + back))
-    depth = 0.17 * _need(cut.chest) + 6.5 + 0.5 * style.straps
+    depth = 0.10 * _need(cut.chest) + 12.5 + 0.5 * style.straps
     rough = Bodice(cut, style, neck, depth, 0, 0, 0, 0)
     columns = steps(_need(cut.chest) / 2, EDGE)
     shoulder = np.hypot(rough.tip[0] - neck, rough.tip[1])
@@ -160,7 +162,7 @@ def _side(drafted: Bodice) -> Curve:
     hem = cut.hem if cut.hem is not None else girths[-1]
     rib = drafted.style.hem_rib
     if rib:
-        heights += [low + rib + 1.5, low + rib - 0.2]
+        heights += [low + rib + 3.0, low + rib - 0.2]
         girths += [min(RIB_GATHERS * hem, _need(cut.chest)), hem]
     heights.append(low)
     girths.append(hem)
@@ -181,9 +183,10 @@ def _armhole(drafted: Bodice) -> Curve:
 
 
 def _neckline(half: float, drop: float) -> Curve:
-    """From the middle up to the highest point of the shoulder: a quarter of an ellipse."""
-    angle = np.linspace(0, np.pi / 2, 65)
-    curve: Curve = half * np.stack([np.sin(angle), -drop * np.cos(angle)], axis=1)
+    """From the middle up to the highest point of the shoulder: most of a quarter of an ellipse."""
+    angle = np.linspace(0, ROUND, 65)
+    x, y = np.sin(angle) / np.sin(ROUND), (np.cos(angle) - np.cos(ROUND)) / (1 - np.cos(ROUND))
+    curve: Curve = half * np.stack([x, -drop * y], axis=1)
     return curve
 
 
@@ -202,24 +205,24 @@ def _sleeve(drafted: Bodice) -> Floats:
     """
     cut, rows = drafted.cut, drafted.armhole_rows
     half = _need(cut.upper_arm) / 2
-    head = _head(half, 2 * length(_armhole(drafted)))
+    long = _need(cut.sleeve)
+    head = _head(half, 2 * length(_armhole(drafted)), long - UNDERARM)
     rise = -float(head[0, 1])
-    long = max(_need(cut.sleeve), rise + 2.0)
     cuff = (cut.cuff if cut.cuff is not None else 0.9 * _need(cut.upper_arm)) / 2
     rib = drafted.style.cuff_rib
     heights, halves = [-long, -rise], [cuff, half]
     if rib:
-        heights[1:1] = [-long + rib - 0.2, -long + rib + 1.5]
+        heights[1:1] = [-long + rib - 0.2, -long + rib + 3.0]
         halves[1:1] = [cuff, cuff * 1.35]
     y = np.linspace(-long, -rise, 65)
     side = even(np.stack([np.interp(y, heights, halves), y], axis=1), steps(long - rise, EDGE))
     low = line((-cuff, -long), (cuff, -long), 2 * rows)
-    return eased(patch(low, even(head, 2 * rows), side * [-1, 1], side), 20)
+    return eased(patch(low, even(head, 2 * rows), side * [-1, 1], side))
 
 
-def _head(half: float, around: float) -> Curve:
-    """The sleeve's head: as high as makes it as long as the armhole is around."""
-    low, high = 1.0, 30.0
+def _head(half: float, around: float, most: float) -> Curve:
+    """The sleeve's head: as high as makes it as long as the armhole is around, if it may be."""
+    low, high = 1.0, most
     for _ in range(30):
         rise = (low + high) / 2
         if length(_bell(half, rise)) < around:

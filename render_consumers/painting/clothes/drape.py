@@ -79,8 +79,8 @@ class Hanging(msgspec.Struct, frozen=True, kw_only=True):
     off: Floats
     held: Floats
     height: Floats
+    friction: Floats  # (V,)
     ground: float
-    friction: float = 0.6
 
 
 class Drape:
@@ -105,13 +105,19 @@ class Drape:
         held, height = self._array(how.held, float), self._array(how.height, float)
         state = [self._place, self._before, self._speed, self._plane, held, height]
         self._meet = self._command(
-            kernels.meet, len(place), [*state, how.friction, how.ground, STEP, FASTEST]
+            kernels.meet,
+            len(place),
+            [*state, self._array(how.friction, float), how.ground, STEP, FASTEST],
         )
 
-    def fall(self, steps: int, *, keep: float) -> None:
-        """So many steps; ``keep`` is the share of its speed that cloth has left after each."""
+    def fall(self, steps: int, *, keep: float, weight: float) -> None:
+        """So many steps; ``keep`` is the share of its speed that cloth has left after each.
+
+        ``weight`` is the share of its weight that pulls: one iteration a step leaves threads
+        longer the more hangs from them, and how cloth folds needs but little of it.
+        """
         state = [self._place, self._before, self._speed]
-        fall = self._command(kernels.fall, len(self._place), [*state, keep, STEP, GRAVITY])
+        fall = self._command(kernels.fall, len(self._place), [*state, keep, STEP, weight * GRAVITY])
         for step in range(steps):
             if step % MEET == 0:
                 self._find.launch()
@@ -140,17 +146,18 @@ class Drape:
         return wp.launch(kernel, dim=size, inputs=inputs, device=self._device, record_cmd=True)
 
 
-def cleared(places: Floats, off: float, body: Collider) -> Floats:
+def cleared(places: Floats, off: float, body: Collider, rounds: int = 2) -> Floats:
     """Places (N, 3) pushed out to a distance from a body."""
     none = np.zeros(0)
     how = Hanging(
         off=np.full(len(places), off),
         held=np.zeros(len(places)),
         height=np.zeros(len(places)),
+        friction=np.zeros(len(places)),
         ground=-1.0,
     )
     loose = Drape(places, Threads(np.zeros((0, 2), np.int64), none, none, ()), how, body)
-    loose.clear(places, 2)
+    loose.clear(places, rounds)
     return loose.places()
 
 

@@ -70,7 +70,7 @@ def meet(
     plane: wp.array(dtype=wp.vec4),
     held: wp.array(dtype=float),
     height: wp.array(dtype=float),
-    friction: float,
+    friction: wp.array(dtype=float),
     ground: float,
     step: float,
     fastest: float,
@@ -85,7 +85,7 @@ def meet(
         slid = slid - normal * wp.dot(slid, normal)
         far = wp.length(slid)
         if far > 1.0e-9:
-            p = p - slid * wp.min(1.0, friction * deep / far)
+            p = p - slid * wp.min(1.0, friction[i] * deep / far)
     p[2] = p[2] + held[i] * (height[i] - p[2])
     p[2] = wp.max(p[2], ground)
     v = (p - before[i]) / step

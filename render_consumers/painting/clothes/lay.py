@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from render_consumers.painting.body.assets import Assets
 from render_consumers.painting.clothes.pattern import Flags, Floats, Indices, Sewn
@@ -26,7 +27,7 @@ DIRECTIONS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
 class Form:
     """What of the body model each kind of ring goes around."""
 
-    def __init__(self, assets: Assets) -> None:
+    def __init__(self, assets: Assets, skin: Tensor) -> None:
         heaviest = assets.bone_weight.argmax(dim=1, keepdim=True)
         bone = assets.bone_of.gather(1, heaviest)[:, 0].cpu().numpy()
         stems = np.array([name.partition(".")[0] for name in assets.bone_names])[bone]
@@ -49,6 +50,13 @@ class Form:
         y = assets.template[:, 1].cpu().numpy()
         under = middle & (z < 0.1) & (np.abs(y) < 0.08)
         self.crotch = int(np.flatnonzero(under)[np.argmin(z[under])])
+
+        place = assets.template.cpu().numpy()[skin.cpu().numpy()]
+        side = np.abs(place) * [1, 0, 0] + place * [0, 1, 1]
+        pit = assets.template[self.armpit].cpu().numpy()
+        self.under_arms = np.linalg.norm(side - pit, axis=1) < 0.065
+        fork = place - assets.template[self.crotch].cpu().numpy()
+        self.between_legs = np.linalg.norm(fork * [1, 0.6, 0.45], axis=1) < 0.065
 
     def joint(self, joints: Floats, name: str) -> Floats:
         place: Floats = joints[self.names.index(name)]
@@ -161,7 +169,7 @@ def _bodice_half(
     share = column / last
     places = np.zeros((len(flat), 3))
     underarm = flat[(row == armhole) & (column == last), 1][0]
-    start = rest.armpit - 0.02
+    start = min(rest.armpit - 0.02, rest.shoulder() + 0.01 + underarm)
     for r in range(armhole + 1):
         on = row == r
         z = start + (flat[on, 1] - underarm)

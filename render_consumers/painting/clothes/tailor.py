@@ -16,9 +16,10 @@ from render_consumers.painting.clothes.trim import Strip, strip
 from render_consumers.painting.mesh import Mesh
 
 PULL = 100.0  # newtons per metre of width: a hand's pull
-WAISTBAND = 3.5  # centimetres
+WAISTBAND, SHOULDERS = 3.5, 12.0  # centimetres from the top
+NAPE = 3  # vertices on both sides of the middle
+SLIDES, CARRIES = 0.02, 0.7  # coefficients of friction
 FAR = 99.0  # centimetres: what a place is away from a border that its panel lacks
-BEND = 3.0  # times the chart's: a mesh this coarse must not fold finer than it can show
 SNUG = 0.96  # share of its length that a ribbed neckline is sewn in with
 NECK, HEM, SEAM, STRAIN = range(4)  # columns of the marks of cloth, lengths in centimetres
 # Centimetres of ribs at hem and cuffs.
@@ -38,7 +39,6 @@ class Made(msgspec.Struct, frozen=True):
     panels: Mesh  # of the places
     flat: Tensor  # (P, 3) x and y in centimetres, and the number of the panel
     marks: Tensor  # (P, 4)
-    held: Floats  # (V,) how firmly a waistband holds
     edges: Tensor  # (E, 2)
     rest: Tensor  # (E,) metres
     trim: Strip | None  # its places follow those of the panels
@@ -70,7 +70,6 @@ def made(cut: Cut) -> Made:
         flat=torch.from_numpy(flat).float(),
         marks=torch.from_numpy(marked).float(),
         trim=trim,
-        held=held(sewn, cut),
         edges=torch.from_numpy(edges),
         rest=torch.from_numpy(lengths / 100).float(),
         rim=torch.from_numpy(sewn.rim()),
@@ -84,11 +83,25 @@ def drafted(cut: Cut) -> Pattern:
 
 
 def held(sewn: Sewn, cut: Cut) -> Floats:
-    """How firmly each vertex (V,) is held at its height: half of the way a step in a waistband."""
+    """How firmly each vertex (V,) is held at its height, as the share of the way back a step.
+
+    A waistband is, and the back of a neckline, where the nape keeps it from slipping down.
+    """
     found = np.zeros(sewn.count)
     if cut.chest is None:
-        high = sewn.flat[:, 1] > -WAISTBAND
-        found[sewn.vertex[high]] = 0.5
+        found[sewn.vertex[sewn.flat[:, 1] > -WAISTBAND]] = 0.5
+    else:
+        neckline = sewn.at("back", -1, slice(None))
+        middle = len(neckline) // 2
+        found[neckline[middle - NAPE : middle + NAPE + 1]] = 0.3
+    return found
+
+
+def friction(sewn: Sewn, cut: Cut) -> Floats:
+    """How each vertex (V,) clings to what it lies on: shoulders carry, the rest may ride up."""
+    found = np.full(sewn.count, SLIDES)
+    if cut.chest is not None:
+        found[sewn.vertex[(sewn.flat[:, 1] > -SHOULDERS) & (sewn.panel < 2)]] = CARRIES
     return found
 
 
@@ -101,7 +114,7 @@ def _cords(sewn: Sewn, cut: Cut, marks: Floats) -> Threads:
     stretch = np.full(len(edges), (cloth.around + cloth.along) / 2 / PULL / step)
     at_neck = _lowest(sewn, marks[:, NECK]) < 0.1
     length = np.where(at_neck[edges].all(1), SNUG * length, length)
-    bend = BEND * cloth.bending * 1e-6 / (across / 100) ** 2  # N/m
+    bend = cloth.bending * 1e-6 / (across / 100) ** 2  # N/m
     fold = 1 / (bend * step)
     ribbed = _lowest(sewn, np.minimum(marks[:, HEM], marks[:, NECK] + 3)) < RIBS.get(cut.kind, 2.0)
     fold = np.where(ribbed[hinges].all(1), 0.2 * fold, fold)

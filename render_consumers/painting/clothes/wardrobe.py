@@ -18,18 +18,21 @@ from render_consumers.painting.clothes.pattern import Floats, Sewn
 from render_consumers.painting.clothes.piece import Cloth
 from render_consumers.painting.clothes.shoes import Shoes, shoe_field
 from render_consumers.painting.clothes.size_chart import Cut
-from render_consumers.painting.clothes.tailor import STRAIN, Made, held, made
+from render_consumers.painting.clothes.tailor import STRAIN, Made, friction, held, made
 from render_consumers.painting.clothes.trim import shaped
 from render_consumers.painting.mesh import Mesh
 
 ON_BODY = 0.012  # metres within which cloth counts as lying on the body
+BULGE = 0.008  # metres at most that a body comes through between two vertices
+NAPE_LOWER = 0.03  # metres that a neckline settles behind from where it is laid
 TUCK = 9.0  # centimetres that a plain top goes down inside the waistband
 Sheet = tuple[Tensor, Tensor]  # places (V, 3) and triangles (F, 3)
 
 KEPT = 32  # outfits that hang ready
-OFF = 0.003  # metres that cloth lies off what is under it, its own thickness aside
+OFF = 0.004  # metres that cloth lies off what is under it, its own thickness aside
 TRIM_OFF = 0.004  # metres that a collar lies off what is under it
-COARSE_STEPS, FINE_STEPS, LAST_STEPS = 150, 50, 5
+COARSE_WEIGHT, FINE_WEIGHT = 0.4, 0.1
+COARSE_STEPS, FINE_STEPS, LAST_STEPS = 160, 60, 5
 
 
 class Pose(msgspec.Struct, frozen=True):
@@ -67,7 +70,7 @@ class Wardrobe:
     def __init__(self, assets: Assets, skin: Mesh) -> None:
         prepare(assets.template.device)
         self._assets, self._skin = assets, skin
-        self._form = lay.Form(assets)
+        self._form = lay.Form(assets, skin.vertices)
         self.shoes = Shoes(assets.parts["helper-tights"], assets.template)
         self._hung: OrderedDict[bytes, Dressed] = OrderedDict()
         self._lock = Lock()
@@ -102,8 +105,17 @@ class Wardrobe:
             hidden = cover.bare(
                 self._skin, body.posed.vertices[self._skin.vertices], _collider([_sheet(each)])
             )
-            bare = torch.minimum(bare, hidden)
+            bare = torch.minimum(bare, torch.minimum(hidden, self._folds(each.made.cut)))
         return Dressed(tuple(worn), shoes, bare)
+
+    def _folds(self, cut: Cut) -> Tensor:
+        """Below 0 (V,) in those folds of the body that a cut covers and cloth bridges."""
+        covered = torch.zeros(len(self._skin.vertices), dtype=torch.bool)
+        if cut.inseam is not None:
+            covered |= torch.from_numpy(self._form.between_legs)
+        if cut.sleeve is not None:
+            covered |= torch.from_numpy(self._form.under_arms)
+        return torch.where(covered, -1.0, 1.0).to(self._assets.template)
 
     def _hang(self, body: Pose, rest: lay.Rest, piece: Piece, cut: Cut, under: list[Sheet]) -> Worn:
         ready = made(cut)
@@ -114,20 +126,21 @@ class Wardrobe:
         coarse = Drape(
             start,
             ready.coarse_cords,
-            _how(cut, held(ready.coarse, cut), start, low),
+            _how(cut, ready.coarse, start, low),
             collider,
         )
-        coarse.fall(COARSE_STEPS, keep=0.985)
+        coarse.fall(COARSE_STEPS, keep=0.985, weight=COARSE_WEIGHT)
         parents = ready.parents.numpy()
         fine = Drape(
             coarse.places()[parents].mean(1),
             ready.cords,
-            _how(cut, ready.held, start[parents].mean(1), low),
+            _how(cut, ready.sewn, start[parents].mean(1), low),
             collider,
         )
-        fine.fall(FINE_STEPS, keep=0.97)
+        fine.fall(FINE_STEPS, keep=0.97, weight=FINE_WEIGHT)
         fine.clear(_smooth(ready, fine.places()), LAST_STEPS)
-        hung = torch.from_numpy(fine.places()).to(body.posed.vertices)
+        places = _edges_off(ready, fine.places(), OFF, collider)
+        hung = torch.from_numpy(places).to(body.posed.vertices)
         return _worn(piece, ready, hung, under)
 
     def _carried(self, body: Pose, sewn: Sewn, start: Floats, rest: lay.Rest) -> Floats:
@@ -157,10 +170,13 @@ def _inside_out(outfit: Outfit, rest: lay.Rest) -> tuple[tuple[Piece, Cut], ...]
     return ((top, tucked), (bottom, bottom.cut))
 
 
-def _how(cut: Cut, firmly: Floats, start: Floats, ground: float) -> Hanging:
-    off = OFF + cut.material.thickness
+def _how(cut: Cut, sewn: Sewn, start: Floats, ground: float) -> Hanging:
     return Hanging(
-        off=np.full(len(start), off), held=firmly, height=start[:, 2].copy(), ground=ground
+        off=np.full(len(start), OFF + cut.material.thickness),
+        held=held(sewn, cut),
+        height=start[:, 2] - (0.0 if cut.chest is None else NAPE_LOWER),
+        friction=friction(sewn, cut),
+        ground=ground,
     )
 
 
@@ -172,6 +188,24 @@ def _smooth(ready: Made, places: Floats) -> Floats:
         smooth[rim[:, 1]] = 0.5 * smooth[rim[:, 1]] + 0.25 * (smooth[rim[:, 0]] + smooth[rim[:, 2]])
     finished: Floats = ready.mesh.smoothed(smooth, 2, share=0.35).numpy()
     return finished
+
+
+def _edges_off(ready: Made, places: Floats, off: float, body: Collider) -> Floats:
+    """Places (V, 3) moved so that the middles of edges are off the body too, where it bulges."""
+    ends = ready.edges.numpy()
+    for _ in range(2):
+        middle = places[ends].mean(1)
+        push = cleared(middle, off, body, rounds=1) - middle
+        far = np.linalg.norm(push, axis=1)
+        push[(far < 1e-4) | (far > BULGE)] = 0  # single precision's steps; what is beside an arm
+        inside = (push != 0).any(1)
+        count = np.bincount(ends[inside].flatten(), minlength=len(places))
+        total = [
+            np.bincount(ends[inside].flatten(), push[inside, axis].repeat(2), len(places))
+            for axis in range(3)
+        ]
+        places = places + np.stack(total, axis=1) / np.maximum(count, 1)[:, None]
+    return places
 
 
 def _worn(piece: Piece, ready: Made, hung: Tensor, under: list[Sheet]) -> Worn:
