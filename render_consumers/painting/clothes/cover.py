@@ -13,6 +13,7 @@ from render_consumers.painting.mesh import Mesh
 wp: Any = warp
 
 DEEP, HIGH = 0.03, 0.16  # metres below and above a surface in which cloth over it is looked for
+GAP = 2  # rings across which a gap in what is covered is closed
 MARGIN = 3  # rings of vertices that stay under the edge of cloth
 
 
@@ -33,4 +34,5 @@ def bare(mesh: Mesh, places: Tensor, cloth: Collider, margin: int = MARGIN) -> T
         ],
         device=cloth.device,
     )
-    return 1 - 2 * mesh.eroded(covered, margin)
+    covered = 1 - mesh.eroded(1 - covered, GAP)
+    return 1 - 2 * mesh.eroded(covered, GAP + margin)

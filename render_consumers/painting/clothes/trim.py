@@ -35,6 +35,7 @@ HOOD_FRONT: Profile = (
     (0, 0), (1.0, 0.1), (2.0, 0.4), (2.8, 1.0), (3.0, 1.8), (2.6, 2.6), (1.6, 3.0), (0.4, 3.0),
     (-0.8, 2.6), (-1.8, 2.0), (-2.2, 1.5), (-2.3, 1.0), (-2.2, 0.6),
 )  # fmt: skip
+SIDES = 0.36  # share of the way to the nape that a hood lies flat on the shoulders
 NARROWS = 0.45  # by which a hood is narrower at its point than at the neck
 OPENS = 1.1  # centimetres that the points of a collar stand off the middle of the front
 PLACE = 9  # what stands for the number of a panel
@@ -74,7 +75,8 @@ def _strip(
     folded = front is not back
     loop, along = _neckline(sewn, shoulder, closed)
     behind = 1 - np.abs(2 * along / along[-1] - 1)  # 0 at the front, 1 at the back
-    share = np.clip((behind - 0.15) / 0.6, 0, 1)
+    start = SIDES if front is HOOD_FRONT else 0.15  # where the front's profile goes over
+    share = np.clip((behind - start) / 0.55, 0, 1)
     share = (share * share * (3 - 2 * share))[None, :, None]
     mixed = np.array(front)[:, None] * (1 - share) + np.array(back)[:, None] * share
     side = np.zeros((*mixed.shape[:2], 1))

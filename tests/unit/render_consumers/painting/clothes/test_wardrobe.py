@@ -159,7 +159,7 @@ def test_hands_and_face_are_never_left_out(shop: Shop) -> None:
 GRID = [
     ("I-Pose", "small", "XXL", Kind.TSHIRT),
     ("T-Pose", "large", "M", Kind.HOODIE),
-    ("A-Pose", "large", "XS", Kind.SHIRT),
+    ("A-Pose", "large", "XS", Kind.LONG_SLEEVE),
 ]
 
 
