@@ -4,7 +4,7 @@ from typing import Final
 
 from domain import vocabulary
 from domain.render import RenderRequested, VideoRequested
-from render_consumers.painting.clothes.kinds import kind_of
+from render_consumers.painting.clothes.kinds import kind_of, shape_of
 from render_consumers.painting.clothes.outfit import GarmentLook
 
 # Whom a catalogue says that a garment is for; for anybody else it is cut as for its wearer.
@@ -25,12 +25,14 @@ def look(request: Dressed) -> GarmentLook:
             size=apparel.size,
             size2=apparel.size2,
             kind=kind_of(apparel.item_id),
+            shape=shape_of(apparel.item_id),
         )
     return GarmentLook(
         colour=found.color_hex,
         size=apparel.size if found.size_known or found.sizes else "",
         size2=apparel.size2 if found.size2_known or found.sizes else "",
         kind=kind_of(found.name),
+        shape=shape_of(found.name),
         gender=WHOSE.get(found.gender.strip().lower()),
         sizes=found.sizes,
     )

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from domain.fit import GarmentFit, Girth, GirthFit, Verdict
 from render_consumers.painting.clothes import labels, size_chart
 from render_consumers.painting.clothes.kinds import Kind
@@ -15,6 +17,7 @@ TORSO: Final = 0.06
 LIMB: Final = 0.08  # arms and thighs vary more among people of one size
 # How much of what the cloth gives under a hand's pull may be used up by wearing it.
 STRETCHED: Final = 0.5
+ROOMY: Final = 0.1  # with so much of the body's girth to spare nothing is tight
 TIGHT_IS_WORSE: Final = 2.0  # how much rather a size is too loose than too tight
 OPEN_COLLAR: Final = 5.0  # centimetres of ease from which a neckline is no collar
 
@@ -64,7 +67,7 @@ def best_size(piece: Piece, measured: Mapping[str, float]) -> str:
     among = offered or labels.alternatives(piece.size, piece.kind, women=women)
 
     def badness(size: str) -> float:
-        return _badness(size_chart.cut(piece.kind, size, piece.gender), piece.gender, measured)
+        return _badness(replace(piece, size=size).cut, piece.gender, measured)
 
     return min(among, key=badness, default=piece.size)
 
@@ -89,9 +92,11 @@ def _compared(
     """Each place with the garment's girth, the body's, and the ease that it is meant to have."""
     meant = size_chart.ease(cut.kind, gender)
     return [
-        (place, getattr(cut, name), measured[place.measurement], meant[name])
+        (place, garment, measured[place.measurement], meant[name])
         for name, place in _PLACES.items()
-        if name in meant and place.measurement in measured and _touches(cut.kind, name, meant)
+        if (garment := getattr(cut, name)) is not None
+        and place.measurement in measured
+        and _touches(cut.kind, name, meant)
     ]
 
 
@@ -109,7 +114,9 @@ def _strain(garment: float, body: float) -> float:
 def _verdict(cut: Cut, place: _Place, garment: float, body: float, meant: float) -> Verdict:
     beyond = garment - body - meant
     allowed = _strain(body + meant, body) + STRETCHED * cut.material.around
-    if beyond < -place.tolerance * body or _strain(garment, body) > allowed:
+    if _strain(garment, body) > allowed:
+        return "tight"
+    if beyond < -place.tolerance * body and not _roomy(garment, body):
         return "tight"
     return "loose" if beyond > place.tolerance * body else "good"
 
@@ -119,11 +126,16 @@ def _badness(cut: Cut, gender: float, measured: Mapping[str, float]) -> float:
     total = 0.0
     for place, garment, body, meant in _compared(cut, gender, measured):
         beyond = (garment - body - meant) / (place.tolerance * body)
-        if beyond < 0:
+        decides = place.decides or _hangs_from(cut, place)
+        if beyond < 0 and (decides or not _roomy(garment, body)):
             total += TIGHT_IS_WORSE * beyond**2
-        elif place.decides or _hangs_from(cut, place):
+        elif beyond > 0 and decides:
             total += beyond**2
     return total
+
+
+def _roomy(garment: float, body: float) -> bool:
+    return garment > (1 + ROOMY) * body
 
 
 def _hangs_from(cut: Cut, place: _Place) -> bool:

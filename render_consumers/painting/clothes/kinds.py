@@ -6,10 +6,11 @@ The words lie in ``kinds.toml``, in the languages in which people send catalogue
 import re
 import tomllib
 import unicodedata
+from collections.abc import Iterator
 from enum import StrEnum
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -36,27 +37,57 @@ class Kind(StrEnum):
     JEANS = "jeans"
 
 
+Sleeves = Literal["none", "short", "long"]
+Length = Literal["mini", "midi", "maxi"]
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """What a name says beside the kind: its sleeves, and how long a dress or skirt is."""
+
+    sleeves: Sleeves | None = None
+    length: Length | None = None
+
+
 class _Group(msgspec.Struct, frozen=True):
     words: tuple[str, ...]
     kind: Kind | None = None
+    sleeves: Sleeves | None = None
+    length: Length | None = None
 
 
 class _Word(NamedTuple):
-    length: int
+    size: int
     rank: int  # the place of its group in the file: the first wins
-    kind: Kind | None
+    group: _Group
     pattern: re.Pattern[str]
 
 
 @lru_cache(maxsize=4096)
 def kind_of(name: str) -> Kind | None:
     """The kind that a garment's name tells, or None when nothing in it does."""
-    text, found = folded(name), []
-    for word in _words():
+    found = sorted(
+        (word.rank, word.group.kind) for word in _found(name, "words") if word.group.kind
+    )
+    return found[0][1] if found else None
+
+
+@lru_cache(maxsize=4096)
+def shape_of(name: str) -> Shape:
+    """What a garment's name tells of its sleeves and length, if anything."""
+    groups = [word.group for word in sorted(_found(name, "shapes"), key=lambda word: word.rank)]
+    return Shape(
+        sleeves=next((group.sleeves for group in groups if group.sleeves), None),
+        length=next((group.length for group in groups if group.length), None),
+    )
+
+
+def _found(name: str, table: str) -> Iterator[_Word]:
+    """The words of a name, the longest first; what one of them covers is not read again."""
+    text = folded(name)
+    for word in _words(table):
         text, count = word.pattern.subn(" | ", text)
-        if count and word.kind:
-            found.append((word.rank, word.kind))
-    return min(found)[1] if found else None
+        if count:
+            yield word
 
 
 def folded(text: str) -> str:
@@ -73,15 +104,15 @@ _LETTER = "a-z\u0370-\u03ff\u0400-\u04ff"
 
 
 @cache
-def _words() -> tuple[_Word, ...]:
-    """All words, the longest first."""
+def _words(table: str) -> tuple[_Word, ...]:
+    """All words of one table of the file, the longest first."""
     groups = msgspec.convert(tomllib.loads(WORDS.read_text("utf-8")), dict[str, list[_Group]])
     words = [
-        _Word(len(word.strip("*")), rank, group.kind, _pattern(folded(word)))
-        for rank, group in enumerate(groups["words"])
+        _Word(len(word.strip("*")), rank, group, _pattern(folded(word)))
+        for rank, group in enumerate(groups[table])
         for word in group.words
     ]
-    return tuple(sorted(words, key=lambda word: (-word.length, word.rank)))
+    return tuple(sorted(words, key=lambda word: (-word.size, word.rank)))
 
 
 def _pattern(word: str) -> re.Pattern[str]:

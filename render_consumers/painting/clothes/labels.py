@@ -78,7 +78,7 @@ def alternatives(label: str, kind: Kind, *, women: bool) -> tuple[str, ...]:
         return LETTERS
     if found.system == "one":
         return (label,)
-    step = 1 if found.system == "waist" else 2
+    label, step = unicodedata.normalize("NFKC", label), 1 if found.system == "waist" else 2
     first = int(re.findall(r"\d+", label)[0])
     others = (re.sub(r"\d+", str(n), label, count=1) for n in range(first % step, 75, step))
     return tuple(other for other in others if _beside(found, read(other, kind, women=women)))
@@ -123,7 +123,7 @@ def _inches(text: str, kind: Kind, *, women: bool) -> Label | None:
         waist, leg = int(found[1] or found[3]), int(found[2] or 0)
         if 22 <= waist <= 60 and leg <= 40 and (kind in LONG_LEGS or leg <= waist):
             return Label("waist", waist=waist * INCH, inseam=leg * INCH if leg else None)
-    if text.isdigit() and kind in BOTTOMS and 22 <= int(text) <= _widest(kind, women=women):
+    if text.isdecimal() and kind in BOTTOMS and 22 <= int(text) <= _widest(kind, women=women):
         return Label("waist", waist=int(text) * INCH)
     return None
 
@@ -140,10 +140,10 @@ def _number(text: str, kind: Kind, *, women: bool) -> Label | None:
     if not found:
         return None
     country, number = found[1] or found[3], int(found[2])
-    return (_of_women if women else _of_men)(country, number, kind)
+    return _of_women(country, number) if women else _of_men(country, number, kind)
 
 
-def _of_women(country: str | None, number: int, kind: Kind) -> Label | None:
+def _of_women(country: str | None, number: int) -> Label:
     if country is None and number < 26:  # of the UK or the US: half way between the two
         return _bust(number + 30, exact=False)
     return _bust(number + _WOMEN.get(country or "eu", 0))

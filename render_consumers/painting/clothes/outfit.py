@@ -3,11 +3,12 @@
 import msgspec
 
 from render_consumers.painting.clothes import size_chart
-from render_consumers.painting.clothes.kinds import Kind
+from render_consumers.painting.clothes.kinds import Kind, Shape
 from render_consumers.painting.clothes.labels import BOTTOMS
 from render_consumers.painting.clothes.size_chart import Cut
 
 MEDIUM = "M"
+PLAIN = Shape()
 
 
 class GarmentLook(msgspec.Struct, frozen=True):
@@ -15,13 +16,14 @@ class GarmentLook(msgspec.Struct, frozen=True):
 
     ``colour`` is told by name or hex. ``size`` and ``size2`` are those of top and bottom, but a
     bottom that comes with one size has that. ``gender`` is whom it is made for, from 0, men, to 1,
-    women, and ``sizes`` is what it comes in.
+    women, ``sizes`` what it comes in, and ``shape`` what its name says beside the kind.
     """
 
     colour: str = ""
     size: str = ""
     size2: str = ""
     kind: Kind | None = None
+    shape: Shape = PLAIN
     gender: float | None = None
     sizes: tuple[str, ...] = ()
 
@@ -39,11 +41,13 @@ class Piece(msgspec.Struct, frozen=True):
     asked: bool
     plain: bool = False
     sizes: tuple[str, ...] = ()
+    shape: Shape = PLAIN
 
     @property
     def cut(self) -> Cut:
         """Its finished measures."""
-        return size_chart.cut(self.kind, self.size, self.gender)
+        plain = size_chart.cut(self.kind, self.size, self.gender)
+        return size_chart.shaped(plain, self.shape, self.size, self.gender)
 
 
 class Outfit(msgspec.Struct, frozen=True):
@@ -80,7 +84,9 @@ def _piece(look: GarmentLook, kind: Kind, field: str, gender: float) -> Piece:
     """The garment itself, in the nearest size that it comes in."""
     wanted = getattr(look, field).strip()
     size = _nearest(kind, wanted, gender, look.sizes) if wanted and look.sizes else wanted
-    return Piece(kind, size or MEDIUM, gender, field, bool(wanted), sizes=look.sizes)
+    return Piece(
+        kind, size or MEDIUM, gender, field, bool(wanted), sizes=look.sizes, shape=look.shape
+    )
 
 
 def _companion(look: GarmentLook, kind: Kind, field: str, garment: Piece) -> Piece:

@@ -13,11 +13,19 @@ from typing import Final
 import msgspec
 
 from render_consumers.painting.clothes import labels
-from render_consumers.painting.clothes.kinds import Kind
+from render_consumers.painting.clothes.kinds import Kind, Shape, Sleeves
 from render_consumers.painting.clothes.labels import Label
 
 FIGURES: Final = Path(__file__).with_name("cuts.toml")
 DEFAULT: Final = Label("letter", steps=0.0)  # M
+
+LONG: Final = 40.0  # centimetres from which sleeves are long
+# Our choice: how much longer dresses and skirts of a name are than plain ones, which end at the
+# knee, in centimetres.
+LENGTHENED: Final = {
+    Kind.DRESS: {"mini": -14.0, "midi": 17.0, "maxi": 42.0},
+    Kind.SKIRT: {"mini": -18.0, "midi": 18.0, "maxi": 40.0},
+}
 
 Pair = tuple[float, float]  # men's and women's
 Graded = tuple[Pair, Pair]  # of each, what an M measures and what each size adds
@@ -134,6 +142,39 @@ def cut(kind: Kind, size: str, gender: float) -> Cut:
     men, women = (_measures(kind, size, women=side) for side in (False, True))
     mixed = {name: men[name] + gender * (women[name] - men[name]) for name in men}
     return Cut(kind=kind, material=material(_figures().kinds[kind].material), **mixed)
+
+
+def shaped(plain: Cut, shape: Shape, size: str, gender: float) -> Cut:
+    """The same piece with other sleeves, or another length, where its kind has any."""
+    found = plain
+    if plain.sleeve is not None and shape.sleeves:
+        found = msgspec.structs.replace(found, **_sleeves(plain, shape.sleeves, size, gender))
+    if plain.kind in LENGTHENED and shape.length:
+        found = _as_long(found, LENGTHENED[plain.kind][shape.length])
+    return found
+
+
+def _sleeves(plain: Cut, sleeves: Sleeves, size: str, gender: float) -> dict[str, float | None]:
+    """Those of T-shirts, short or long, unless the piece has such sleeves itself."""
+    if sleeves == "none":
+        return {"sleeve": None, "cuff": None, "upper_arm": None}
+    other = cut(Kind.TSHIRT if sleeves == "short" else Kind.LONG_SLEEVE, size, gender)
+    if (_told(plain.sleeve) < LONG) == (_told(other.sleeve) < LONG):
+        return {}
+    return {"sleeve": other.sleeve, "cuff": min(_told(other.cuff), _told(plain.upper_arm))}
+
+
+def _as_long(piece: Cut, longer: float) -> Cut:
+    """The hem widens with the length, as the cloth falls from the hips."""
+    length, hip = piece.length + longer, _told(piece.hip)
+    hem = hip + (_told(piece.hem) - hip) * length / piece.length
+    return msgspec.structs.replace(piece, length=length, hem=hem)
+
+
+def _told(measure: float | None) -> float:
+    """A measure that the kind has."""
+    assert measure is not None
+    return measure
 
 
 def material(name: str) -> Material:

@@ -304,7 +304,14 @@ def test_whatever_is_uploaded_gets_an_answer_of_the_clients_own_fault(client: Cl
 def test_a_render_wears_what_the_catalogue_has(ada: Client, store: EventStore, brand: str):
     upload(ada, xlsx([row(brand=brand, name="Hat", colors="Sky,Sea", colors_hex="#AACCFF,0000AA")]))
     found = worn_by(ada, store, brand=brand.upper(), item_id="hat ", color="sea", size="M")
-    assert found == WornGarment(name="Hat", color_hex="#0000AA", color_known=True, size_known=True)
+    assert found == WornGarment(
+        name="Hat",
+        color_hex="#0000AA",
+        color_known=True,
+        size_known=True,
+        gender="Male",
+        sizes=("S", "M", "L"),
+    )
     other = worn_by(ada, store, brand=brand, item_id="Hat", color="Red", size="XXL")
     assert (other.color_hex, other.color_known, other.size_known) == ("#AACCFF", False, False)
 

@@ -3,7 +3,7 @@ import pytest
 from domain.garment import WornGarment
 from domain.picture import ApparelDetails
 from render_consumers.engines.clothing import look, not_drawn
-from render_consumers.painting.clothes.kinds import Kind
+from render_consumers.painting.clothes.kinds import Kind, Shape
 from render_consumers.painting.clothes.outfit import GarmentLook
 from tests.support.scenario import requested, video_requested
 
@@ -78,3 +78,10 @@ def test_garments_are_cut_for_whom_the_catalogue_says(told, cut_for):
     request = requested(apparel_details=ASKED, garment=found(gender=told))
 
     assert look(request).gender == cut_for
+
+
+def test_what_the_name_says_of_sleeves_and_length_is_cut():
+    listed = requested(garment=found("Sleeveless Maxi Dress"))
+
+    assert look(listed).shape == Shape(sleeves="none", length="maxi")
+    assert look(requested(apparel_details=ASKED)).shape == Shape()

@@ -3,7 +3,7 @@ import pytest
 from domain.fit import GarmentFit
 from render_consumers.painting.clothes import size_chart
 from render_consumers.painting.clothes.fitting import best_size, fit
-from render_consumers.painting.clothes.kinds import Kind
+from render_consumers.painting.clothes.kinds import Kind, Shape
 from render_consumers.painting.clothes.outfit import GarmentLook, outfit
 
 WOMAN, MAN = 1.0, 0.0
@@ -89,6 +89,13 @@ def test_a_slim_waist_does_not_make_a_hanging_top_too_large() -> None:
     assert verdicts(told(slim, kind=Kind.TSHIRT, size="M"))["waist"] == "loose"
 
 
+def test_what_has_a_tenth_to_spare_is_not_tight_however_wide_it_was_meant() -> None:
+    man = {"Bust": 98.0, "Waist": 92.0}
+
+    assert verdicts(told(man, MAN, kind=Kind.SHIRT, size="M")) == {"bust": "good", "waist": "good"}
+    assert told(man, MAN, kind=Kind.SHIRT, size="M").best_size == "M"
+
+
 @pytest.mark.parametrize(
     ("size", "best"),
     [("S", "M"), ("36", "42"), ("EU 48", "EU 42"), ("UK 8", "UK 14"), ("one size", "one size")],
@@ -134,3 +141,7 @@ def test_the_cut_alone_decides_and_not_the_body() -> None:
 
     assert [g.garment for g in first.girths] == [g.garment for g in second.girths]
     assert size_chart.cut(Kind.TSHIRT, "M", WOMAN).chest == first.girths[0].garment
+
+
+def test_a_dress_without_sleeves_tells_nothing_of_arms() -> None:
+    assert "upper_arm" not in verdicts(told(BODY, kind=Kind.DRESS, shape=Shape(sleeves="none")))

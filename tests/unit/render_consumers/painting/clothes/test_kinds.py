@@ -3,8 +3,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from render_consumers.painting.clothes.kinds import WORDS, Kind, folded, kind_of
+from render_consumers.painting.clothes.kinds import WORDS, Kind, folded, kind_of, shape_of
 
 NAMES = Path(__file__).with_name("names.tsv")
 
@@ -40,7 +42,37 @@ def test_the_longest_word_is_read_first_and_once() -> None:
 
 
 def test_no_word_stands_for_two_kinds() -> None:
-    groups = tomllib.loads(WORDS.read_text("utf-8"))["words"]
-    words = [folded(word) for group in groups for word in group["words"]]
+    for groups in tomllib.loads(WORDS.read_text("utf-8")).values():
+        words = [folded(word) for group in groups for word in group["words"]]
+        assert [word for word in set(words) if words.count(word) > 1] == []
 
-    assert [word for word in set(words) if words.count(word) > 1] == []
+
+@pytest.mark.parametrize(
+    ("name", "sleeves"),
+    [
+        ("Short Sleeve Shirt", "short"), ("Kurzarmhemd", "short"), ("Camisa manga corta", "short"),
+        ("半袖シャツ", "short"), ("Long Sleeve Polo", "long"), ("Robe à manches longues", "long"),
+        ("Платье с длинным рукавом", "long"), ("Sleeveless Dress", "none"), ("Daunenweste", "none"),
+        ("Kolsuz elbise", "none"), ("Shirt", None), ("Hemd", None),
+    ],
+)  # fmt: skip
+def test_names_tell_of_sleeves(name: str, sleeves: str | None) -> None:
+    assert shape_of(name).sleeves == sleeves
+
+
+@pytest.mark.parametrize(
+    ("name", "length"),
+    [
+        ("Mini Dress", "mini"), ("Minirock", "mini"), ("Pleated Midi Skirt", "midi"),
+        ("Maxikleid", "maxi"), ("Vestido largo", "maxi"), ("ロングスカート", "maxi"),
+        ("Dress", None),
+    ],
+)  # fmt: skip
+def test_names_tell_how_long_dresses_and_skirts_are(name: str, length: str | None) -> None:
+    assert shape_of(name).length == length
+
+
+@settings(max_examples=30)
+@given(st.text(max_size=40))
+def test_no_name_is_too_odd(name: str) -> None:
+    kind_of(name), shape_of(name)

@@ -1,7 +1,9 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from render_consumers.painting.clothes.kinds import Kind
-from render_consumers.painting.clothes.labels import LETTERS, Label, read
+from render_consumers.painting.clothes.labels import LETTERS, Label, alternatives, read
 
 
 def steps(label: str) -> float | None:
@@ -71,3 +73,22 @@ def test_what_no_chart_has_or_two_read_differently_is_the_nearest(label: str) ->
 @pytest.mark.parametrize("label", ["", "banana", "tall", "-", "/", "12/", "999", "L/34"])
 def test_the_rest_says_nothing(label: str) -> None:
     assert read(label, Kind.TSHIRT, women=True) is None
+
+
+@given(
+    st.text("0123456789²፩٣sSmMxXlLwW/- .ußeuk\u0301", max_size=8),
+    st.sampled_from(Kind),
+    st.booleans(),
+)
+def test_whatever_is_written_is_read_or_not(label: str, kind: Kind, women: bool) -> None:
+    found = read(label, kind, women=women)
+
+    assert found is None or found.steps or found.steps == 0 or found.chest or found.waist
+    assert alternatives(label, kind, women=women)
+
+
+def test_sizes_beside_a_size_are_written_as_it_is() -> None:
+    assert alternatives("l", Kind.TSHIRT, women=True) == LETTERS
+    assert alternatives("EU 38", Kind.DRESS, women=True)[:3] == ("EU 30", "EU 32", "EU 34")
+    assert alternatives("34/32", Kind.JEANS, women=False)[:2] == ("22/32", "23/32")
+    assert alternatives("one size", Kind.SKIRT, women=True) == ("one size",)

@@ -3,9 +3,9 @@ import itertools
 import msgspec
 import pytest
 
-from render_consumers.painting.clothes.kinds import Kind
+from render_consumers.painting.clothes.kinds import Kind, Shape
 from render_consumers.painting.clothes.labels import BOTTOMS, LONG_LEGS
-from render_consumers.painting.clothes.size_chart import Cut, cut, known, sizes
+from render_consumers.painting.clothes.size_chart import Cut, cut, known, shaped, sizes
 
 MEN, WOMEN = 0.0, 1.0
 GENDERS = (MEN, 0.5, WOMEN)
@@ -129,3 +129,40 @@ def test_cloths_differ_as_cloths_do() -> None:
 
 def test_only_bottoms_hang_from_a_waistband() -> None:
     assert {kind for kind in Kind if cut(kind, "M", WOMEN).neck is None} == set(BOTTOMS)
+
+
+def as_told(kind: Kind, **shape) -> tuple[Cut, Cut]:
+    """A piece as its kind is cut, and as a name has it."""
+    plain = cut(kind, "M", WOMEN)
+    return plain, shaped(plain, Shape(**shape), "M", WOMEN)
+
+
+def test_sleeves_are_as_long_as_the_name_says() -> None:
+    _, short = as_told(Kind.SHIRT, sleeves="short")
+    _, long = as_told(Kind.DRESS, sleeves="long")
+    _, none = as_told(Kind.DRESS, sleeves="none")
+
+    assert (short.sleeve, long.sleeve) == (17, 60)
+    assert short.cuff == cut(Kind.TSHIRT, "M", WOMEN).cuff
+    assert (none.sleeve, none.cuff, none.upper_arm) == (None, None, None)
+
+
+@pytest.mark.parametrize("sleeves", ["none", "short", "long"])
+def test_what_has_such_sleeves_already_or_none_stays_as_it_is(sleeves: str) -> None:
+    same = {"none": Kind.TANK_TOP, "short": Kind.POLO, "long": Kind.HOODIE}[sleeves]
+
+    for kind in (same, Kind.TANK_TOP, Kind.JEANS):
+        plain, told = as_told(kind, sleeves=sleeves)
+        assert told == plain
+
+
+def test_dresses_and_skirts_are_as_long_as_the_name_says() -> None:
+    for kind in (Kind.DRESS, Kind.SKIRT):
+        lengths = [as_told(kind, length=length)[1] for length in ("mini", "midi", "maxi")]
+        mini, midi, maxi = (piece.length for piece in lengths)
+        assert mini < cut(kind, "M", WOMEN).length < midi < maxi
+        hems = [measures(piece)["hem"] for piece in lengths]
+        assert hems == sorted(hems)
+
+    plain, told = as_told(Kind.TSHIRT, length="maxi")
+    assert told == plain
