@@ -30,6 +30,7 @@ from render_consumers.painting.clothes.size_chart import Cut
 EDGE = 1.6  # centimetres of an edge of the mesh
 SLOPE = 0.30  # by which a shoulder falls
 WAIST, HIP = 18.0, 37.0  # centimetres of them below the armhole
+SHORT = 35.0  # centimetres up to which a sleeve has no cuff
 UNDERARM = 3.5  # centimetres that a sleeve's seam has at least
 ROUND = 0.38 * np.pi  # of an ellipse: a neckline does not meet the shoulder upright
 RIB_GATHERS = 1.14  # how much wider cloth is than the rib that it is sewn to
@@ -209,7 +210,7 @@ def _sleeve(drafted: Bodice) -> Floats:
     head = _head(half, 2 * length(_armhole(drafted)), long - UNDERARM)
     rise = -float(head[0, 1])
     cuff = (cut.cuff if cut.cuff is not None else 0.9 * _need(cut.upper_arm)) / 2
-    rib = drafted.style.cuff_rib
+    rib = drafted.style.cuff_rib if long > SHORT else 0.0
     heights, halves = [-long, -rise], [cuff, half]
     if rib:
         heights[1:1] = [-long + rib - 0.2, -long + rib + 3.0]

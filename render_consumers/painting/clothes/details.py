@@ -10,6 +10,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+from render_consumers.painting.clothes.bodice import SHORT
 from render_consumers.painting.clothes.kinds import Kind
 from render_consumers.painting.clothes.size_chart import Cut
 from render_consumers.painting.clothes.tailor import HEM, NECK, RIBS, SEAM, STRAIN
@@ -141,7 +142,8 @@ def _shirt(spot: Spot, cut: Cut, found: Drawn) -> None:
     _placket(spot, found, -cut.length)
     _buttons(spot, found, -11.0, 8.6, 7)
     found.seam(line(spot.hem - 0.7, 0.1) * (spot.panel < 2), 0.25)
-    found.seam(line(spot.hem - 6.0, 0.16) * (spot.panel > 1) * (spot.panel < PLACE), 0.45)
+    if (cut.sleeve or 0.0) > SHORT:
+        found.seam(line(spot.hem - 6.0, 0.16) * (spot.panel > 1) * (spot.panel < PLACE), 0.45)
     found.seam(spot.on(BACK) * line(spot.y + 11.0, 0.14), 0.35)
     found.seam(line(spot.hem - 0.6, 0.1) * spot.on(PLACE), 0.3)
     _pocket(spot, found, spot.on(FRONT), (10.5, -27.0), (5.2, 6.0))

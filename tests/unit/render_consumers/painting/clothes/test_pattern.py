@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from render_consumers.painting.clothes import tailor
 from render_consumers.painting.clothes.kinds import Kind
@@ -97,6 +98,15 @@ def test_every_border_is_a_whole_loop(kind: Kind) -> None:
             left.remove(at)
         loops += 1
     assert loops == OPENINGS[kind]
+
+
+@pytest.mark.parametrize("kind", [Kind.SHIRT, Kind.HOODIE, Kind.DRESS])
+def test_sleeves_may_be_short_or_left_out(kind: Kind) -> None:
+    usual = cut(kind, "M", 0.5)
+    short = sew(tailor.drafted(replace(usual, sleeve=20.0, cuff=36.0)))
+    assert -row(short, "left sleeve", 0)[0, 1] == pytest.approx(20)
+    bare = sew(tailor.drafted(replace(usual, sleeve=None, upper_arm=None, cuff=None)))
+    assert [panel.name for panel in bare.pattern.panels] == ["front", "back"]
 
 
 @pytest.mark.parametrize("kind", list(Kind))
