@@ -1,5 +1,7 @@
 """Triangle meshes whose normals and smoothing are gathers, so that they never depend on order."""
 
+from copy import copy
+
 import torch
 from torch import Tensor
 
@@ -22,6 +24,15 @@ class Mesh:
         self._next = _padded(edges[:, 0], edges[:, 1], count, count)
         self._degree = (self._next < count).sum(1, keepdim=True)
         self.rim = _rim(pairs, count)
+
+    def to(self, device: torch.device) -> "Mesh":
+        """The same mesh where a device has it."""
+        if self.faces.device == device:
+            return self
+        moved = copy(self)
+        for name, value in vars(self).items():
+            setattr(moved, name, value.to(device))
+        return moved
 
     def normals(self, places: Tensor) -> Tensor:
         """Unit normals (V, 3), each the mean of the triangles around, large ones counting more."""

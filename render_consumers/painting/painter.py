@@ -183,7 +183,8 @@ class Painter:
             layers.append(self._cut(Material.HAIR, self._hair.cap, cap))
         if order.hairstyle == "bob":
             layers.append(self._cut(Material.HAIR, self._hair.curtain, self._hair.bob(posed)))
-        layers.append(self._cut(Material.SHOES, self._wardrobe.shoes.mesh, dressed.shoes))
+        sole = self._wardrobe.shoes.mesh.to(self.device)
+        layers.append(self._cut(Material.SHOES, sole, dressed.shoes))
         return layers + [_worn(each, order) for each in dressed.worn]
 
     def _layer(
@@ -218,9 +219,9 @@ def _worn(worn: Worn, order: Order) -> Layer:
     marks[:, : worn.marks.shape[1]] = worn.marks
     return Layer(
         material=Material.TOP if worn.piece == order.outfit.top else Material.BOTTOM,
-        mesh=worn.made.panels,
+        mesh=worn.made.panels.to(worn.places.device),
         places=worn.places,
-        template=worn.made.flat,
+        template=worn.made.flat.to(worn.places.device),
         marks=marks,
         field=worn.field,
         normals=worn.normals,

@@ -20,19 +20,20 @@ MARGIN = 3  # rings of vertices that stay under the edge of cloth
 def bare(mesh: Mesh, places: Tensor, cloth: Collider, margin: int = MARGIN) -> Tensor:
     """Above 0 (V,) where something shows: all but what lies well inside of cloth."""
     normals = mesh.normals(places)
-    covered = torch.zeros_like(places[:, 0])
+    at, out = (each.contiguous().to(cloth.device) for each in (places, normals))
+    found = torch.zeros_like(at[:, 0])
     wp.launch(
         kernels.look_out,
         dim=len(places),
         inputs=[
             cloth.mesh.id,
-            wp.from_torch(places.contiguous(), dtype=wp.vec3),
-            wp.from_torch(normals.contiguous(), dtype=wp.vec3),
+            wp.from_torch(at, dtype=wp.vec3),
+            wp.from_torch(out, dtype=wp.vec3),
             DEEP,
             HIGH,
-            wp.from_torch(covered),
+            wp.from_torch(found),
         ],
         device=cloth.device,
     )
-    covered = 1 - mesh.eroded(1 - covered, GAP)
+    covered = 1 - mesh.eroded(1 - found.to(places), GAP)
     return 1 - 2 * mesh.eroded(covered, GAP + margin)

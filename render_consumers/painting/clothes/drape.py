@@ -62,12 +62,15 @@ def threads(ends: Indices, rest: Floats, give: Floats, count: int) -> Threads:
 
 
 class Collider:
-    """What cloth is kept off: triangles (F, 3) of places (V, 3) in metres, facing outwards."""
+    """What cloth is kept off: triangles (F, 3) of places (V, 3) in metres, facing outwards.
 
-    def __init__(self, places: Tensor, faces: Tensor) -> None:
-        self.device = str(places.device)
-        self._points = wp.from_torch(places.float().contiguous(), dtype=wp.vec3)
-        self._corners = wp.from_torch(faces.int().flatten().contiguous())
+    Kernels run on its device; all else about clothes is worked out on the processor.
+    """
+
+    def __init__(self, places: Tensor, faces: Tensor, device: torch.device) -> None:
+        self.device = str(device)
+        self._points = wp.from_torch(places.float().contiguous().to(device), dtype=wp.vec3)
+        self._corners = wp.from_torch(faces.int().flatten().contiguous().to(device))
         self.mesh = wp.Mesh(points=self._points, indices=self._corners)
 
 

@@ -7,6 +7,7 @@ from threading import Lock
 import msgspec
 import numpy as np
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
 from render_consumers.painting.body.assets import Assets
@@ -26,6 +27,7 @@ ON_BODY = 0.012  # metres within which cloth counts as lying on the body
 BULGE = 0.008  # metres at most that a body comes through between two vertices
 NAPE_LOWER = 0.03  # metres that a neckline settles behind from where it is laid
 TUCK = 9.0  # centimetres that a plain top goes down inside the waistband
+CPU = torch.device("cpu")
 Sheet = tuple[Tensor, Tensor]  # places (V, 3) and triangles (F, 3)
 
 KEPT = 32  # outfits that hang ready
@@ -42,6 +44,14 @@ class Pose(msgspec.Struct, frozen=True):
     posed: Skin
     turns: Tensor
     moves: Tensor
+
+    def to(self, device: torch.device) -> "Pose":
+        """The same body where a device has it."""
+        rest, posed = (
+            Skin(skin.vertices.to(device), skin.joints.to(device))
+            for skin in (self.rest, self.posed)
+        )
+        return Pose(rest, posed, self.turns.to(device), self.moves.to(device))
 
 
 class Worn(msgspec.Struct, frozen=True):
@@ -63,15 +73,32 @@ class Dressed(msgspec.Struct, frozen=True):
     shoes: Cloth
     bare: Tensor
 
+    def to(self, device: torch.device) -> "Dressed":
+        """What the picture takes of it, where a device has it."""
+        worn = tuple(
+            replace(
+                each,
+                places=each.places.to(device),
+                normals=each.normals.to(device),
+                marks=each.marks.to(device),
+                field=each.field.to(device),
+            )
+            for each in self.worn
+        )
+        shoes = Cloth(*(part.to(device) for part in msgspec.structs.astuple(self.shoes)))
+        return Dressed(worn, shoes, self.bare.to(device))
+
 
 class Wardrobe:
     """Everything that can be worn by the body model on one device."""
 
     def __init__(self, assets: Assets, skin: Mesh) -> None:
-        prepare(assets.template.device)
-        self._assets, self._skin = assets, skin
+        self._device = assets.template.device
+        prepare(self._device)
+        self._template, self._body = assets.template.cpu(), assets.parts["body"].cpu()
+        self._skin = skin.to(CPU)
         self._form = lay.Form(assets, skin.vertices)
-        self.shoes = Shoes(assets.parts["helper-tights"], assets.template)
+        self.shoes = Shoes(assets.parts["helper-tights"].cpu(), self._template)
         self._hung: OrderedDict[bytes, Dressed] = OrderedDict()
         self._lock = Lock()
         self.drapes = 0  # how many have been hung so far
@@ -83,7 +110,7 @@ class Wardrobe:
             if key in self._hung:
                 self._hung.move_to_end(key)
                 return self._hung[key]
-        dressed = self._dress(body(), outfit)
+        dressed = self._dress(body().to(CPU), outfit).to(self._device)
         with self._lock:
             self._hung[key] = dressed
             while len(self._hung) > KEPT:
@@ -93,18 +120,16 @@ class Wardrobe:
     def _dress(self, body: Pose, outfit: Outfit) -> Dressed:
         self.drapes += 1
         shoes = self.shoes.on(body.posed.vertices)
-        solid = [(body.posed.vertices, self._assets.parts["body"]), _solid(self.shoes.mesh, shoes)]
+        solid = [(body.posed.vertices, self._body), _solid(self.shoes.mesh, shoes)]
         worn: list[Worn] = []
         rest = lay.Rest(self._form, _array(body.rest.vertices), _array(body.rest.joints))
         for piece, cut in _inside_out(outfit, rest):
             hung = self._hang(body, rest, piece, cut, [*solid, *map(_sheet, worn)])
-            worn = [_under(each, hung) for each in worn] + [hung]
-        field = shoe_field(self._assets.template[self._skin.vertices])
-        bare = 0.012 - field
+            worn = [_under(each, hung, self._device) for each in worn] + [hung]
+        bare = 0.012 - shoe_field(self._template[self._skin.vertices])
+        places = body.posed.vertices[self._skin.vertices]
         for each in worn:
-            hidden = cover.bare(
-                self._skin, body.posed.vertices[self._skin.vertices], _collider([_sheet(each)])
-            )
+            hidden = cover.bare(self._skin, places, _collider([_sheet(each)], self._device))
             bare = torch.minimum(bare, torch.minimum(hidden, self._folds(each.made.cut)))
         return Dressed(tuple(worn), shoes, bare)
 
@@ -115,13 +140,13 @@ class Wardrobe:
             covered |= torch.from_numpy(self._form.between_legs)
         if cut.sleeve is not None:
             covered |= torch.from_numpy(self._form.under_arms)
-        return torch.where(covered, -1.0, 1.0).to(self._assets.template)
+        return torch.where(covered, -1.0, 1.0)
 
     def _hang(self, body: Pose, rest: lay.Rest, piece: Piece, cut: Cut, under: list[Sheet]) -> Worn:
         ready = made(cut)
         start = lay.laid(ready.coarse, cut, rest)
         start = self._carried(body, ready.coarse, start, rest)
-        collider = _collider(under)
+        collider = _collider(under, self._device)
         low = float(body.posed.vertices[:, 2].min())
         coarse = Drape(
             start,
@@ -140,14 +165,14 @@ class Wardrobe:
         fine.fall(FINE_STEPS, keep=0.97, weight=FINE_WEIGHT)
         fine.clear(_smooth(ready, fine.places()), LAST_STEPS)
         places = _edges_off(ready, fine.places(), OFF, collider)
-        hung = torch.from_numpy(places).to(body.posed.vertices)
-        return _worn(piece, ready, hung, under)
+        hung = torch.from_numpy(places).float()
+        return _worn(piece, ready, hung, under, self._device)
 
     def _carried(self, body: Pose, sewn: Sewn, start: Floats, rest: lay.Rest) -> Floats:
         """The cloth (V, 3) taken along by the nearest of the body, from rest into the pose."""
         near = lay.nearest(sewn, start, rest)
         mesh = Mesh(torch.from_numpy(sewn.faces))
-        carriers = torch.cat([body.turns.flatten(1), body.moves], dim=1).cpu()[near]
+        carriers = torch.cat([body.turns.flatten(1), body.moves], dim=1)[near]
         carried = _array(mesh.averaged(carriers, 12))
         turns, moves = carried[:, :9].reshape(-1, 3, 3), carried[:, 9:]
         placed: Floats = (turns @ start[:, :, None])[:, :, 0] + moves
@@ -166,7 +191,7 @@ def _inside_out(outfit: Outfit, rest: lay.Rest) -> tuple[tuple[Piece, Cut], ...]
         return ((bottom, bottom.cut), (top, top.cut))
     length = 100 * (rest.shoulder() - lay.waist(bottom.cut, rest)) + TUCK
     snug = 102 * rest.girth(lay.waist(bottom.cut, rest))
-    tucked = msgspec.structs.replace(top.cut, length=length, waist=None, hem=snug)
+    tucked = replace(top.cut, length=length, waist=None, hem=snug)
     return ((top, tucked), (bottom, bottom.cut))
 
 
@@ -208,17 +233,19 @@ def _edges_off(ready: Made, places: Floats, off: float, body: Collider) -> Float
     return places
 
 
-def _worn(piece: Piece, ready: Made, hung: Tensor, under: list[Sheet]) -> Worn:
+def _worn(
+    piece: Piece, ready: Made, hung: Tensor, under: list[Sheet], device: torch.device
+) -> Worn:
     vertex = torch.from_numpy(ready.sewn.vertex)
     places, normals = hung[vertex], ready.mesh.normals(hung)[vertex]
-    strain = _strain(ready, hung, _collider(under))
+    strain = _strain(ready, hung, _collider(under, device))
     marks = ready.marks.clone()
     marks[: len(vertex), STRAIN] = strain[vertex]
     if ready.trim is not None:
         trim = shaped(ready.trim, hung, ready.mesh)
         own = [[(hung, ready.mesh.faces)]] if ready.trim.folded else []
         for around in (*own, under):
-            off = cleared(_array(trim), TRIM_OFF, _collider(around))
+            off = cleared(_array(trim), TRIM_OFF, _collider(around, device))
             sewn_on = len(ready.trim.loop)
             trim = torch.cat([trim[:sewn_on], torch.from_numpy(off).to(hung)[sewn_on:]])
         normals = torch.cat([normals, Mesh(torch.from_numpy(ready.trim.faces)).normals(trim)])
@@ -249,13 +276,13 @@ def _strain(ready: Made, hung: Tensor, body: Collider) -> Tensor:
     return torch.where(gap > ON_BODY, -(gap - ON_BODY), strain.clamp(min=0))
 
 
-def _under(inner: Worn, outer: Worn) -> Worn:
+def _under(inner: Worn, outer: Worn, device: torch.device) -> Worn:
     """A piece with what lies well inside of another left out."""
-    seen = cover.bare(inner.made.mesh, inner.hung, _collider([_sheet(outer)]), margin=1)
+    seen = cover.bare(inner.made.mesh, inner.hung, _collider([_sheet(outer)], device), margin=1)
     seen = seen[torch.from_numpy(inner.made.sewn.vertex)]
     field = inner.field.clone()
     field[: len(seen)] = torch.minimum(field[: len(seen)], seen)
-    return msgspec.structs.replace(inner, field=field)
+    return replace(inner, field=field)
 
 
 def _sheet(worn: Worn) -> Sheet:
@@ -266,11 +293,11 @@ def _solid(mesh: Mesh, cloth: Cloth) -> Sheet:
     return cloth.places, mesh.faces[(cloth.field > 0)[mesh.faces].all(1)]
 
 
-def _collider(parts: list[Sheet]) -> Collider:
+def _collider(parts: list[Sheet], device: torch.device) -> Collider:
     places = torch.cat([part for part, _ in parts])
     starts = [sum(len(part) for part, _ in parts[:i]) for i in range(len(parts))]
     faces = [faces + start for (_, faces), start in zip(parts, starts, strict=True)]
-    return Collider(places, torch.cat(faces))
+    return Collider(places, torch.cat(faces), device)
 
 
 def _array(values: Tensor) -> Floats:
