@@ -15,9 +15,9 @@ from render_consumers.painting.body.fit import Fitted, fit, start_from
 from render_consumers.painting.body.look import EARS
 from render_consumers.painting.body.measure import Tape
 from render_consumers.painting.body.preparation import MARKS
+from render_consumers.painting.clothes.hanging.wardrobe import Dressed, Pose, Wardrobe, Worn
 from render_consumers.painting.clothes.outfit import GarmentLook
 from render_consumers.painting.clothes.piece import Cloth
-from render_consumers.painting.clothes.wardrobe import Dressed, Pose, Wardrobe, Worn
 from render_consumers.painting.hair.hair import Hair
 from render_consumers.painting.mesh import Mesh
 from render_consumers.painting.order import Order, understand

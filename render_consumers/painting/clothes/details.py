@@ -10,11 +10,11 @@ import msgspec
 import torch
 from torch import Tensor
 
-from render_consumers.painting.clothes.bodice import SHORT
 from render_consumers.painting.clothes.kinds import Kind
+from render_consumers.painting.clothes.sewing.bodice import SHORT
+from render_consumers.painting.clothes.sewing.tailor import HEM, NECK, RIBS, SEAM, STRAIN
+from render_consumers.painting.clothes.sewing.trim import PLACE
 from render_consumers.painting.clothes.size_chart import Cut
-from render_consumers.painting.clothes.tailor import HEM, NECK, RIBS, SEAM, STRAIN
-from render_consumers.painting.clothes.trim import PLACE
 from render_consumers.painting.picture.colours import Colour
 from render_consumers.painting.picture.surface import Samples, line, smooth
 

@@ -9,8 +9,8 @@ from render_consumers.painting.clothes import details
 from render_consumers.painting.clothes.details import Spot
 from render_consumers.painting.clothes.kinds import Kind
 from render_consumers.painting.clothes.outfit import Piece
-from render_consumers.painting.clothes.tailor import RIBS
-from render_consumers.painting.clothes.trim import PLACE
+from render_consumers.painting.clothes.sewing.tailor import RIBS
+from render_consumers.painting.clothes.sewing.trim import PLACE
 from render_consumers.painting.picture.colours import Colour
 from render_consumers.painting.picture.surface import Samples, Surface, blend, line, noise, smooth
 from render_consumers.painting.vectors import unit

@@ -8,7 +8,7 @@ from torch import Tensor
 from render_consumers.painting.clothes.kinds import Kind
 from render_consumers.painting.clothes.look import cloth
 from render_consumers.painting.clothes.outfit import Piece
-from render_consumers.painting.clothes.tailor import STRAIN, made
+from render_consumers.painting.clothes.sewing.tailor import STRAIN, made
 from render_consumers.painting.picture.surface import Samples
 
 GREY = (0.1, 0.1, 0.1)

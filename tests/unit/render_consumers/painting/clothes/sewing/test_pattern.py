@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from render_consumers.painting.clothes import tailor
 from render_consumers.painting.clothes.kinds import Kind
-from render_consumers.painting.clothes.pattern import Floats, Sewn, patch, sew, thinnest
+from render_consumers.painting.clothes.sewing import tailor
+from render_consumers.painting.clothes.sewing.pattern import Floats, Sewn, patch, sew, thinnest
 from render_consumers.painting.clothes.size_chart import cut
 
 # How many openings each kind has.

@@ -14,8 +14,8 @@ import warp
 from torch import Tensor
 
 from render_consumers.painting.body.preparation import cache_dir
-from render_consumers.painting.clothes import kernels
-from render_consumers.painting.clothes.pattern import Floats, Indices
+from render_consumers.painting.clothes.hanging import kernels
+from render_consumers.painting.clothes.sewing.pattern import Floats, Indices
 
 wp: Any = warp  # its types say what kernels are made of, not how they are called
 

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from render_consumers.painting.clothes.kinds import Kind
-from render_consumers.painting.clothes.pattern import (
+from render_consumers.painting.clothes.sewing.pattern import (
     Curve,
     Floats,
     Panel,

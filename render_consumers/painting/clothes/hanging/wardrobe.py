@@ -12,15 +12,22 @@ from torch import Tensor
 
 from render_consumers.painting.body.assets import Assets
 from render_consumers.painting.body.body import Skin
-from render_consumers.painting.clothes import cover, lay
-from render_consumers.painting.clothes.drape import Collider, Drape, Hanging, cleared, gaps, prepare
+from render_consumers.painting.clothes.hanging import cover, lay
+from render_consumers.painting.clothes.hanging.drape import (
+    Collider,
+    Drape,
+    Hanging,
+    cleared,
+    gaps,
+    prepare,
+)
 from render_consumers.painting.clothes.outfit import Outfit, Piece
-from render_consumers.painting.clothes.pattern import Floats, Sewn
 from render_consumers.painting.clothes.piece import Cloth
+from render_consumers.painting.clothes.sewing.pattern import Floats, Sewn
+from render_consumers.painting.clothes.sewing.tailor import STRAIN, Made, friction, held, made
+from render_consumers.painting.clothes.sewing.trim import shaped
 from render_consumers.painting.clothes.shoes import Shoes, shoe_field
 from render_consumers.painting.clothes.size_chart import Cut
-from render_consumers.painting.clothes.tailor import STRAIN, Made, friction, held, made
-from render_consumers.painting.clothes.trim import shaped
 from render_consumers.painting.mesh import Mesh
 
 ON_BODY = 0.012  # metres within which cloth counts as lying on the body

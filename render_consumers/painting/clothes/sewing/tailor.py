@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from render_consumers.painting.clothes import bodice, legs
-from render_consumers.painting.clothes.drape import STEP, Threads, threads
+from render_consumers.painting.clothes.hanging.drape import STEP, Threads, threads
 from render_consumers.painting.clothes.kinds import Kind
-from render_consumers.painting.clothes.pattern import Flags, Floats, Pattern, Sewn, sew
+from render_consumers.painting.clothes.sewing import bodice, legs
+from render_consumers.painting.clothes.sewing.pattern import Flags, Floats, Pattern, Sewn, sew
+from render_consumers.painting.clothes.sewing.trim import Strip, strip
 from render_consumers.painting.clothes.size_chart import Cut
-from render_consumers.painting.clothes.trim import Strip, strip
 from render_consumers.painting.mesh import Mesh
 
 PULL = 100.0  # newtons per metre of width: a hand's pull

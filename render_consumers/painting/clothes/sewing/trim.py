@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from render_consumers.painting.clothes.kinds import Kind
-from render_consumers.painting.clothes.pattern import Floats, Indices, Sewn
+from render_consumers.painting.clothes.sewing.pattern import Floats, Indices, Sewn
 from render_consumers.painting.mesh import Mesh
 from render_consumers.painting.vectors import unit
 

@@ -6,7 +6,7 @@ The origin is the top of the waistband over the middle of the body.
 import msgspec
 import numpy as np
 
-from render_consumers.painting.clothes.pattern import (
+from render_consumers.painting.clothes.sewing.pattern import (
     Curve,
     Floats,
     Panel,

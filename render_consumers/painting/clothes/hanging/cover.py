@@ -6,8 +6,8 @@ import torch
 import warp
 from torch import Tensor
 
-from render_consumers.painting.clothes import kernels
-from render_consumers.painting.clothes.drape import Collider
+from render_consumers.painting.clothes.hanging import kernels
+from render_consumers.painting.clothes.hanging.drape import Collider
 from render_consumers.painting.mesh import Mesh
 
 wp: Any = warp

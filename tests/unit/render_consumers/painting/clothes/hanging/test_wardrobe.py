@@ -12,10 +12,10 @@ from render_consumers.painting.body import assets
 from render_consumers.painting.body.body import Body, Skin, standing
 from render_consumers.painting.body.fit import fit, start_from
 from render_consumers.painting.body.measure import Tape
+from render_consumers.painting.clothes.hanging.wardrobe import Dressed, Pose, Wardrobe, Worn
 from render_consumers.painting.clothes.kinds import Kind
 from render_consumers.painting.clothes.outfit import GarmentLook, outfit
-from render_consumers.painting.clothes.tailor import STRAIN
-from render_consumers.painting.clothes.wardrobe import Dressed, Pose, Wardrobe, Worn
+from render_consumers.painting.clothes.sewing.tailor import STRAIN
 from render_consumers.painting.mesh import Mesh
 from render_consumers.painting.painter import Painter
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from render_consumers.painting.body.assets import Assets
-from render_consumers.painting.clothes.pattern import Flags, Floats, Indices, Sewn
+from render_consumers.painting.clothes.sewing.pattern import Flags, Floats, Indices, Sewn
 from render_consumers.painting.clothes.size_chart import Cut
 
 OFF = 0.008  # metres that cloth starts off the body at least
