@@ -31,6 +31,7 @@ from render_consumers.painting.clothes.size_chart import Cut
 from render_consumers.painting.mesh import Mesh
 
 ON_BODY = 0.012  # metres within which cloth counts as lying on the body
+TORN = 1.9  # times its length: no thread is pulled so far unless an end is caught
 BULGE = 0.008  # metres at most that a body comes through between two vertices
 NAPE_LOWER = 0.03  # metres that a neckline settles behind from where it is laid
 TUCK = 9.0  # centimetres that a plain top goes down inside the waistband
@@ -215,6 +216,12 @@ def _how(cut: Cut, sewn: Sewn, start: Floats, ground: float) -> Hanging:
 def _smooth(ready: Made, places: Floats) -> Floats:
     """Without what is finer than the mesh can show: hems along themselves, then the cloth."""
     smooth = torch.from_numpy(places)
+    first, second = ready.edges.unbind(1)
+    torn = (smooth[first] - smooth[second]).norm(dim=1) > TORN * ready.rest
+    stuck = torch.zeros(len(smooth), 1, dtype=torch.bool)
+    stuck[ready.edges[torn].flatten()] = True  # behind an arm: back to where its neighbours are
+    for _ in range(8):
+        smooth = torch.where(stuck, ready.mesh.averaged(smooth, 1), smooth)
     rim = ready.rim
     for _ in range(4):
         smooth[rim[:, 1]] = 0.5 * smooth[rim[:, 1]] + 0.25 * (smooth[rim[:, 0]] + smooth[rim[:, 2]])

@@ -98,10 +98,10 @@ def held(sewn: Sewn, cut: Cut) -> Floats:
 
 
 def friction(sewn: Sewn, cut: Cut) -> Floats:
-    """How each vertex (V,) clings to what it lies on: shoulders carry, the rest may ride up."""
+    """How each vertex (V,) clings to what it lies on: shoulders and arms do, the rest rides up."""
     found = np.full(sewn.count, SLIDES)
     if cut.chest is not None:
-        found[sewn.vertex[(sewn.flat[:, 1] > -SHOULDERS) & (sewn.panel < 2)]] = CARRIES
+        found[sewn.vertex[(sewn.flat[:, 1] > -SHOULDERS) | (sewn.panel > 1)]] = CARRIES
     return found
 
 
