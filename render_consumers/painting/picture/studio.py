@@ -7,6 +7,7 @@ from torch import Tensor
 
 import render_consumers.painting.body.look as body
 import render_consumers.painting.clothes.look as clothes
+from render_consumers.painting.clothes.outfit import Piece
 from render_consumers.painting.hair.look import strands
 from render_consumers.painting.hair.styles import STYLES
 from render_consumers.painting.order import Order
@@ -22,7 +23,6 @@ from render_consumers.painting.vectors import unit
 
 CLOSE = 0.0011  # metres a pixel: where they are smaller than that, each is shaded once
 PIECE = 1 << 15  # parts shaded at a time: torch divides no less among threads of its own
-TROUSERS: Colour = (0.022, 0.026, 0.038)
 SNEAKERS: Colour = (0.10, 0.105, 0.115)
 
 
@@ -170,11 +170,16 @@ def _surface(kind: Material, samples: Samples, order: Order, ground: float) -> S
         case Material.HAIR:
             return strands(samples, order.hair)
         case Material.TOP:
-            return clothes.hoodie(samples, order.garment)
-        case Material.TROUSERS:
-            return clothes.trousers(samples, TROUSERS)
+            return _cloth(samples, order, order.outfit.top)
+        case Material.BOTTOM:
+            assert order.outfit.bottom
+            return _cloth(samples, order, order.outfit.bottom)
         case Material.SHOES:
             return clothes.shoes(samples, SNEAKERS, ground)
+
+
+def _cloth(samples: Samples, order: Order, piece: Piece) -> Surface:
+    return clothes.cloth(samples, piece, order.colour_of(piece), fit_map=order.fit_map)
 
 
 def _facing(normal: Tensor, towards: Tensor) -> Tensor:

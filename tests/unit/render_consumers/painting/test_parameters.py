@@ -18,7 +18,7 @@ PERSON = UserDetails(
     view_mode=1,
 )
 RED = GarmentLook("Red", "L")
-CLOTHES = {Material.TOP, Material.TROUSERS, Material.SHOES}
+CLOTHES = {Material.TOP, Material.BOTTOM, Material.SHOES}
 ALL = set(Material)
 
 
@@ -91,7 +91,7 @@ def test_a_view_mode_shows_more_of_less(painter: Painter, plain: Drawn) -> None:
     whole, face = Drawn(painter, view_mode=0), Drawn(painter, view_mode=2)
     assert Material.SHOES in whole.shown
     assert Material.SHOES not in plain.shown
-    assert Material.TROUSERS not in face.shown
+    assert Material.BOTTOM not in face.shown
     skin = [int((each.shown[:120] == Material.SKIN).sum()) for each in (whole, plain, face)]
     assert skin[0] < 0.6 * skin[1] < 0.4 * skin[2]
 

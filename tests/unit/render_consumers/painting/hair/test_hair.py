@@ -11,10 +11,12 @@ from torch import Tensor
 from domain.measurements import Measurements
 from domain.vocabulary import HAIRSTYLES, POSES
 from render_consumers.painting.body import assets
+from render_consumers.painting.body.assets import Assets
 from render_consumers.painting.body.body import Body
 from render_consumers.painting.body.fit import start_from
 from render_consumers.painting.body.look import EARS
-from render_consumers.painting.clothes.garment import Wardrobe, bare
+from render_consumers.painting.clothes.hanging.wardrobe import Pose, Wardrobe
+from render_consumers.painting.clothes.outfit import GarmentLook, outfit
 from render_consumers.painting.hair.hair import Hair
 from render_consumers.painting.hair.styles import STYLES
 from render_consumers.painting.mesh import Mesh
@@ -38,8 +40,10 @@ class Sitter:
         self.hair = self.barber()
         self.places: dict[str, Tensor] = {}  # of the hairstyles worn so far
         shaped = body.shaped(start_from(body, 1.0, Measurements()))
-        self.posed = body.posed(shaped, POSES["i-pose"]).vertices
-        self.layers = self.clothed(self.posed)
+        stance = body.stance(shaped, POSES["i-pose"])
+        posed = body.carried(shaped, *stance)
+        self.posed = posed.vertices
+        self.layers = self.clothed(data, Pose(shaped, posed, *body.carriers(*stance)))
 
     def worn(self, style: str) -> Layer | None:
         hair = self.hair.worn(style, self.posed, self.layers)
@@ -49,17 +53,19 @@ class Sitter:
     def barber(self) -> Hair:
         return Hair(self.parts["body"], self.template, self.ears)
 
-    def clothed(self, posed: Tensor) -> list[Layer]:
+    def clothed(self, data: Assets, pose: Pose) -> list[Layer]:
+        posed = pose.posed.vertices
         skin, eyes = (
             Mesh(self.parts["body"]),
             Mesh(torch.cat([self.parts["helper-l-eye"], self.parts["helper-r-eye"]])),
         )
-        wardrobe = Wardrobe(Mesh(self.parts["helper-tights"]), self.template)
-        top = wardrobe.top(posed, 0.01)
+        look = GarmentLook(size="M")
+        dressed = Wardrobe(data, skin).dressed(b"sitter", lambda: pose, outfit(look, 1.0))
+        [top] = [each for each in dressed.worn if each.piece.field == "size"]
         return [
-            layer(Material.SKIN, skin, posed[skin.vertices], bare(self.template[skin.vertices])),
+            layer(Material.SKIN, skin, posed[skin.vertices], dressed.bare),
             layer(Material.EYES, eyes, posed[eyes.vertices]),
-            layer(Material.TOP, wardrobe.mesh, top.places, top.field),
+            layer(Material.TOP, top.made.panels, top.places, top.field),
         ]
 
     def seen(self, style: str, degrees: float) -> np.ndarray:
