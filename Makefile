@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer with pip, and make; `make help` lists the commands.
 .DEFAULT_GOAL := help
 .PHONY: help install run demo data check fix test test-long bench bench-journey bench-append bench-relay \
-	bench-api bench-queue bench-projections bench-export chaos clean
+	bench-api bench-queue bench-projections bench-export bench-render chaos clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -50,7 +50,7 @@ test-long: .venv/developed ## the tests that take minutes: a hundred kills and t
 chaos: .venv/developed .atelier/anny/prepared ## ten minutes of kills, freezes and other faults under load; nothing may be lost
 	@$(BIN)/python -m tests.chaos
 
-bench: bench-journey bench-append bench-relay bench-api bench-queue bench-projections bench-export ## all benchmarks
+bench: bench-journey bench-append bench-relay bench-api bench-queue bench-projections bench-export bench-render ## all benchmarks
 
 bench-journey: .venv/developed ## how long people wait for a start and for a picture
 	@$(BIN)/python -m tests.bench.journey
@@ -73,6 +73,10 @@ bench-projections: .venv/developed ## events a second into read models, and how 
 bench-export: .venv/developed ## a million events to files, against psql \copy
 	@$(BIN)/python -m tests.bench.export
 
+# As `atelier up` starts the consumers.
+bench-render: .venv/developed .atelier/anny/prepared ## seconds and memory a picture takes, against warp's rays
+	@ANNY_CACHE_DIR=.atelier/anny OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.bench.render
+
 clean: ## remove what was installed and made, but not the data in .atelier
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -85,9 +89,9 @@ data:
 
 # The tests take it from here; `make run` does this by itself.
 .atelier/anny/prepared: .venv/developed
-	@tools/step "Preparing the body model (some seconds, once)" \
+	@tools/step "Preparing the body model, and compiling what draws it (half a minute, once)" \
 	  env ANNY_CACHE_DIR=$(@D) $(BIN)/python -c \
-	  'from render_consumers.painting.body.preparation import prepare; prepare()'
+	  'from render_consumers.painting.painter import Painter; Painter()'
 	@touch $@
 
 .venv/made:

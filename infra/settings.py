@@ -426,6 +426,6 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "The form of logs: text, json, or auto (text on a terminal, JSON lines otherwise).",
         one_of("auto", "json", "text"),
     ),
-    Variable("ANNY_CACHE_DIR", "", "The folder where the body model keeps its prepared data."),
+    Variable("ANNY_CACHE_DIR", "", "Where the prepared body model and the compiled kernels lie."),
 )
 VARIABLE_OF: Final = {variable.field: variable for variable in VARIABLES}

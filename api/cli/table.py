@@ -1,6 +1,7 @@
 """Every command of the command line, by the words that call it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 
@@ -78,6 +79,10 @@ READ_MODELS: Final = "accounts, gallery, queue, tasks or wardrobe"
 MODEL: Final = option("model", metavar="NAME", help=READ_MODELS)
 ANY_MODELS: Final = option(
     "models", nargs="*", metavar="NAME", help=f"{READ_MODELS} (default: all of them)"
+)
+SHEETS: Final = (
+    *("bodies", "faces", "expressions", "hair", "garments", "sizes", "poses", "views"),
+    "skin-tones",
 )
 STATES: Final = ("pending", "sent", "given_up")  # of a webhook
 
@@ -605,6 +610,46 @@ COMMANDS: Final[dict[str, Command]] = {
         "there. It uses the Atelier that answers at ATELIER_PORT, or starts one for the while.",
         "atelier demo",
         ("ATELIER_DATA", "ATELIER_HOST", "ATELIER_PORT"),
+    ),
+    "render": Command(
+        "api.cli.render:run",
+        "draw one picture without any server",
+        "Draws the body of a POST /generate, as clients send it, into a JPEG or a PNG. Nothing\n"
+        "else need run, and nothing is kept. What the API would refuse is refused in the same\n"
+        "words. The catalogue is not asked: the garment's name, color and size count as sent.",
+        "atelier render --request request.json --out picture.png",
+        ("ATELIER_DATA", "ANNY_CACHE_DIR", "ATELIER_LOG"),
+        (
+            option(
+                "--request", required=True, metavar="FILE", help="the JSON; - reads it from stdin"
+            ),
+            option(
+                "--out",
+                required=True,
+                type=Path,
+                metavar="FILE",
+                help="the picture: a name that ends in .jpg or .png",
+            ),
+        ),
+    ),
+    "contact-sheet": Command(
+        "api.cli.render:run_sheets",
+        "draw sheets of all that can be drawn",
+        "Draws one sheet each of bodies, faces, expressions, hair, garments, sizes, poses, views\n"
+        "and skin tones, as JPEGs in a folder: everything that /capabilities lists, labelled.",
+        "atelier contact-sheet hair faces --out sheets/",
+        ("ATELIER_DATA", "ANNY_CACHE_DIR", "ATELIER_LOG"),
+        (
+            option(
+                "names",
+                nargs="*",
+                metavar="NAME",
+                help=f"{', '.join(SHEETS)} (default: all of them)",
+            ),
+            option(
+                "--out", required=True, type=Path, metavar="DIR", help="the folder, made if need be"
+            ),
+        ),
     ),
     "status": Command(
         "api.cli.status:run",

@@ -227,11 +227,16 @@ def _thumbnail(
     return _jpeg(request, f"{name}_thumbnail.jpg", "thumbnail", small, options.quality)
 
 
-def _jpeg(request: Requested, name: str, role: str, picture: Image.Image, quality: int) -> Product:
+def jpeg(picture: Image.Image, quality: int) -> bytes:
+    """The picture as a file for clients."""
     buffer = io.BytesIO()
     # Full colour resolution: halved, it smears the edges of saturated garments.
     picture.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
-    return _product(request, name, role, JPEG, buffer.getvalue())
+    return buffer.getvalue()
+
+
+def _jpeg(request: Requested, name: str, role: str, picture: Image.Image, quality: int) -> Product:
+    return _product(request, name, role, JPEG, jpeg(picture, quality))
 
 
 def _video(request: Requested, name: str, data: bytes) -> Product:

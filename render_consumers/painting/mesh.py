@@ -1,5 +1,7 @@
 """Triangle meshes whose normals and smoothing are gathers, so that they never depend on order."""
 
+from copy import copy
+
 import torch
 from torch import Tensor
 
@@ -23,6 +25,15 @@ class Mesh:
         self._degree = (self._next < count).sum(1, keepdim=True)
         self.rim = _rim(pairs, count)
 
+    def to(self, device: torch.device) -> "Mesh":
+        """The same mesh where a device has it."""
+        if self.faces.device == device:
+            return self
+        moved = copy(self)
+        for name, value in vars(self).items():
+            setattr(moved, name, value.to(device))
+        return moved
+
     def normals(self, places: Tensor) -> Tensor:
         """Unit normals (V, 3), each the mean of the triangles around, large ones counting more."""
         a, b, c = places[self.faces].unbind(1)
@@ -36,6 +47,19 @@ class Mesh:
             mean = _with_zero(values)[self._next].sum(1) / self._degree
             values = torch.where(fixed, values, values + share * (mean - values))
         return values
+
+    def averaged(self, values: Tensor, rounds: int) -> Tensor:
+        """Values (V, K), each drawn half of the way to the mean of its neighbours, rim and all."""
+        for _ in range(rounds):
+            values = values + 0.5 * (_with_zero(values)[self._next].sum(1) / self._degree - values)
+        return values
+
+    def eroded(self, share: Tensor, rings: int) -> Tensor:
+        """Shares (V,), each the lowest within so many edges."""
+        for _ in range(rings):
+            around = torch.cat([share, torch.ones_like(share[:1])])[self._next]
+            share = torch.minimum(share, around.amin(1))
+        return share
 
 
 def split(faces: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,13 +10,15 @@ from domain.picture import UserDetails
 from domain.vocabulary import Pose
 from render_consumers.painting.body.look import iris
 from render_consumers.painting.clothes import size_chart
-from render_consumers.painting.clothes.outfit import GarmentLook, Outfit, outfit
+from render_consumers.painting.clothes.outfit import GarmentLook, Outfit, Piece, outfit
 from render_consumers.painting.picture import colours
 from render_consumers.painting.picture.colours import Colour
 
 HAIRSTYLES = {word: style.name for style in vocabulary.HAIRSTYLES for word in style.words()}
-EASE = (0.001, 0.003, 0.006, 0.010, 0.014, 0.020, 0.027, 0.034, 0.041)  # metres, by letter
 GARMENT: Colour = (0.28, 0.29, 0.31)  # linear light, when none or an unknown one is asked for
+# What goes with the garment: a plain top, and plain trousers.
+PLAIN_TOP: Colour = (0.62, 0.61, 0.59)
+PLAIN_TROUSERS: Colour = (0.022, 0.026, 0.038)
 
 T = TypeVar("T")
 
@@ -37,10 +39,15 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     backdrop: Colour
     garment: Colour
     outfit: Outfit
-    ease: float
     flat: bool
     fit_map: bool
     ignored: tuple[str, ...]
+
+    def colour_of(self, piece: Piece) -> Colour:
+        """The garment's colour, or what is plain with it."""
+        if not piece.plain:
+            return self.garment
+        return PLAIN_TOP if piece == self.outfit.top else PLAIN_TROUSERS
 
 
 def understand(
@@ -76,8 +83,6 @@ def understand(
         for piece in worn.pieces
         if piece.asked and not size_chart.known(piece.kind, piece.size, piece.gender)
     ]
-    if fit_map:  # until the cloth is coloured by its strain
-        ignored.append("image_options.fit_map")
     skin, hair = colours.skin(tone), colours.from_hex(details.hair_color)
     return Order(
         gender=gender,
@@ -97,16 +102,10 @@ def understand(
         backdrop=colours.from_hex(details.background_color_hex),
         garment=garment or GARMENT,
         outfit=worn,
-        ease=_ease(worn),
         flat=flat,
         fit_map=fit_map,
         ignored=tuple(ignored),
     )
-
-
-def _ease(worn: Outfit) -> float:
-    letter = size_chart.letter(worn.top.kind, worn.top.size, worn.top.gender)
-    return EASE[vocabulary.SIZES.index(letter)]
 
 
 def _plain(label: str) -> str:

@@ -12,22 +12,24 @@ from domain.picture import UserDetails
 from render_consumers.painting.body import assets
 from render_consumers.painting.body.body import Body, Skin
 from render_consumers.painting.body.eyes import Eyes
-from render_consumers.painting.body.fit import fit, start_from
+from render_consumers.painting.body.fit import Fitted, fit, start_from
 from render_consumers.painting.body.look import EARS
 from render_consumers.painting.body.measure import Tape
 from render_consumers.painting.body.preparation import MARKS
-from render_consumers.painting.clothes.garment import Cloth, Wardrobe, bare
+from render_consumers.painting.clothes.hanging.wardrobe import Pose, Wardrobe, Worn
 from render_consumers.painting.clothes.outfit import GarmentLook
+from render_consumers.painting.clothes.piece import Cloth
 from render_consumers.painting.hair.hair import Hair
 from render_consumers.painting.mesh import Mesh
 from render_consumers.painting.order import Order, understand
-from render_consumers.painting.picture import camera
+from render_consumers.painting.picture.kernels.running import prepare
 from render_consumers.painting.picture.scene import Layer, Material, Scene, together
-from render_consumers.painting.picture.studio import filmed, photographed
+from render_consumers.painting.picture.studio import filmed, materials, photographed
 
 __all__ = ["GarmentLook", "Model", "Painter", "Painting", "Pixels", "Stopped"]
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
+Materials = npt.NDArray[np.int64]  # (H, W)
 PICTURE = (768, 1024)  # width and height in pixels
 VIDEO = (540, 720)  # the same view, small enough to draw many of
 
@@ -57,6 +59,7 @@ class Painter:
 
     def __init__(self, device: str | None = None) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        prepare(self.device)
         self._assets = assets.load(self.device)
         self._body = Body(self._assets)
         self._tape = Tape(self._body)
@@ -64,7 +67,7 @@ class Painter:
         self._skin = Mesh(parts["body"])
         self._eyes = Eyes(self._assets)
         self._teeth = Mesh(torch.cat([parts["helper-upper-teeth"], parts["helper-lower-teeth"]]))
-        self._wardrobe = Wardrobe(Mesh(parts["helper-tights"]), template)
+        self._wardrobe = Wardrobe(self._assets, self._skin)
         ears = self._assets.marks[:, EARS]
         self._hair = Hair(parts["body"], template, ears)
 
@@ -111,8 +114,8 @@ class Painter:
             start = start_from(self._body, order.gender, wanted)
             fitted = fit(self._body, self._tape, start, wanted)
             go_on()
-            skin = self._posed(order, fitted.controls, fitted.scale)
-            return Model(order, together(self._layers(order, skin)), fitted.achieved)
+            scene = together(self._layers(order, fitted)).turned(order.degrees)
+            return Model(order, scene, fitted.achieved)
 
     def draw(
         self,
@@ -130,6 +133,11 @@ class Painter:
             pixels = photographed(scene, model.order, size, go_on)
         return Painting(pixels.cpu().numpy(), model.order.ignored, model.achieved)
 
+    def materials(self, model: Model, *, size: tuple[int, int] = PICTURE) -> Materials:
+        """Which `Material` each pixel of the picture mostly shows, or -1 for the background."""
+        with torch.inference_mode():
+            return materials(model.scene, model.order, size).cpu().numpy()
+
     def film(
         self,
         model: Model,
@@ -145,45 +153,49 @@ class Painter:
                 picture = next(pictures)
             yield picture.cpu().numpy()
 
-    def _posed(self, order: Order, controls: Tensor, scale: float) -> Skin:
-        """The person in the pose, with the face asked for, turned towards the camera."""
-        controls = self._body.faced(self._body.faced(controls, order.face), order.actions)
-        skin = self._body.posed(self._body.shaped(controls), order.pose)
-        return Skin(
-            camera.turned(scale * skin.vertices, order.degrees),
-            camera.turned(scale * skin.joints, order.degrees),
-        )
+    def _at_rest(self, controls: Tensor, scale: float) -> Skin:
+        skin = self._body.shaped(controls)
+        return Skin(scale * skin.vertices, scale * skin.joints)
 
-    def _layers(self, order: Order, skin: Skin) -> list[Layer]:
-        posed, template = skin.vertices, self._assets.template
-        covered = bare(template[self._skin.vertices])
+    def _faced(self, order: Order, fitted: Fitted) -> Skin:
+        """The person at rest, with the face asked for."""
+        controls = self._body.faced(self._body.faced(fitted.controls, order.face), order.actions)
+        return self._at_rest(controls, fitted.scale)
+
+    def _layers(self, order: Order, fitted: Fitted) -> list[Layer]:
+        rest = self._at_rest(fitted.controls, fitted.scale)
+        turns, moves = self._body.stance(rest, order.pose)
+
+        def body() -> Pose:
+            carried = self._body.carried(rest, turns, moves)
+            return Pose(rest, carried, *self._body.carriers(turns, moves))
+
+        # Clothes know nothing of the face.
+        key = repr((fitted.controls.tolist(), fitted.scale, order.pose))
+        dressed = self._wardrobe.dressed(key.encode(), body, order.outfit)
+        posed = self._body.carried(self._faced(order, fitted), turns, moves).vertices
         layers = [
-            self._layer(Material.SKIN, self._skin, posed, covered),
+            self._layer(Material.SKIN, self._skin, posed, dressed.bare),
             *self._eye_layers(posed, order),
             self._layer(Material.TEETH, self._teeth, posed),
         ]
-        wear, mesh = self._wardrobe, self._wardrobe.mesh
-        layers += [
-            self._dressed(Material.TROUSERS, mesh, wear.trousers(posed, order.ease)),
-            self._dressed(Material.SHOES, mesh, wear.shoes(posed)),
-            self._dressed(Material.TOP, mesh, wear.top(posed, order.ease)),
-        ]
+        sole = self._wardrobe.shoes.mesh.to(self.device)
+        layers.append(self._cut(Material.SHOES, sole, dressed.shoes))
+        layers += [_worn(each, order) for each in dressed.worn]
         hair = self._hair.worn(order.hairstyle, posed, layers)
         return layers if hair is None else [*layers, hair]
 
     def _eye_layers(self, posed: Tensor, order: Order) -> list[Layer]:
         """The eyeballs and, unless lines are drawn around everything, the lashes."""
         balls, light = self._eyes.balls(posed)
-        ball = self._dressed(
-            Material.EYES, self._eyes.mesh, Cloth(balls, self._eyes.template, light)
-        )
+        ball = self._cut(Material.EYES, self._eyes.mesh, Cloth(balls, self._eyes.template, light))
         marks = torch.nn.functional.pad(light[:, None], (0, len(MARKS) - 1))
         ball = msgspec.structs.replace(ball, marks=marks, open=False)
         if order.flat:
             return [ball]
         places = self._eyes.fringes(posed, 0.85 + 0.35 * order.gender)
         lashes = Cloth(places, places, torch.ones_like(places[:, 0]))
-        return [ball, self._dressed(Material.LASHES, self._eyes.lashes, lashes)]
+        return [ball, self._cut(Material.LASHES, self._eyes.lashes, lashes)]
 
     def _layer(
         self, material: Material, mesh: Mesh, posed: Tensor, field: Tensor | None = None
@@ -199,7 +211,7 @@ class Painter:
             field=whole if field is None else field,
         )
 
-    def _dressed(self, material: Material, mesh: Mesh, cloth: Cloth) -> Layer:
+    def _cut(self, material: Material, mesh: Mesh, cloth: Cloth) -> Layer:
         return Layer(
             material=material,
             mesh=mesh,
@@ -209,6 +221,22 @@ class Painter:
             field=cloth.field,
             open=True,
         )
+
+
+def _worn(worn: Worn, order: Order) -> Layer:
+    """Cloth, whose template is its pattern and whose marks are those of cloth."""
+    marks = worn.places.new_zeros(len(worn.places), len(MARKS))
+    marks[:, : worn.marks.shape[1]] = worn.marks
+    return Layer(
+        material=Material.TOP if worn.piece == order.outfit.top else Material.BOTTOM,
+        mesh=worn.made.panels.to(worn.places.device),
+        places=worn.places,
+        template=worn.made.flat.to(worn.places.device),
+        marks=marks,
+        field=worn.field,
+        normals=worn.normals,
+        open=True,
+    )
 
 
 def _until(should_stop: Callable[[], bool]) -> Callable[[], None]:

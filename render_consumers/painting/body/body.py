@@ -31,6 +31,7 @@ class Body:
     def __init__(self, assets: Assets) -> None:
         self.assets = assets
         self._stances = Stances(assets)
+        self._surface = torch.unique(assets.parts["body"])
         pairs = _signed_pairs(assets.shape_names)
         self.controls: tuple[str, ...] = (*PHENOTYPES, *dict.fromkeys(pairs))
         self.index = {name: i for i, name in enumerate(self.controls)}
@@ -77,7 +78,17 @@ class Body:
 
     def posed(self, skin: Skin, pose: Pose) -> Skin:
         """The same body in that pose, with the feet on the ground."""
-        return self.carried(skin, *self._stances.take(skin.vertices, skin.joints, pose))
+        return self.carried(skin, *self.stance(skin, pose))
+
+    def stance(self, skin: Skin, pose: Pose) -> tuple[Tensor, Tensor]:
+        """How its bones take the pose: rotations (J, 3, 3) and translations (J, 3)."""
+        turns, moves = self._stances.take(skin.vertices, skin.joints, pose)
+        low = self._stances.skinned(skin.vertices, turns, moves, self._surface)[:, 2].min()
+        return turns, moves - low * moves.new_tensor([0.0, 0.0, 1.0])
+
+    def carriers(self, turns: Tensor, moves: Tensor) -> tuple[Tensor, Tensor]:
+        """What takes each vertex from rest to a stance: rotations (V, 3, 3) and moves (V, 3)."""
+        return self._stances.carriers(turns, moves)
 
     def carried(self, skin: Skin, turns: Tensor, moves: Tensor) -> Skin:
         """The body as its bones carry it, with rotations (J, 3, 3) and translations (J, 3).
@@ -90,7 +101,7 @@ class Body:
     def _grounded(self, skin: Skin) -> Skin:
         """The same with the soles at z = 0."""
         ground = torch.zeros_like(skin.joints[0])
-        ground[2] = skin.vertices[self.assets.parts["body"].flatten(), 2].min()
+        ground[2] = skin.vertices[self._surface, 2].min()
         return Skin(skin.vertices - ground, skin.joints - ground)
 
 

@@ -64,7 +64,7 @@ def skin(samples: Samples, tone: Colour, hair: Colour, woman: float, scalp: floa
     gloss = (
         (0.038 + shine) * (1 - 0.25 * close * depth) + 0.075 * lips + 0.10 * nails - 0.03 * hairs
     )
-    return Surface(albedo, normal, gloss.clamp(min=0), sharpness=18.0, softness=0.22)
+    return Surface(albedo, normal, gloss.clamp(min=0), sharpness=18.0, softness=0.1, scatter=1.0)
 
 
 def eyes(samples: Samples, colour: Colour) -> Surface:

@@ -77,11 +77,18 @@ class Stances:
     ) -> Tensor:
         """Vertices (V, 3), or some of them, carried along by their bones."""
         chosen = slice(None) if which is None else which
-        bones, weight = self._assets.bone_of[chosen], self._assets.bone_weight[chosen]
-        turn = (turns[bones] * weight[:, :, None, None]).sum(1)
-        move = (moves[bones] * weight[:, :, None]).sum(1)
+        turn, move = self.carriers(turns, moves, which)
         carried: Tensor = (turn @ vertices[chosen][:, :, None])[:, :, 0] + move
         return carried
+
+    def carriers(
+        self, turns: Tensor, moves: Tensor, which: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What its bones do to each vertex: rotations (V, 3, 3) and translations (V, 3)."""
+        chosen = slice(None) if which is None else which
+        bones, weight = self._assets.bone_of[chosen], self._assets.bone_weight[chosen]
+        turn = (turns[bones] * weight[:, :, None, None]).sum(1)
+        return turn, (moves[bones] * weight[:, :, None]).sum(1)
 
     # Legs.
 

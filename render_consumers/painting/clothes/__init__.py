@@ -1,1 +1,1 @@
-"""What a person wears: how it is cut, how it hangs, and what it looks like."""
+"""What a person wears: what it is and measures, how it fits, and what it looks like."""

@@ -19,7 +19,7 @@ class Camera(msgspec.Struct, frozen=True):
     size: tuple[int, int]
 
     def project(self, places: Tensor) -> Tensor:
-        """Sample coordinates x, y and the reciprocal of the distance (V, 3), in frame heights."""
+        """Pixel coordinates x, y and the reciprocal of the distance (V, 3), in frame heights."""
         width, height = self.size
         seen = (places - places.new_tensor(self.centre)) / self.span
         nearness = 1 / (seen[:, 1] + DISTANCE)
@@ -27,6 +27,10 @@ class Camera(msgspec.Struct, frozen=True):
         return torch.stack(
             [width / 2 + seen[:, 0] * scale, height / 2 - seen[:, 2] * scale, nearness], dim=1
         )
+
+    def pixel(self) -> float:
+        """How many metres of the person a pixel is wide."""
+        return self.span / self.size[1]
 
     def eye(self) -> tuple[float, float, float]:
         return (self.centre[0], self.centre[1] - DISTANCE * self.span, self.centre[2])

@@ -12,9 +12,9 @@ from render_consumers.painting.picture.surface import Samples, Surface, smooth
 
 SHADE = (0.50, 0.45, 0.55)  # of a colour in the shade: a little cooler, as cartoonists paint it
 LINE = 0.10  # of a colour in the lines around it
-STEP = 0.022  # metres that one part must be behind another for a line between them
+STEP = 0.020  # metres that one part must be behind another for a line between them
 BRUSH = 250  # rows of samples for each by which the brush that lays the tones is wide
-FINE_LINE = 600  # rows of samples for each sample that a line is wide
+FINE_LINE = 1500  # rows of samples for each sample that a line is wider than two
 # Parts that have no line between them: eyes and teeth are drawn by their own colours.
 PARTS = {Material.EYES: Material.SKIN, Material.TEETH: Material.SKIN}
 
@@ -54,7 +54,7 @@ def _outlined(colour: Tensor, visible: Visible, scene: Scene, size: tuple[int, i
     parts = _grid(part, visible, size, -1.0)
     ends = _ends(parts, 0.5)  # between strands there are none: hair would be all lines
     ends |= _ends(_grid(depth, visible, size, math.inf), STEP) & (parts != int(Material.HAIR))
-    reach = max(1, round(size[1] / FINE_LINE))
+    reach = 2 + round(size[1] / FINE_LINE)  # the outermost samples may hardly count
     wide = torch.nn.functional.max_pool2d(ends.float()[None], 2 * reach - 1, 1, reach - 1)
     line = wide.flatten()[visible.sample].bool()[:, None]
     return torch.where(line, LINE * colour, colour)

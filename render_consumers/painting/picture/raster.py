@@ -1,172 +1,176 @@
-"""Which triangle is in front at each sample: spans of rows in plain torch, on any device.
+"""What is seen where: sixteen samples of each pixel, gathered into what is shaded.
 
-Every step is a gather, a scan or a minimum over integers, so the same scene gives the same
-bytes however the work is scheduled.
+A *spot* is what a pixel shows of one surface: light is looked up once for it. Its *parts* are the
+quarters of the pixel that it is seen in, or in a close view the whole pixel: texture and shine are
+worked out for each. A part counts by how many of the samples it has, so that edges are as fine as
+the samples are.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 import torch
 from torch import Tensor
 
-NOTHING = 1 << 62
-DEPTH_STEPS = float(1 << 30)
-ROWS = 1 << 14  # drawn at a time: what a processor's cache holds
+from render_consumers.painting.picture.kernels import samples
+from render_consumers.painting.picture.kernels.running import bands, launch, side_by_side
+
+SAMPLES = 16  # of a pixel
+NOTHING = (1 << 63) - 1
+SAME_SURFACE = 0.0005  # of nearness: about 3 cm where the whole body is seen
+Size = tuple[int, int]
 
 
-class Visible(msgspec.Struct, frozen=True):
-    """The N samples that show something: which, which triangle, and how much of each corner."""
+class Window(NamedTuple):
+    """The pixels from left and top up to right and bottom."""
 
-    sample: Tensor  # (N,) index into the rows of the picture
+    left: int
+    right: int
+    top: int
+    bottom: int
+
+    def pixels(self) -> int:
+        return (self.right - self.left) * (self.bottom - self.top)
+
+
+class Spots(msgspec.Struct, frozen=True):
+    """A triangle each, and how much of its corners is seen, corrected for perspective."""
+
     face: Tensor  # (N,)
-    weight: Tensor  # (N, 3) sums to 1, corrected for perspective
-
-    def pieces(self, most: int) -> Iterator["Visible"]:
-        """The same samples in order, at most so many at a time."""
-        columns = (self.sample, self.face, self.weight)
-        for piece in zip(*(torch.split(column, most) for column in columns), strict=True):
-            yield Visible(*piece)
-
-    def some(self, which: Tensor) -> "Visible":
-        return Visible(self.sample[which], self.face[which], self.weight[which])
+    weight: Tensor  # (N, 3) sums to 1
 
     def mix(self, faces: Tensor, values: Tensor) -> Tensor:
-        """Values (V, K) of the vertices, mixed at each sample (N, K)."""
+        """Values (V, K) of the vertices, mixed at each spot (N, K)."""
         corners = faces[self.face]
         mixed = values[corners[:, 0]] * self.weight[:, 0:1]
         mixed += values[corners[:, 1]] * self.weight[:, 1:2]
         return mixed.add_(values[corners[:, 2]] * self.weight[:, 2:3])
 
 
+class Visible(Spots, frozen=True):
+    """The parts of all spots, in the order of the pixels."""
+
+    sample: Tensor  # (N,) index into a picture with a place for each part of each pixel
+    spot: Tensor  # (N,)
+    share: Tensor  # (N,) of the pixel
+
+    def some(self, which: Tensor) -> "Visible":
+        columns = (self.face, self.weight, self.sample, self.spot, self.share)
+        return Visible(*(column[which] for column in columns))
+
+    def pieces(self, most: int) -> Iterator["Visible"]:
+        """The same parts in order, at most so many at a time."""
+        columns = (self.face, self.weight, self.sample, self.spot, self.share)
+        for piece in zip(*(torch.split(column, most) for column in columns), strict=True):
+            yield Visible(*piece)
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """All that a picture shows: where a pixel's spots and parts begin, and they themselves."""
+
+    size: Size
+    fine: int  # parts along each side of a pixel
+    window: Window
+    starts: Tensor  # (P + 1, 2) for the pixels of the window
+    spots: Spots
+    parts: Visible
+
+    def grid(self) -> Size:
+        """The size of a picture with a place for each part of each pixel."""
+        return self.fine * self.size[0], self.fine * self.size[1]
+
+    def pixels(self) -> Tensor:
+        """Which pixel (N,) of the picture each part is in."""
+        wide = self.fine * self.size[0]
+        row, column = self.parts.sample // wide, self.parts.sample % wide
+        return row // self.fine * self.size[0] + column // self.fine
+
+
 def rasterise(
     screen: Tensor,
     faces: Tensor,
-    size: tuple[int, int],
-    keep: Tensor | None = None,
-    one_sided: Tensor | None = None,
-) -> Visible:
+    size: Size,
+    *,
+    keep: Tensor,
+    one_sided: Tensor,
+    surface: Tensor,
+    fine: int = 2,
+) -> Seen:
     """Find the nearest triangle (F, 3) under each sample of a picture of (width, height).
 
-    ``screen`` (V, 3) holds sample coordinates x, y and the reciprocal of the distance. Where the
+    ``screen`` (V, 3) holds pixel coordinates x, y and the reciprocal of the distance. Where the
     mixed ``keep`` (V,) is not above 0 a triangle is cut away: hems are cut through triangles.
-    Triangles marked in ``one_sided`` (F,) are passed over when seen from behind.
+    Triangles marked in ``one_sided`` (F,) are passed over when seen from behind. What a pixel shows
+    of one ``surface`` (F,) at one depth becomes one spot, of up to ``fine`` by ``fine`` parts.
     """
-    xyz = screen[faces].double()
-    area = _doubled_area(xyz)
-    drawn = (area.abs() > 1e-9) & (xyz[:, :, 2] > 0).all(1)
-    if one_sided is not None:
-        drawn &= ~(one_sided & (area > 0))
-    if keep is not None:
-        drawn &= (keep[faces] > 0).any(1)
-    chosen = drawn.nonzero()[:, 0]
-    xyz, area = xyz[chosen], area[chosen]
-    cut = None if keep is None else _plane(xyz, area, keep[faces[chosen]].double())
-    best = _best(xyz, area, cut, size)
-    hit = (best != NOTHING).nonzero()[:, 0]
-    local = best[hit] & 0xFFFFFFFF
-    return Visible(hit, chosen[local], _weights(xyz[local], area[local], hit, size[0]))
+    window = _window(screen, faces, keep, size)
+    numbers = faces.new_empty  # whole, and where the triangles are
+    best = torch.full_like(numbers(window.pixels(), SAMPLES), NOTHING)
+    groups = numbers(window.pixels())
+    counts = numbers(window.pixels(), 2, dtype=torch.int32)
+    wide = window.right - window.left
+
+    def find(top: int, bottom: int) -> None:
+        rows = slice((top - window.top) * wide, (bottom - window.top) * wide)
+        edges = (window.left, window.right, top, bottom)
+        launch(
+            samples.draw, len(faces), screen, faces, keep, one_sided, *edges, best[rows].flatten()
+        )
+        launch(
+            samples.group,
+            (bottom - top) * wide,
+            best[rows].flatten(),
+            surface,
+            SAME_SURFACE,
+            fine,
+            groups[rows],
+            counts[rows],
+        )
+
+    ranges = list(bands(window.top, window.bottom, screen.device))
+    side_by_side(find, ranges)
+    starts = torch.nn.functional.pad(counts.cumsum(0), (0, 0, 1, 0))
+    spots, parts = _rooms(starts, screen)
+
+    def write(top: int, bottom: int) -> None:
+        first, last = (top - window.top) * wide, (bottom - window.top) * wide
+        launch(
+            samples.gather,
+            last - first,
+            screen,
+            faces,
+            best[first:last].flatten(),
+            groups[first:last],
+            starts[first : last + 1],
+            *(window.left, window.right, top, size[0], fine),
+            *(spots.face, spots.weight),
+            *(parts.sample, parts.face, parts.weight, parts.spot, parts.share),
+        )
+
+    side_by_side(write, ranges)
+    return Seen(size, fine, window, starts, spots, parts)
 
 
-def nearest(screen: Tensor, faces: Tensor, size: tuple[int, int]) -> Tensor:
-    """How near (W * H,) the nearest triangle that faces the viewer is, 0 where there is none."""
-    xyz = screen[faces].double()
-    area = _doubled_area(xyz)
-    chosen = (area < -1e-9).nonzero()[:, 0]
-    best = _best(xyz[chosen], area[chosen], None, size)
-    return torch.where(best == NOTHING, 0.0, 1 - (best >> 32) / DEPTH_STEPS).float()
+def _window(screen: Tensor, faces: Tensor, keep: Tensor, size: Size) -> Window:
+    """Where in the picture anything can be seen."""
+    shown = screen[faces[(keep[faces] > 0).any(1)].flatten()]
+    if not len(shown):
+        return Window(0, 0, 0, 0)
+    low, high = shown[:, :2].amin(0).floor().tolist(), shown[:, :2].amax(0).ceil().tolist()
+    left, right = (int(min(max(x, 0), size[0])) for x in (low[0], high[0]))
+    top, bottom = (int(min(max(y, 0), size[1])) for y in (low[1], high[1]))
+    return Window(left, right, top, bottom) if right > left else Window(0, 0, 0, 0)
 
 
-def _best(xyz: Tensor, area: Tensor, cut: Tensor | None, size: tuple[int, int]) -> Tensor:
-    """For each sample (W * H,) the packed depth and triangle of the nearest, or NOTHING."""
-    width, height = size
-    near = _plane(xyz, area, xyz[:, :, 2])
-    face, y = _expand(
-        (xyz[:, :, 1].amin(1) - 0.5).ceil().clamp(0, height).long(),
-        (xyz[:, :, 1].amax(1) - 0.5).ceil().clamp(0, height).long(),
+def _rooms(starts: Tensor, screen: Tensor) -> tuple[Spots, Visible]:
+    """Empty rows for all that was counted."""
+    spots, parts = starts[-1].tolist()
+    number, share = starts.new_empty, screen.new_empty
+    return Spots(number(spots), share(spots, 3)), Visible(
+        face=number(parts),
+        weight=share(parts, 3),
+        sample=number(parts),
+        spot=number(parts),
+        share=share(parts),
     )
-    left, right = _crossings(xyz, face, y + 0.5)
-    start, stop = ((edge - 0.5).ceil().clamp(0, width).long() for edge in (left, right))
-    rows = (stop > start).nonzero()[:, 0]
-    best = torch.full((width * height,), NOTHING, device=xyz.device)
-    for some in torch.split(rows, ROWS):
-        _draw(best, face[some], y[some], start[some], stop[some], near, cut, width)
-    return best
-
-
-def _draw(
-    best: Tensor,
-    face: Tensor,
-    y: Tensor,
-    start: Tensor,
-    stop: Tensor,
-    near: Tensor,
-    cut: Tensor | None,
-    width: int,
-) -> None:
-    """Lay some rows of triangles over what is there already; the nearest stays."""
-    row, x = _expand(start, stop)
-    if cut is not None:
-        kept = (_along(cut, face, y, row, x) > 0).nonzero()[:, 0]
-        row, x = row[kept], x[kept]
-    depth = (1 - _along(near, face, y, row, x)).clamp_(0, 1).mul_(DEPTH_STEPS).long()
-    best.scatter_reduce_(0, (y * width)[row] + x, (depth << 32) | face[row], "amin")
-
-
-def _along(plane: Tensor, face: Tensor, y: Tensor, row: Tensor, x: Tensor) -> Tensor:
-    """The value of px + qy + r (N,) at the samples x of rows that each belong to a triangle."""
-    p, q, r = plane[face].unbind(1)
-    return torch.addcmul((q * (y + 0.5) + r + 0.5 * p)[row], p[row], x.double())
-
-
-def _doubled_area(xyz: Tensor) -> Tensor:
-    """Twice the area (F,) of each triangle, below 0 where its outside faces the viewer."""
-    a, b, c = xyz[:, :, :2].unbind(1)
-    edge, other = b - a, c - a
-    return edge[:, 0] * other[:, 1] - edge[:, 1] * other[:, 0]
-
-
-def _plane(xyz: Tensor, area: Tensor, value: Tensor) -> Tensor:
-    """Coefficients (F, 3) of value = px + qy + r through the corners of each triangle."""
-    a, b, c = xyz[:, :, :2].unbind(1)
-    u, v, w = value.unbind(1)
-    p = ((v - u) * (c - a)[:, 1] - (w - u) * (b - a)[:, 1]) / area
-    q = ((w - u) * (b - a)[:, 0] - (v - u) * (c - a)[:, 0]) / area
-    return torch.stack([p, q, u - p * a[:, 0] - q * a[:, 1]], dim=1)
-
-
-def _expand(start: Tensor, stop: Tensor) -> tuple[Tensor, Tensor]:
-    """For each range (R,) its owner and its members, one after another."""
-    count = (stop - start).clamp(min=0)
-    owner = torch.repeat_interleave(torch.arange(len(count), device=count.device), count)
-    first = start - count.cumsum(0) + count
-    return owner, first[owner] + torch.arange(len(owner), device=count.device)
-
-
-def _crossings(xyz: Tensor, face: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each row enters and leaves its triangle; neighbours agree to the last bit."""
-    left = torch.full_like(y, torch.inf)
-    right = torch.full_like(y, -torch.inf)
-    for start, end in ((0, 1), (1, 2), (2, 0)):
-        low, high = xyz[:, start, :2], xyz[:, end, :2]
-        swap = (low[:, 1] > high[:, 1])[:, None]
-        low, high = torch.where(swap, high, low), torch.where(swap, low, high)
-        slope = (high[:, 0] - low[:, 0]) / (high[:, 1] - low[:, 1])
-        x0, y0, y1, step = low[face, 0], low[face, 1], high[face, 1], slope[face]
-        x = x0 + (y - y0) * step
-        crossed = (y0 <= y) & (y < y1)
-        left = torch.where(crossed, torch.minimum(left, x), left)
-        right = torch.where(crossed, torch.maximum(right, x), right)
-    empty = left > right
-    return left.masked_fill(empty, 0.0), right.masked_fill(empty, 0.0)
-
-
-def _weights(xyz: Tensor, area: Tensor, sample: Tensor, width: int) -> Tensor:
-    """How much of each corner (N, 3) is seen at the samples, corrected for perspective."""
-    x, y = sample % width + 0.5, sample // width + 0.5
-    parts = []
-    for first, second in ((1, 2), (2, 0), (0, 1)):
-        a, b = xyz[:, first], xyz[:, second]
-        parts.append((a[:, 0] - x) * (b[:, 1] - y) - (a[:, 1] - y) * (b[:, 0] - x))
-    weight = torch.stack(parts, dim=1) / area[:, None] * xyz[:, :, 2]
-    return (weight / weight.sum(1, keepdim=True)).float()

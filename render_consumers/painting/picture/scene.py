@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from render_consumers.painting.picture import camera
-from render_consumers.painting.picture.raster import Visible
+from render_consumers.painting.picture.raster import Spots
 
 
 class Material(IntEnum):
-    SKIN, EYES, TEETH, HAIR, TOP, TROUSERS, SHOES, LASHES = range(8)
+    SKIN, EYES, TEETH, HAIR, TOP, BOTTOM, SHOES, LASHES = range(8)
 
 
 class Triangles(Protocol):
@@ -25,7 +25,10 @@ class Triangles(Protocol):
 
 
 class Layer(msgspec.Struct, frozen=True):
-    """One mesh in the pose: it shows where its field is above 0, from behind too if ``open``."""
+    """One mesh in the pose: it shows where its field is above 0, from behind too if ``open``.
+
+    ``normals`` are those of its mesh unless they are given: a seam parts places, not the cloth.
+    """
 
     material: Material
     mesh: Triangles
@@ -37,6 +40,11 @@ class Layer(msgspec.Struct, frozen=True):
     tangents: Tensor | None = None  # (V, 3) which way fibres run
     light_of: Tensor | None = None  # (V,) the vertex whose light each has, where not its own
     casts: Tensor | None = None  # (F,) the triangles whose shadows stand for all, where not all do
+    normals: Tensor | None = None  # (V, 3)
+
+    def directions(self) -> Tensor:
+        """The normals (V, 3)."""
+        return self.mesh.normals(self.places) if self.normals is None else self.normals
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -76,9 +84,9 @@ class Scene(msgspec.Struct, frozen=True):
             tangents=camera.turned(self.tangents, degrees),
         )
 
-    def seen(self, visible: Visible, lit: Tensor) -> tuple[Tensor, ...]:
-        """Place, normal, template, light and marks of each sample; normals face the viewer."""
-        columns = [self.places, self.normals, self.template, lit, self.marks]
+    def seen(self, visible: Spots) -> tuple[Tensor, ...]:
+        """Place, normal, template and marks of each spot."""
+        columns = [self.places, self.normals, self.template, self.marks]
         mixed = visible.mix(self.faces, torch.cat(columns, dim=1))
         return torch.split(mixed, [column.shape[1] for column in columns], dim=1)
 
@@ -97,7 +105,7 @@ def together(layers: list[Layer]) -> Scene:
 
     return Scene(
         places=torch.cat([layer.places for layer in layers]),
-        normals=torch.cat([layer.mesh.normals(layer.places) for layer in layers]),
+        normals=torch.cat([layer.directions() for layer in layers]),
         tangents=torch.cat([_fibres(layer) for layer in layers]),
         template=torch.cat([layer.template for layer in layers]),
         marks=torch.cat([layer.marks for layer in layers]),

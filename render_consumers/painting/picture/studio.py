@@ -1,40 +1,37 @@
 """Photographs a scene: camera, shadows, one surface per material, and the finished pixels."""
 
-import math
 from collections.abc import Callable, Iterator
 
-import msgspec
 import torch
 from torch import Tensor
 
 import render_consumers.painting.body.look as body
 import render_consumers.painting.clothes.look as clothes
+from render_consumers.painting.clothes.outfit import Piece
 from render_consumers.painting.hair.look import strands
 from render_consumers.painting.hair.styles import STYLES
 from render_consumers.painting.order import Order
 from render_consumers.painting.picture import camera, flat, light, shade
 from render_consumers.painting.picture.camera import Camera
 from render_consumers.painting.picture.colours import Colour
-from render_consumers.painting.picture.raster import Visible, rasterise
+from render_consumers.painting.picture.kernels.running import bands, side_by_side
+from render_consumers.painting.picture.light import Maps
+from render_consumers.painting.picture.raster import Seen, Visible, rasterise
 from render_consumers.painting.picture.scene import Material, Scene
 from render_consumers.painting.picture.surface import Samples, Surface
 from render_consumers.painting.vectors import unit
 
-FINE = 2  # samples along each side of a pixel
-PIECE = 1 << 16  # samples shaded at a time: what a processor's cache holds
-TROUSERS: Colour = (0.022, 0.026, 0.038)
+CLOSE = 0.0011  # metres a pixel: where they are smaller than that, each is shaded once
+PIECE = 1 << 15  # parts shaded at a time: torch divides no less among threads of its own
 SNEAKERS: Colour = (0.10, 0.105, 0.115)
-NEAR_GROUND = 0.30  # metres: what is lower casts the shadow at the feet
-LIGHTINGS = 24  # angles of a turn at which shadows are worked out; between them they are mixed
 
 
 def photographed(
     scene: Scene, order: Order, size: tuple[int, int], go_on: Callable[[], None]
 ) -> Tensor:
     """The picture (H, W, 3) in bytes; ``go_on`` is called between stages."""
-    lit = _lit(scene)
-    go_on()
-    return _drawn(scene, order, camera.frame(order.mode, size, *scene.extent()), lit, go_on)
+    view = camera.frame(order.mode, size, *scene.extent())
+    return _drawn(scene, order, view, _sky(scene, view), _fine(view), go_on)
 
 
 def filmed(
@@ -46,49 +43,104 @@ def filmed(
     around = torch.stack([reach, reach])
     low, high = torch.cat([-around, low[2:]]), torch.cat([around, high[2:]])
     view = camera.frame(order.mode, size, low, high)
-    lit: dict[int, Tensor] = {}
+    sky = _sky(scene, view)
     for frame in range(frames):
-        share, before = math.modf(LIGHTINGS * frame / frames)
-        for step in (int(before), int(before) + 1):
-            if step not in lit:
-                lit.pop(step - 2, None)
-                lit[step] = _lit(scene.turned(360 * step / LIGHTINGS))
-        mixed = torch.lerp(lit[int(before)], lit[int(before) + 1], share)
-        yield _drawn(scene.turned(360 * frame / frames), order, view, mixed, go_on)
+        degrees = 360 * frame / frames
+        yield _drawn(scene.turned(degrees), order, view, sky.turned(degrees), 1, go_on)
 
 
-def _lit(scene: Scene) -> Tensor:
-    which, shared = torch.unique(scene.light_of, return_inverse=True)
-    return light.reached(scene.places, scene.normals, scene.solid(), which)[shared]
+def materials(scene: Scene, order: Order, size: tuple[int, int]) -> Tensor:
+    """Which `Material` (H, W) has most of each pixel, or -1."""
+    return materials_seen(scene, camera.frame(order.mode, size, *scene.extent()))
+
+
+def materials_seen(scene: Scene, view: Camera) -> Tensor:
+    """The same, through any camera."""
+    seen = _seen(scene, view, fine=1)
+    kinds = scene.material[seen.parts.face]
+    width, height = view.size
+    shares = torch.zeros(height * width, len(Material) + 1, device=kinds.device)
+    pixel = seen.pixels()
+    shares.index_put_((pixel, kinds + 1), seen.parts.share, accumulate=True)
+    shares[:, 0] = 1 - shares.sum(1)
+    return (shares.argmax(1) - 1).view(height, width)
+
+
+def _sky(scene: Scene, view: Camera) -> Maps:
+    """Maps of the sky around as much of the person as can be seen, from all sides."""
+    low, high = (corner.clone() for corner in scene.extent())
+    middle, half = view.centre[2], 0.55 * view.span  # and a little of what is behind
+    low[2], high[2] = low[2].clamp(min=middle - half), high[2].clamp(max=middle + half)
+    box = torch.stack([low, high])
+    return light.sky_around(scene.places, scene.solid(), box, view.pixel())
+
+
+def _seen(scene: Scene, view: Camera, fine: int) -> Seen:
+    return rasterise(
+        view.project(scene.places),
+        scene.faces,
+        view.size,
+        keep=scene.field,
+        one_sided=scene.one_sided,
+        surface=scene.material.int(),
+        fine=fine,
+    )
+
+
+def _fine(view: Camera) -> int:
+    """How many parts of a pixel are shaded, along each side."""
+    return 2 if view.pixel() > CLOSE else 1
 
 
 def _drawn(
-    scene: Scene, order: Order, view: Camera, lit: Tensor, go_on: Callable[[], None]
+    scene: Scene, order: Order, view: Camera, sky: Maps, fine: int, go_on: Callable[[], None]
 ) -> Tensor:
-    shown = scene.places[scene.solid().flatten()]
-    low = shown.amin(0)
-    fine = msgspec.structs.replace(view, size=(view.size[0] * FINE, view.size[1] * FINE))
-    visible = rasterise(
-        fine.project(scene.places), scene.faces, fine.size, scene.field, scene.one_sided
-    )
+    seen = _seen(scene, view, fine)
     go_on()
-    pieces = []
-    for piece in visible.pieces(PIECE):
-        pieces.append(_shaded(scene, order, piece, lit, fine, float(low[2])))
-        go_on()
+    low = float(scene.extent()[0][2])
+    lit = _lit(scene, seen, view, sky)
+    go_on()
+    parts = list(seen.parts.pieces(PIECE))
+    pieces = [lit] * len(parts)
+
+    def shade_some(first: int, last: int) -> None:
+        for number in range(first, last):
+            pieces[number] = _shaded(
+                scene, order, parts[number], lit, view, low, view.pixel() / fine
+            )
+            go_on()
+
+    side_by_side(shade_some, list(bands(0, len(parts), lit.device)))
     colour = torch.cat(pieces) if pieces else lit.new_zeros(0, 4 if order.flat else 3)
     if order.flat:
-        colour = flat.drawn(colour, visible, scene, fine.size)
-    feet = shown[shown[:, 2] < low[2] + NEAR_GROUND][::7]
-    dark = shade.contact_shadow(view, feet, float(low[2]))
-    return shade.developed(colour, visible.sample, view, FINE, order.backdrop, dark)
+        colour = flat.drawn(colour, seen.parts, scene, seen.grid())
+    dark = shade.ground_shadow(view, scene.places, scene.solid(), low)
+    return shade.developed(colour, seen, order.backdrop, dark)
+
+
+def _lit(scene: Scene, seen: Seen, view: Camera, sky: Maps) -> Tensor:
+    """How much of the lamps and of the sky (S, 4) reaches the spots."""
+    place, normal, _, _ = scene.seen(seen.spots)
+    if not len(place):
+        return place.new_zeros(0, len(light.LAMPS) + 1)
+    normal = _facing(unit(normal), unit(place.new_tensor(view.eye()) - place))
+    box = torch.stack([place.amin(0), place.amax(0)])
+    lamps = light.lamps_around(scene.places, scene.solid(), box, view.pixel())
+    return light.reached(lamps, sky, place.contiguous(), normal.contiguous())
 
 
 def _shaded(
-    scene: Scene, order: Order, visible: Visible, lit: Tensor, view: Camera, ground: float
+    scene: Scene,
+    order: Order,
+    visible: Visible,
+    lit: Tensor,
+    view: Camera,
+    ground: float,
+    spacing: float,
 ) -> Tensor:
-    """Light (N, 3) from some of the samples, or what the flat look makes it of (N, 4)."""
-    place, normal, template, lit_there, marks = scene.seen(visible, lit)
+    """Light (N, 3) from some of the parts, or what the flat look makes it of (N, 4)."""
+    place, normal, template, marks = scene.seen(visible)
+    lit_there = lit[visible.spot]
     towards = unit(place.new_tensor(view.eye()) - place)
     normal = _facing(unit(normal), towards)
     material = scene.material[visible.face]
@@ -97,7 +149,6 @@ def _shaded(
         at = (material == kind).nonzero()[:, 0]
         if len(at):
             tangent = visible.some(at).mix(scene.faces, scene.tangents)
-            spacing = view.span / view.size[1]
             samples = Samples(template[at], place[at], normal[at], marks[at], tangent, spacing)
             surface = _surface(kind, samples, order, ground)
             paint = flat.shaded if order.flat else shade.shaded
@@ -119,11 +170,16 @@ def _surface(kind: Material, samples: Samples, order: Order, ground: float) -> S
         case Material.HAIR:
             return strands(samples, order.hair)
         case Material.TOP:
-            return clothes.hoodie(samples, order.garment)
-        case Material.TROUSERS:
-            return clothes.trousers(samples, TROUSERS)
+            return _cloth(samples, order, order.outfit.top)
+        case Material.BOTTOM:
+            assert order.outfit.bottom
+            return _cloth(samples, order, order.outfit.bottom)
         case Material.SHOES:
             return clothes.shoes(samples, SNEAKERS, ground)
+
+
+def _cloth(samples: Samples, order: Order, piece: Piece) -> Surface:
+    return clothes.cloth(samples, piece, order.colour_of(piece), fit_map=order.fit_map)
 
 
 def _facing(normal: Tensor, towards: Tensor) -> Tensor:

@@ -24,10 +24,12 @@ class Surface(msgspec.Struct, frozen=True):
 
     albedo: Tensor
     normal: Tensor
-    gloss: Tensor  # (N,) share of light that is mirrored
-    sharpness: float = 24.0
+    gloss: Tensor  # (N,) share of light that is mirrored where it falls straight on
+    sharpness: float = 24.0  # of what is mirrored, as Blinn's exponent
     softness: float = 0.0  # how far light creeps round into the shade
     fibres: Tensor | None = None  # (N, 3) which way they run, where it is made of fibres
+    scatter: float = 0.0  # how much of it goes through flesh, red the furthest
+    sheen: float = 0.0  # the bright rim of fibres that stand up from cloth
 
 
 def smooth(low: float, high: float, value: Tensor) -> Tensor:

@@ -29,7 +29,6 @@ from render_consumers.engines.job import (
     Unsupported,
 )
 from render_consumers.painting.painter import Model, Painter, Painting, Pixels, Stopped
-from render_consumers.painting.picture import studio
 from tests.support.scenario import (
     OLDER,
     TASK,
@@ -85,11 +84,8 @@ class Shelf:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[LocalEngine]:
-    """With one lighting for all of a turn: they are most of the work, and not judged here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(studio, "LIGHTINGS", 1)
-        yield LocalEngine(SmallPainter("cpu"), Shelf())
+def engine() -> LocalEngine:
+    return LocalEngine(SmallPainter("cpu"), Shelf())
 
 
 def ended(engine: LocalEngine, *requests, should_stop=lambda: False, told=lambda *_: None):

