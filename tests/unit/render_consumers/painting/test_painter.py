@@ -193,7 +193,7 @@ def test_a_pose_changes_the_outline(painter: Painter, red: Painting) -> None:
     outline, before = person(waving.pixels.astype(int)), person(red.pixels.astype(int))
     assert (outline != before).sum() > 300
     legs = int(0.7 * SIZE[1])
-    assert (outline[legs:] != before[legs:])[: int(0.17 * SIZE[1])].sum() < 30  # to the ankles
+    assert (outline[legs:] != before[legs:])[: int(0.17 * SIZE[1])].sum() < 60  # to the ankles
 
 
 def test_a_face_close_up_is_the_same_to_the_byte(painter: Painter, portrait: Painting) -> None:
