@@ -1,6 +1,7 @@
 """A stand-in for the remote engine, held to what the provider's pages say: a real HTTP server."""
 
 import base64
+import contextlib
 import io
 import json
 import threading
@@ -104,6 +105,7 @@ class RemoteEngine:
         self.wrong: list[int] = []  # codes that the next calls are answered with
         self.page = False  # answers as a gateway that finds nobody
         self.draw: Callable[[Image.Image], Image.Image] = lambda guide: ImageOps.posterize(guide, 4)
+        self.created: Callable[[Task], object] = lambda task: None  # before it is answered
         self.lock = threading.Lock()
 
     def client(self, model: str = "") -> Kling:
@@ -149,6 +151,7 @@ class RemoteEngine:
             raise Wrong(1303)
         task = Task(task_id=str(uuid4()), body=asked, created_at=int(1_000 * time.time()))
         self.tasks[task.task_id] = task
+        self.created(task)
         return task
 
     def _looked_up(self, task_id: str) -> Task:
@@ -257,6 +260,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(200, task.result, "image/png")
 
     def _say(self, status: int, body: bytes, content_type: str) -> None:
+        with contextlib.suppress(OSError):  # who has asked may be dead
+            self._sent(status, body, content_type)
+
+    def _sent(self, status: int, body: bytes, content_type: str) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))

@@ -1,6 +1,12 @@
 """People of a few strokes, for what has to do with pictures and not with painting them."""
 
+from typing import Any
+
+import numpy as np
 from PIL import Image, ImageDraw
+
+from render_consumers.painting.order import understand
+from render_consumers.painting.painter import Model, Painter, Painting
 
 
 def sketch(
@@ -24,3 +30,22 @@ def sketch(
     part(-0.14, 0.5, -0.02, 0.95, "#262b36")
     part(0.02, 0.5, 0.14, 0.95, "#262b36")
     return picture
+
+
+class Sketcher(Painter):
+    """Draws the same few strokes for everybody, at once."""
+
+    def __init__(self) -> None:
+        self.drawn = 0
+
+    def works(self) -> bool:
+        return True
+
+    def dress(self, details, garment, **options) -> Model:
+        order = understand(details, garment, flat=options["flat"])
+        nothing: Any = None
+        return Model(order=order, scene=nothing, achieved={"Height": 180.0})
+
+    def draw(self, model, **_) -> Painting:
+        self.drawn += 1
+        return Painting(np.asarray(sketch()), model.order.ignored, model.achieved)

@@ -3,7 +3,6 @@
 import io
 import threading
 import time
-from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -22,32 +21,11 @@ from render_consumers.engines.engine import LocalEngine
 from render_consumers.engines.illustration import Redrawing
 from render_consumers.loop import illustrator
 from render_consumers.loop.illustrator import Illustrator
-from render_consumers.painting.order import understand
-from render_consumers.painting.painter import Model, Painter, Painting
 from tests.support.kling import remote_engine
 from tests.support.scenario import ACCOUNT, eventually
-from tests.support.sketches import sketch
+from tests.support.sketches import Sketcher, sketch
 
 WAIT_S = 600.0
-
-
-class Sketcher(Painter):
-    """Draws the same few strokes for everybody, at once."""
-
-    def __init__(self) -> None:
-        self.drawn = 0
-
-    def works(self) -> bool:
-        return True
-
-    def dress(self, details, garment, **options) -> Model:
-        order = understand(details, garment, flat=options["flat"])
-        nothing: Any = None
-        return Model(order=order, scene=nothing, achieved={"Height": 180.0})
-
-    def draw(self, model, **_) -> Painting:
-        self.drawn += 1
-        return Painting(np.asarray(sketch()), model.order.ignored, model.achieved)
 
 
 class Atelier:
