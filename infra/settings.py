@@ -103,6 +103,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kling_access_key: str = ""
     kling_secret_key: str = ""
     kling_model: str = ""
+    kling_callback_url: str = ""
     kling_slots: int = 1
     kling_wait_seconds: int = 4500
     metrics_port: int = 0
@@ -417,11 +418,12 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     Variable("ATELIER_KLING_SECRET_KEY", "", "The secret key for Kling, which signs our calls."),
     Variable("ATELIER_KLING_MODEL", "", "The model that Kling takes, by default its own choice."),
     Variable(
-        "ATELIER_KLING_SLOTS",
-        "1",
-        "How many pictures Kling draws at once: as many as the account with it allows.",
-        number(1, 1_000),
+        "ATELIER_KLING_CALLBACK_URL",
+        "",
+        "Where Kling reaches this API, to tell at once that a picture is done.",
+        base_url,
     ),
+    Variable("ATELIER_KLING_SLOTS", "1", "Pictures that Kling draws at once.", number(1, 1_000)),
     Variable(
         "ATELIER_KLING_WAIT_SECONDS",
         "4500",

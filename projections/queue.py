@@ -171,8 +171,7 @@ SELECT coalesce((SELECT waiting FROM counted WHERE vip), 0)
 
 
 class Depth(msgspec.Struct, frozen=True, kw_only=True):
-    """How full the queue is; ``oldest_seconds`` is how long the first that may be
-    claimed has waited."""
+    """How full the queue is; ``oldest_seconds`` is the wait of the first that may be claimed."""
 
     pending_vip: int
     pending_normal: int

@@ -235,7 +235,7 @@ def _illustrate(
     if not settings.kling_url:
         return
     tokens = Tokens(settings.kling_access_key, settings.kling_secret_key)
-    kling = Kling(settings.kling_url, tokens, settings.kling_model)
+    kling = Kling(settings.kling_url, tokens, settings.kling_model, settings.kling_callback_url)
     with (
         open_pool(settings.postgres_url, 1) as pool,
         Leadership(settings.postgres_url, f"atelier.{ILLUSTRATOR}") as leader,

@@ -13,6 +13,7 @@ from infra.kling.tokens import Tokens
 
 # The one for pictures that are guided by a picture; docs/why.md says why not virtual try-on.
 ENDPOINT: Final = "/v1/images/generations"
+CALLBACK: Final = "/kling/callback"  # of our API
 ASPECT: Final = "3:4"  # of our own pictures
 TIMEOUT: Final = urllib3.Timeout(connect=5.0, read=15.0)
 MOST_OF_AN_ANSWER: Final = 1_000_000  # bytes
@@ -83,15 +84,19 @@ class _Answer(msgspec.Struct):
 class Kling:
     """One account with the engine; every call raises `Later`, `Barred` or `Refused`."""
 
-    def __init__(self, url: str, tokens: Tokens, model: str = "") -> None:
+    def __init__(self, url: str, tokens: Tokens, model: str = "", told_at: str = "") -> None:
+        """`told_at` is where the engine reaches our API; without it we look by ourselves."""
         self._url = url
         self._tokens = tokens
         self._model = {"model_name": model} if model else {}
+        self._callback = {"callback_url": told_at + CALLBACK} if told_at else {}
         self._http = urllib3.PoolManager(timeout=TIMEOUT, retries=False, maxsize=4)
 
     def submit(self, guide: bytes, prompt: str) -> str:
         """Have a picture redrawn by a prompt, and give the remote task's id."""
-        body = self._model | {
+        body = {
+            **self._model,
+            **self._callback,
             "prompt": prompt,
             "image": base64.b64encode(guide).decode(),
             "image_fidelity": 1.0,

@@ -53,6 +53,9 @@ UPDATE atelier_illustrations
        next_at = now() + make_interval(secs => %(delay)s)
  WHERE task = %(task)s"""
 
+HINT: LiteralString = """-- Somebody says that the engine is through with one of its tasks.
+UPDATE atelier_illustrations SET next_at = now() WHERE remote_id = %s AND state = 'submitted'"""
+
 DROP: LiteralString = """-- Nobody needs it any more.
 DELETE FROM atelier_illustrations WHERE task = %s"""
 
@@ -142,6 +145,10 @@ class Illustrations:
     def wait(self, task: UUID, state: State, delay: float) -> None:
         """See to it again in so many seconds."""
         self._change(WAIT, {"task": task, "state": state, "delay": delay})
+
+    def hint(self, remote_id: str) -> None:
+        """Look at a task of the engine's at once."""
+        self._change(HINT, [remote_id])
 
     def drop(self, task: UUID) -> None:
         """Forget it."""

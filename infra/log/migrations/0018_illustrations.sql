@@ -11,4 +11,5 @@ CREATE TABLE atelier_illustrations (
     until     timestamptz NOT NULL, -- then nobody waits for it any more
     reason    text NOT NULL DEFAULT '' -- of a refusal, for the client
 );
+CREATE INDEX atelier_illustrations_remote ON atelier_illustrations (remote_id);
 CREATE INDEX atelier_illustrations_due ON atelier_illustrations (next_at);

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from infra.kling import client
-from infra.kling.client import Barred, Kling, Later, NotFetched, Refused
+from infra.kling.client import CALLBACK, Barred, Kling, Later, NotFetched, Refused
 from infra.kling.tokens import Tokens
 from tests.support.kling import ACCESS, SECRET, STATUS, remote_engine
 
@@ -42,6 +42,20 @@ def test_a_picture_is_submitted_looked_after_and_fetched(remote):
     made = kling.look(task)
     assert made.status == "succeed"
     assert Image.open(io.BytesIO(kling.fetch(made.url))).size == (300, 400)
+
+
+def test_it_says_where_it_wants_to_be_told(remote):
+    remote.client(told_at="https://api.example.org/v1").submit(picture(), "a drawing")
+    remote.client().submit(picture(), "a drawing")
+    urls = [task.body.callback_url for task in remote.tasks.values()]
+    assert urls == ["https://api.example.org/v1/kling/callback", ""]
+
+
+def test_it_is_told_there_when_a_task_ends(remote):
+    with remote_engine() as receiver:
+        remote.client(told_at=receiver.url).submit(picture(), "a drawing")
+        remote.end(*remote.unfinished())
+        assert [(call.method, call.path) for call in receiver.calls] == [("POST", CALLBACK)]
 
 
 def test_the_provider_chooses_the_model_when_none_is_named(remote):
