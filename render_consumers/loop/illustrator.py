@@ -86,6 +86,8 @@ class Illustrator:
             except AtelierError as error:
                 log.info("waiting", why=error.code)
                 stop.wait(RETRY_S)
+            finally:
+                KLING_BARRED.set(0)  # whoever takes over finds out by itself
 
     def recover(self) -> None:
         """Submit anew what an earlier illustrator may or may not have submitted."""
@@ -98,9 +100,10 @@ class Illustrator:
             self._forget(each)
         for each in self._table.due("made", "refused", "unusable"):
             self._wake(each)
-        if time.monotonic() < self._barred_until:
+        barred = time.monotonic() < self._barred_until
+        KLING_BARRED.set(barred)
+        if barred:
             return
-        KLING_BARRED.set(0)
         for each in self._table.due("submitted"):
             if not stop.is_set():
                 self._tried(each, self._look)
