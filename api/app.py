@@ -19,6 +19,7 @@ from api.resources import (
     events,
     gallery,
     health,
+    kling,
     render,
     tasks,
     video,
@@ -38,7 +39,7 @@ ANSWER_HEADERS: Final = (
     "RateLimit-Reset",
 )
 
-OPEN: Final = [*account.OPEN, *capabilities.OPEN, *clothes.OPEN, *health.OPEN]
+OPEN: Final = [*account.OPEN, *capabilities.OPEN, *clothes.OPEN, *health.OPEN, *kling.OPEN]
 PRIVATE: Final = [
     *account.PRIVATE,
     *avatar.PRIVATE,

@@ -54,7 +54,10 @@ ABOUT: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     ),
     "atelier_parked_events": ("Events that a read model could not apply", ("model",)),
     "atelier_queue_tasks": ("Tasks that have not ended", ("state", "lane")),
-    "atelier_queue_oldest_seconds": ("How long the first pending task has waited", ()),
+    "atelier_queue_oldest_seconds": (
+        "How long the first task has waited that may be claimed",
+        (),
+    ),
     "atelier_leases": ("Tasks in consumers' hands, or left by those that are gone", ("state",)),
     "atelier_lease_oldest_seconds": ("For how long the oldest attempt has been under way", ()),
     "atelier_webhooks": ("Webhooks that have not been sent", ("state",)),

@@ -27,6 +27,7 @@ from infra.access.limits import Limits
 from infra.access.login_codes import LoginCodes
 from infra.access.mail import make_mailer
 from infra.access.tokens import Tokens, Unauthorized
+from infra.kling.illustrations import Illustrations
 from infra.log.appender import DEADLINE
 from infra.log.async_event_store import AsyncEventStore
 from infra.log.event_store import EventStore
@@ -84,6 +85,7 @@ class Services:
         )
         self.limits = Limits(pool, settings.hash_key)
         self.login_codes = LoginCodes(pool, settings.hash_key)
+        self.illustrations = Illustrations(pool)
         self.mailer = make_mailer(settings)
         self._mails = ThreadPoolExecutor(MAILS, "mail")
         self._threads = threads

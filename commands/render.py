@@ -131,6 +131,7 @@ class CompleteRender(Command, frozen=True, kw_only=True):
     ignored: tuple[str, ...]
     measured: dict[str, float]
     fit: tuple[GarmentFit, ...] = ()
+    silhouette: float | None = None
 
 
 class CancelRender(Command, frozen=True, kw_only=True):
@@ -222,6 +223,7 @@ def complete(command: CompleteRender, state: Render) -> list[Event]:
             ignored=command.ignored,
             measured=command.measured,
             fit=command.fit,
+            silhouette=command.silhouette,
         )
     ]
 

@@ -19,6 +19,7 @@ Status = Literal["unknown", "pending", "started", "completed", "failed", "cancel
 FailureCode = Literal[
     "attempts_exhausted",
     "cancelled",
+    "refused_by_engine",
     "render_error",
     "source_damaged",
     "source_gone",
@@ -135,6 +136,8 @@ class RenderCompleted(Event, frozen=True, kw_only=True):
     """The files are published; ``ignored`` names the options that the engine did not apply.
 
     ``measured`` is what the drawn body measures, in centimetres, and ``fit`` how its clothes fit.
+    ``silhouette`` is how far a remote engine's picture kept the outline, from 0 to 1: the area that
+    its outline and ours have in common, over the area of both.
     """
 
     stored_name = "render.completed.v1"
@@ -146,6 +149,7 @@ class RenderCompleted(Event, frozen=True, kw_only=True):
     ignored: tuple[str, ...]
     measured: dict[str, float] | None
     fit: tuple[GarmentFit, ...] | None = None
+    silhouette: float | None = None
 
 
 class RenderFailed(Event, frozen=True, kw_only=True):

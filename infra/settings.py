@@ -101,6 +101,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_hosts: tuple[str, ...] = ()
     webhook_key: tuple[str, ...] = ()
     render_batch: int = 1
+    kling_url: str = ""
+    kling_access_key: str = ""
+    kling_secret_key: str = ""
+    kling_model: str = ""
+    kling_callback_url: str = ""
+    kling_slots: int = 1
+    kling_wait_seconds: int = 4500
     metrics_port: int = 0
     metrics_host: str = "127.0.0.1"
     log: LogFormat = "auto"
@@ -195,6 +202,10 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         )
     if values.get("webhook_hosts") and not values.get("webhook_key"):
         problems.append("ATELIER_WEBHOOK_KEY must be set beside ATELIER_WEBHOOK_HOSTS.")
+    kling = ("kling_url", "kling_access_key", "kling_secret_key")
+    if any(map(values.get, kling)):
+        missing = [VARIABLE_OF[field].name for field in kling if not values.get(field)]
+        problems += [f"{name} must be set beside the others of Kling." for name in missing]
     if values.get("smtp_host") and not values.get("mail_from"):
         problems.append("ATELIER_MAIL_FROM must be set beside ATELIER_SMTP_HOST.")
     return problems
@@ -411,6 +422,29 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "1",
         "How many tasks a render consumer draws at once; more than one is for a GPU.",
         number(1, 64),
+    ),
+    Variable(
+        "ATELIER_KLING_URL",
+        "",
+        "The API of Kling, as https://host: it redraws the pictures of 2D_Kling, which are drawn "
+        "flat here when it is left out.",
+        endpoint,
+    ),
+    Variable("ATELIER_KLING_ACCESS_KEY", "", "The access key for Kling."),
+    Variable("ATELIER_KLING_SECRET_KEY", "", "The secret key for Kling, which signs our calls."),
+    Variable("ATELIER_KLING_MODEL", "", "The model that Kling takes, by default its own choice."),
+    Variable(
+        "ATELIER_KLING_CALLBACK_URL",
+        "",
+        "Where Kling reaches this API, to tell at once that a picture is done.",
+        base_url,
+    ),
+    Variable("ATELIER_KLING_SLOTS", "1", "Pictures that Kling draws at once.", number(1, 1_000)),
+    Variable(
+        "ATELIER_KLING_WAIT_SECONDS",
+        "4500",
+        "How long a picture of Kling's is waited for, in seconds; then it is drawn flat here.",
+        number(1, 86_400),
     ),
     Variable(
         "ATELIER_METRICS_PORT",

@@ -253,6 +253,7 @@ STANDING: LiteralString = """-- How far has the queue followed the log?
 SELECT position FROM atelier_projections WHERE projection = 'queue' AND live"""
 
 DEPTH: LiteralString = """-- How many tasks wait, how many are rendered, how long waits the first?
+-- One that backs off waits for something else than a consumer.
 WITH begun AS (SELECT q.vip, q.requested_at, {held} AS held FROM atelier_queue q WHERE q.started),
      counted AS (SELECT vip, sum(waiting) AS waiting FROM atelier_queue_blocks GROUP BY vip)
 SELECT coalesce((SELECT waiting FROM counted WHERE vip), 0)
@@ -262,8 +263,10 @@ SELECT coalesce((SELECT waiting FROM counted WHERE vip), 0)
        (SELECT count(*) FROM begun WHERE held),
        coalesce(extract(epoch FROM clock_timestamp() - least(
            (SELECT q.requested_at FROM atelier_queue q WHERE q.vip AND NOT q.started
+               AND (q.retry_at IS NULL OR q.retry_at <= now())
              ORDER BY q.place LIMIT 1),
            (SELECT q.requested_at FROM atelier_queue q WHERE NOT q.vip AND NOT q.started
+               AND (q.retry_at IS NULL OR q.retry_at <= now())
              ORDER BY q.place LIMIT 1),
            (SELECT min(requested_at) FROM begun WHERE NOT held)))::float8, 0)""".replace(
     "{held}", HELD
@@ -271,7 +274,7 @@ SELECT coalesce((SELECT waiting FROM counted WHERE vip), 0)
 
 
 class Depth(msgspec.Struct, frozen=True, kw_only=True):
-    """How full the queue is; ``oldest_seconds`` is how long the first pending task has waited."""
+    """How full the queue is; ``oldest_seconds`` is the wait of the first that may be claimed."""
 
     pending_vip: int
     pending_normal: int

@@ -13,6 +13,9 @@ import structlog
 
 from domain.errors import HistoryReplaced, Unavailable
 from infra.kafka.tickets import TicketSubscription
+from infra.kling.client import Kling
+from infra.kling.illustrations import Illustrations
+from infra.kling.tokens import Tokens
 from infra.log import fingerprints
 from infra.log.event_store import EventStore, open_store
 from infra.media.store import MediaStore
@@ -26,10 +29,13 @@ from infra.webhooks.deliveries import Deliveries
 from infra.webhooks.posting import Poster
 from projections import queue
 from render_consumers.engines.engine import LocalEngine
+from render_consumers.engines.illustration import Redrawing
 from render_consumers.engines.job import DeviceLost
 from render_consumers.loop.cleaner import NAME as CLEANER
 from render_consumers.loop.cleaner import Cleaner
 from render_consumers.loop.consumer import Consumer
+from render_consumers.loop.illustrator import NAME as ILLUSTRATOR
+from render_consumers.loop.illustrator import Illustrator
 from render_consumers.loop.leases import Leases, open_lease_pool
 from render_consumers.loop.webhooks import LOCK as WEBHOOKS
 from render_consumers.loop.webhooks import WebhookSender
@@ -107,7 +113,7 @@ def run(settings: Settings) -> None:
         store,
         _leases(leases, name, settings),
         media,
-        LocalEngine(painter, media),
+        LocalEngine(painter, media, _redrawing(settings, pool, media)),
         settings.render_batch,
     )
     subscription = TicketSubscription(settings, wake.tell)
@@ -116,6 +122,7 @@ def run(settings: Settings) -> None:
         threading.Thread(target=subscription.follow, args=(stop,), daemon=True),
         threading.Thread(target=_clean, args=(settings, pool, store, media, stop), daemon=True),
         threading.Thread(target=_tell, args=(settings, store, media, stop), daemon=True),
+        threading.Thread(target=_illustrate, args=(settings, store, media, stop), daemon=True),
         threading.Thread(target=pulse.follow, args=(stop,), daemon=True),
     ]
     idle = threading.Event()
@@ -224,6 +231,27 @@ def _clean(
     with Leadership(settings.postgres_url, f"atelier.{CLEANER}") as leader:
         Cleaner(pool, store, media).run(leader, listener.wait, stop)
     listener.close()
+
+
+def _redrawing(settings: Settings, pool: Pool, media: MediaStore) -> Redrawing | None:
+    if not settings.kling_url:
+        return None
+    return Redrawing(Illustrations(pool), media, settings.kling_wait_seconds)
+
+
+def _illustrate(
+    settings: Settings, store: EventStore, media: MediaStore, stop: threading.Event
+) -> None:
+    if not settings.kling_url:
+        return
+    tokens = Tokens(settings.kling_access_key, settings.kling_secret_key)
+    kling = Kling(settings.kling_url, tokens, settings.kling_model, settings.kling_callback_url)
+    with (
+        open_pool(settings.postgres_url, 1) as pool,
+        Leadership(settings.postgres_url, f"atelier.{ILLUSTRATOR}") as leader,
+    ):
+        table = Illustrations(pool)
+        Illustrator(table, store, media, kling, settings.kling_slots).run(leader, stop.wait, stop)
 
 
 def _tell(settings: Settings, store: EventStore, media: MediaStore, stop: threading.Event) -> None:

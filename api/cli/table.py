@@ -357,12 +357,19 @@ COMMANDS: Final[dict[str, Command]] = {
         "render_consumers.main:run",
         "make the pictures",
         "Takes tasks from the queue, renders them with torch and stores the pictures. Run one on\n"
-        "each GPU; without a GPU it renders on the CPU. One of them also sends the webhooks.",
+        "each GPU; without a GPU it renders on the CPU. One of them also sends the webhooks, and\n"
+        "one has Kling redraw pictures where its keys are set.",
         "CUDA_VISIBLE_DEVICES=1 atelier render-consumer",
         (
             *(*STORES, "ATELIER_KAFKA_", "ATELIER_S3_", "ATELIER_MEDIA_"),
             *("ATELIER_QUEUE_", "ATELIER_LEASE_SECONDS", "ATELIER_WEBHOOK_"),
-            *("ATELIER_METRICS_", "ATELIER_LOG", "ANNY_CACHE_DIR"),
+            *(
+                "ATELIER_RENDER_BATCH",
+                "ATELIER_KLING_",
+                "ATELIER_METRICS_",
+                "ATELIER_LOG",
+                "ANNY_CACHE_DIR",
+            ),
         ),
     ),
     "queue list": Command(

@@ -65,6 +65,16 @@ WEBHOOK: Final = Histogram(
     ("outcome",),
     buckets=SLOW,
 )
+KLING: Final = Histogram(
+    "atelier_kling_seconds",
+    "One step of a picture that Kling is to make, by how it ended",
+    ("outcome",),
+    buckets=SLOW,
+)
+KLING_BARRED: Final = Gauge(
+    "atelier_kling_barred",
+    "Whether Kling takes nothing of ours until somebody has seen to the account",
+)
 
 DEVICE_LOST: Final = Gauge(
     "atelier_render_device_lost",

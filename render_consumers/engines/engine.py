@@ -23,6 +23,7 @@ from domain.render import (
     VideoRequested,
 )
 from render_consumers.engines import clothing, motion, video
+from render_consumers.engines.illustration import KLING, Redrawing
 from render_consumers.engines.job import (
     DeviceLost,
     Job,
@@ -58,11 +59,14 @@ def _finite(measured: dict[str, float]) -> dict[str, float]:
 
 
 class LocalEngine:
-    """Makes everything on this machine."""
+    """Makes everything on this machine, but for what a remote engine is to redraw."""
 
-    def __init__(self, painter: Painter, sources: Sources) -> None:
+    def __init__(
+        self, painter: Painter, sources: Sources, redrawing: Redrawing | None = None
+    ) -> None:
         self._painter = painter
         self._sources = sources
+        self._redrawing = redrawing
 
     def render(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Result | Exception]]:
         """Each job with its files, or with what ended it alone, in the order in which they end.
@@ -99,10 +103,30 @@ class LocalEngine:
                 raise Unsupported(f"nothing here makes what {job.request.stored_name} asks for")
 
     def _picture(self, job: Job, request: RenderRequested) -> Result:
+        if self._redrawing and request.render_mode == "2D_Kling":
+            return self._illustrated(job, request, self._redrawing)
         model = self._dressed(job, request)
+        picture = self._drawn(job, model)
+        return self._result(job, request, model, picture, _look(request.render_mode))
+
+    def _illustrated(self, job: Job, request: RenderRequested, redrawing: Redrawing) -> Result:
+        """Our own flat picture as the remote engine redraws it, or itself where that fails."""
+        found = redrawing.standing(job.task)
+        model = self._dressed(job, request)
+        shown = redrawing.redrawn(job, found, self._drawn(job, model))
+        engine, lacking = (KLING, ()) if shown.by_engine else (FLAT, ("render_mode",))
+        result = self._result(job, request, model, shown.picture, engine)
+        return msgspec.structs.replace(
+            result, ignored=(*result.ignored, *lacking), silhouette=shown.silhouette
+        )
+
+    def _result(
+        self, job: Job, request: RenderRequested, model: Model, picture: Image.Image, engine: str
+    ) -> Result:
+        job.told("encoding", DRAWN)
         return Result(
-            engine=_look(request.render_mode),
-            products=self._still(job, request, model, request.image_options),
+            engine=engine,
+            products=self._still(job, request, picture, request.image_options),
             ignored=_ignored(request, model),
             measured=_finite(model.achieved),
             fit=fitting.fit(model.order.outfit, _finite(model.achieved)),
@@ -111,7 +135,7 @@ class LocalEngine:
     def _video(self, job: Job, request: VideoRequested) -> Result:
         assert request.video_options is not None
         model = self._dressed(job, request)
-        still, thumbnail = self._still(job, request, model, VIDEO_STILL)
+        still, thumbnail = self._still(job, request, self._drawn(job, model), VIDEO_STILL)
         frames = video.FRAMES_PER_SECOND * request.video_options.duration
         film = self._painter.film(model, frames, should_stop=job.should_stop)
         turn = video.encoded(_counted(job, film, frames, DRESSED))
@@ -169,13 +193,13 @@ class LocalEngine:
         job.told("drawing", DRESSED)
         return model
 
-    def _still(
-        self, job: Job, request: Requested, model: Model, options: ImageOptions
-    ) -> tuple[Product, Product]:
+    def _drawn(self, job: Job, model: Model) -> Image.Image:
         painting = self._painter.draw(model, should_stop=job.should_stop)
-        picture = Image.fromarray(np.asarray(painting.pixels))
-        if isinstance(request, RenderRequested):  # a video's is but the first of many
-            job.told("encoding", DRAWN)
+        return Image.fromarray(np.asarray(painting.pixels))
+
+    def _still(
+        self, job: Job, request: Requested, picture: Image.Image, options: ImageOptions
+    ) -> tuple[Product, Product]:
         still = _jpeg(request, f"{job.task}.jpg", "source", picture, options.quality)
         return still, _thumbnail(request, str(job.task), picture, options)
 

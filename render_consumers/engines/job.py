@@ -36,7 +36,8 @@ class Product(msgspec.Struct, frozen=True):
 class Result(msgspec.Struct, frozen=True):
     """What one render made; ``measured`` is what the drawn body measures, in centimetres.
 
-    ``fit`` tells how the clothes that were asked for fit that body.
+    ``fit`` tells how the clothes that were asked for fit that body, ``silhouette`` how far a remote
+    engine's picture kept the outline, from 0 to 1.
     """
 
     engine: str
@@ -44,6 +45,7 @@ class Result(msgspec.Struct, frozen=True):
     ignored: tuple[str, ...]
     measured: dict[str, float]
     fit: tuple[GarmentFit, ...] = ()
+    silhouette: float | None = None
 
 
 class CannotBeMade(Exception):
@@ -68,6 +70,23 @@ class Unsupported(CannotBeMade):
     """This engine does not make what is asked for."""
 
     code = "unsupported"
+
+
+class RefusedByEngine(CannotBeMade):
+    """A remote engine will not make what is asked for."""
+
+    code = "refused_by_engine"
+
+
+class Awaited(Exception):
+    """A remote engine is at work; whoever hears of its end has the task claimed again.
+
+    Failing that it is to be claimed after so many seconds.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"a remote engine has {seconds:.0f} s left")
+        self.seconds = seconds
 
 
 class OutOfMemory(Exception):

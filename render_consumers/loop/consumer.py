@@ -26,6 +26,7 @@ from domain.events import fold
 from domain.render import FailureCode, RenderStarted, Requested
 from infra.process.metrics import RENDER
 from render_consumers.engines.job import (
+    Awaited,
     CannotBeMade,
     DeviceLost,
     Job,
@@ -258,6 +259,9 @@ class Consumer:
         except Stopped:
             self._give_back(claim, "stopped", 0, stop)
             return "stopped"
+        except Awaited as error:
+            self._give_back(claim, "engine_awaited", error.seconds, stop)
+            return "awaited"
         except StaleAttempt:
             log.warning("attempt is stale", task=str(claim.task), attempt=claim.attempt)
             return "stale"
@@ -317,6 +321,7 @@ class Consumer:
             ignored=result.ignored,
             measured=result.measured,
             fit=result.fit,
+            silhouette=result.silhouette,
         )
         try:
             self._carry_out(command, claim.correlation_id, claim.started)

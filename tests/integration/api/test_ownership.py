@@ -32,6 +32,7 @@ OPEN = {
     "GET /capabilities",
     "GET /health/live",
     "GET /health/ready",
+    "POST /kling/callback",
     "GET /",
     "GET /assets/{file_path}",
 }

@@ -306,6 +306,20 @@ def agree_but(models, busy, before, order, lane, rules):
     assert listed(models, **rules) == told
 
 
+def test_a_task_that_backs_off_waits_for_no_consumer(story, models):
+    task, fresh = story.request(), story.request()
+    story.tell(task, started(), requeued(retry_after_seconds=3_600.0))
+    models.catch_up(PROJECTION)
+    made_older(models, [task], 3_000)
+    with connect(models.url) as connection:
+        waiting = depth(connection)
+    assert waiting.pending_normal == 2
+    assert waiting.oldest_seconds < 60
+    made_older(models, [fresh], 3_000)
+    with connect(models.url) as connection:
+        assert depth(connection).oldest_seconds > 2_000
+
+
 def test_nothing_is_counted_when_all_have_ended(story, models):
     for _ in range(3):
         story.tell(story.request(), started(), completed())

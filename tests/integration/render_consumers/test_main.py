@@ -17,6 +17,7 @@ from infra.postgres import connect
 from infra.process.processes import LOST_CONSUMER
 from infra.process.supervisor import CONSUMERS
 from tests.integration.render_consumers.conftest import Studio
+from tests.support.kling import ACCESS, SECRET, remote_engine
 from tests.support.scenario import HASH_KEY, MASTER_KEY, eventually
 
 SECRETS = {
@@ -32,6 +33,7 @@ from infra.settings import Settings
 from render_consumers import main
 from render_consumers.engines.job import DeviceLost
 from tests.support.engine import SmallEngine
+from tests.support.sketches import Sketcher
 
 def misbehave(task):
     if str(task) == sys.argv[2]:
@@ -45,8 +47,11 @@ def misbehave(task):
                 raise DeviceLost("CUDA error: unspecified launch failure")
 
 main.prepare = lambda told: None
-main.Painter = lambda: None
-main.LocalEngine = lambda painter, media: SmallEngine(misbehave)
+if sys.argv[1] == "sketch":
+    main.Painter = Sketcher
+else:
+    main.Painter = lambda: None
+    main.LocalEngine = lambda painter, media, redrawing: SmallEngine(misbehave)
 main.run(Settings.load(os.environ))
 """
 
@@ -63,13 +68,19 @@ class Consumers:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_up)
 
-    def start(self, how: str, bad: UUID) -> None:
+    def start(self, how: str, bad: UUID, **settings: str) -> None:
+        self._environ |= settings
         self._command = [sys.executable, "-c", PROCESS, how, str(bad), str(self._folder)]
         self._thread.start()
 
     def has_begun(self) -> bool:
         """Whether the engine has met the bad task."""
         return (self._folder / "begun").exists()
+
+    def kill(self) -> None:
+        """Kill the process; another follows."""
+        assert self._process is not None
+        self._process.kill()
 
     def stop(self) -> float:
         """Stop as `up` does, and give the seconds that it took."""
@@ -133,3 +144,26 @@ def test_a_consumer_that_has_lost_its_device_is_seen_and_takes_no_more_tasks(stu
     time.sleep(2.0)
     assert studio.kinds(good) == ["requested"]
     assert consumers.starts == 1
+
+
+def test_a_consumer_that_is_killed_while_it_submits_to_kling_is_followed_by_one_that_goes_on(
+    studio, consumers
+):
+    task = studio.story.request(render_mode="2D_Kling")
+
+    def kill_once(_):
+        if len(remote.tasks) == 1:
+            consumers.kill()
+
+    with remote_engine() as remote:
+        remote.created = kill_once
+        consumers.start(
+            "sketch",
+            task,
+            ATELIER_KLING_URL=remote.url,
+            ATELIER_KLING_ACCESS_KEY=ACCESS,
+            ATELIER_KLING_SECRET_KEY=SECRET,
+        )
+        eventually(lambda: studio.kinds(task)[-1] == "completed", 120)
+    assert studio.completion(task).engine == "kling"
+    assert (consumers.starts, len(remote.tasks)) == (2, 2)

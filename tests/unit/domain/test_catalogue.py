@@ -115,6 +115,7 @@ EXAMPLES = {
         ignored=("hairstyle", "brand"),
         measured={"Height": 179.5},
         fit=(garment_fit(),),
+        silhouette=0.9712,
     ),
     "render.failed.v1": failed(3, code="attempts_exhausted", message="given up"),
     "render.file_removed.v1": removed("a.jpg", "33/gallery/a.jpg", "33/gallery/a_thumbnail.jpg"),

@@ -63,6 +63,8 @@ def test_all_bad_values_are_named_at_once():
         ("ATELIER_KAFKA_CA_FILE", "/no/such/file.pem"),
         ("ATELIER_KAFKA_SECURITY_PROTOCOL", "TLS"),
         ("ATELIER_WEBHOOK_KEY", KEY),
+        ("ATELIER_KLING_URL", "kling.example.org"),
+        ("ATELIER_KLING_SLOTS", "0"),
         ("ATELIER_WEBHOOK_KEY", "whsec_"),
         ("ATELIER_WEBHOOK_KEY", f"whsec_{KEY},whsec_c2hvcnQ="),
     ],
@@ -79,6 +81,19 @@ def test_webhooks_need_a_key_beside_their_hosts():
     loaded = Settings.load(hosts | {"ATELIER_WEBHOOK_KEY": f"whsec_{KEY}, whsec_{KEY}"})
     assert loaded.webhook_hosts == ("shop.example.com", "example.org:8443")
     assert loaded.webhook_key == (f"whsec_{KEY}", f"whsec_{KEY}")
+
+
+def test_kling_needs_its_address_and_both_keys():
+    environ = {
+        "ATELIER_KLING_URL": "https://kling.example.org",
+        "ATELIER_KLING_ACCESS_KEY": "access",
+        "ATELIER_KLING_SECRET_KEY": "secret",
+    }
+    loaded = Settings.load(environ)
+    assert (loaded.kling_slots, loaded.kling_wait_seconds) == (1, 4_500)
+    for name in environ:
+        with pytest.raises(SettingsError, match=f"{name} must be set beside"):
+            Settings.load(environ | {name: ""})
 
 
 @pytest.mark.parametrize(
