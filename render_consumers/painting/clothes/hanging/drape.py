@@ -75,13 +75,14 @@ class Collider:
 
 
 class Hanging(msgspec.Struct, frozen=True, kw_only=True):
-    """How cloth is hung: for each vertex its distance from the body (V,), and how firmly (V,) from
-    0 to 1 it is held at a height (V,), all in metres.
+    """How cloth is hung: for each vertex its distance from the body (V,), how firmly (V,) from 0 to
+    1 it is held at a height (V,), and how low it may get (V,), all in metres.
     """
 
     off: Floats
     held: Floats
     height: Floats
+    floor: Floats
     friction: Floats  # (V,)
     ground: float
 
@@ -107,10 +108,11 @@ class Drape:
         ]
         held, height = self._array(how.held, float), self._array(how.height, float)
         state = [self._place, self._before, self._speed, self._plane, held, height]
+        floor = self._array(np.maximum(how.floor, how.ground), float)
         self._meet = self._command(
             kernels.meet,
             len(place),
-            [*state, self._array(how.friction, float), how.ground, STEP, FASTEST],
+            [*state, floor, self._array(how.friction, float), STEP, FASTEST],
         )
 
     def fall(self, steps: int, *, keep: float, weight: float) -> None:
@@ -156,6 +158,7 @@ def cleared(places: Floats, off: float, body: Collider, rounds: int = 2) -> Floa
         off=np.full(len(places), off),
         held=np.zeros(len(places)),
         height=np.zeros(len(places)),
+        floor=np.full(len(places), -1.0),
         friction=np.zeros(len(places)),
         ground=-1.0,
     )

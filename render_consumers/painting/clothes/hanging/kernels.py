@@ -70,8 +70,8 @@ def meet(
     plane: wp.array(dtype=wp.vec4),
     held: wp.array(dtype=float),
     height: wp.array(dtype=float),
+    floor: wp.array(dtype=float),
     friction: wp.array(dtype=float),
-    ground: float,
     step: float,
     fastest: float,
 ):
@@ -87,7 +87,7 @@ def meet(
         if far > 1.0e-9:
             p = p - slid * wp.min(1.0, friction[i] * deep / far)
     p[2] = p[2] + held[i] * (height[i] - p[2])
-    p[2] = wp.max(p[2], ground)
+    p[2] = wp.max(p[2], floor[i])
     v = (p - before[i]) / step
     quick = wp.length(v)
     if quick > fastest:

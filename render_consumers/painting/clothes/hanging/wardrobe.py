@@ -24,7 +24,14 @@ from render_consumers.painting.clothes.hanging.drape import (
 from render_consumers.painting.clothes.outfit import Outfit, Piece
 from render_consumers.painting.clothes.piece import Cloth
 from render_consumers.painting.clothes.sewing.pattern import Floats, Sewn
-from render_consumers.painting.clothes.sewing.tailor import STRAIN, Made, friction, held, made
+from render_consumers.painting.clothes.sewing.tailor import (
+    STRAIN,
+    Made,
+    carried,
+    friction,
+    held,
+    made,
+)
 from render_consumers.painting.clothes.sewing.trim import shaped
 from render_consumers.painting.clothes.shoes import Shoes, shoe_field
 from render_consumers.painting.clothes.size_chart import Cut
@@ -33,6 +40,7 @@ from render_consumers.painting.mesh import Mesh
 ON_BODY = 0.012  # metres within which cloth counts as lying on the body
 TORN = 1.9  # times its length: no thread is pulled so far unless an end is caught
 BULGE = 0.008  # metres at most that a body comes through between two vertices
+SLIPS = 0.045  # metres that a neckline may slip down at most, however wide it is
 NAPE_LOWER = 0.03  # metres that a neckline settles behind from where it is laid
 TUCK = 9.0  # centimetres that a plain top goes down inside the waistband
 CPU = torch.device("cpu")
@@ -208,6 +216,7 @@ def _how(cut: Cut, sewn: Sewn, start: Floats, ground: float) -> Hanging:
         off=np.full(len(start), OFF + cut.material.thickness),
         held=held(sewn, cut),
         height=start[:, 2] - (0.0 if cut.chest is None else NAPE_LOWER),
+        floor=np.where(carried(sewn, cut), start[:, 2] - SLIPS, -1.0),
         friction=friction(sewn, cut),
         ground=ground,
     )

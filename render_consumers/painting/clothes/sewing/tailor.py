@@ -97,6 +97,15 @@ def held(sewn: Sewn, cut: Cut) -> Floats:
     return found
 
 
+def carried(sewn: Sewn, cut: Cut) -> Flags:
+    """Which vertices (V,) shoulders and neck carry: shoulder seams, and the whole neckline."""
+    found = np.zeros(sewn.count, bool)
+    if cut.chest is not None:
+        for panel in ("front", "back"):
+            found[sewn.at(panel, -1, slice(None))] = True
+    return found
+
+
 def friction(sewn: Sewn, cut: Cut) -> Floats:
     """How each vertex (V,) clings to what it lies on: shoulders and arms do, the rest rides up."""
     found = np.full(sewn.count, SLIDES)

@@ -15,7 +15,7 @@ from render_consumers.painting.body.measure import Tape
 from render_consumers.painting.clothes.hanging.wardrobe import Dressed, Pose, Wardrobe, Worn
 from render_consumers.painting.clothes.kinds import Kind
 from render_consumers.painting.clothes.outfit import GarmentLook, outfit
-from render_consumers.painting.clothes.sewing.tailor import STRAIN
+from render_consumers.painting.clothes.sewing.tailor import STRAIN, carried
 from render_consumers.painting.mesh import Mesh
 from render_consumers.painting.painter import Painter
 
@@ -194,3 +194,9 @@ def holes(pixels: np.ndarray) -> int:
     ]
     much = sum(np.roll(skin, (y, x), (0, 1)) for y in range(-5, 6) for x in range(-5, 6)) > 16
     return int((skin & ~much & np.all(sides, axis=0)).sum())
+
+
+def test_nothing_slides_off_the_shoulders_however_wide_it_is(shop: Shop) -> None:
+    worn = shop.worn("small", Kind.TANK_TOP, "4XL")
+    neckline = worn.hung[torch.from_numpy(carried(worn.made.sewn, worn.piece.cut)), 2]
+    assert neckline.min() > 0.74 * 1.75  # the fullest of the bust is lower
