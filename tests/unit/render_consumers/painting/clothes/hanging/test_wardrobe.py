@@ -49,7 +49,9 @@ class Shop:
 
     def dressed(self, name: str, kind: Kind, size: str) -> Dressed:
         look = GarmentLook(size=size, kind=kind, size2=size if name == "woman" else "M")
-        return self.wardrobe.dressed(name.encode(), lambda: self.body(name), outfit(look, _gender(name)))
+        return self.wardrobe.dressed(
+            name.encode(), lambda: self.body(name), outfit(look, _gender(name))
+        )
 
     def worn(self, name: str, kind: Kind, size: str) -> Worn:
         [found] = [each for each in self.dressed(name, kind, size).worn if not each.piece.plain]
