@@ -31,7 +31,8 @@ def _shown() -> dict[str, Shown]:
     picture = json.loads(demo.example())
     turn = {"video_options": _TABLE["video_options"]}
     video = {name: value for name, value in picture.items() if name != "image_options"} | turn
-    shown["POST /generate"].request.update({"everything": picture, "all by default": {}})
+    pictures = {"everything": picture, "all by default": {}, **shown["POST /generate"].request}
+    shown["POST /generate"] = shown["POST /generate"]._replace(request=pictures)
     shown["POST /generate_video"].request.update({"everything": video, "all by default": {}})
     return shown
 
