@@ -31,7 +31,6 @@ class Lain(msgspec.Struct, frozen=True):
     tangents: Tensor
     texture: Tensor  # (V, 3) across a card in metres, along it from 0 to 1, tint
     depth: Tensor  # (V,)
-    light_of: Tensor  # (V,) the vertex that it shares the light of
     casts: Tensor  # (F,) every so many cards
 
     def normals(self, _places: Tensor) -> Tensor:
@@ -121,7 +120,6 @@ def _layer(hair: Lain) -> Layer:
         open=True,
         tangents=hair.tangents,
         casts=hair.casts,
-        light_of=hair.light_of,
     )
 
 
@@ -180,7 +178,6 @@ def _carded(strands: Strands) -> Lain:
         facing=made.normals,
         tangents=made.tangents,
         texture=torch.stack([left, right], dim=2).view(-1, 3),
-        light_of=_lights(count, points).to(along.device),
         casts=torch.arange(count * 2 * (points - 1), device=along.device)
         // (2 * (points - 1))
         % CASTING
@@ -195,18 +192,11 @@ def _together(parts: list[Lain]) -> Lain:
 
     def joined(name: str) -> Tensor:
         columns = [getattr(part, name) for part in parts]
-        if name in ("faces", "light_of"):  # which count vertices
+        if name == "faces":  # which count vertices
             columns = [each + start for each, start in zip(columns, first, strict=True)]
         return torch.cat(columns)
 
     return Lain(**{name: joined(name) for name in Lain.__struct_fields__})
-
-
-def _lights(count: int, points: int) -> Tensor:
-    """For each vertex of so many cards the left one at every other point: what light it shares."""
-    point = torch.arange(points) // 2 * 2
-    first = 2 * points * torch.arange(count)
-    return (first[:, None] + 2 * point).repeat_interleave(2, dim=1).flatten()
 
 
 def _moved(strands: Strands, device: torch.device) -> Strands:

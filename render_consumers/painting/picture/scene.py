@@ -38,7 +38,6 @@ class Layer(msgspec.Struct, frozen=True):
     field: Tensor  # (V,)
     open: bool = False
     tangents: Tensor | None = None  # (V, 3) which way fibres run
-    light_of: Tensor | None = None  # (V,) the vertex whose light each has, where not its own
     casts: Tensor | None = None  # (F,) the triangles whose shadows stand for all, where not all do
     normals: Tensor | None = None  # (V, 3)
 
@@ -60,7 +59,6 @@ class Scene(msgspec.Struct, frozen=True):
     material: Tensor  # (F,)
     one_sided: Tensor  # (F,)
     casts: Tensor  # (F,)
-    light_of: Tensor  # (V,)
 
     def solid(self) -> Tensor:
         """The triangles (F', 3) of which anything shows and that cast shadows."""
@@ -114,9 +112,6 @@ def together(layers: list[Layer]) -> Scene:
         material=per_face([int(layer.material) for layer in layers], torch.long),
         one_sided=per_face([not layer.open for layer in layers], torch.bool),
         casts=torch.cat([_casting(layer) for layer in layers]),
-        light_of=torch.cat(
-            [_lights(layer) + start for layer, start in zip(layers, first, strict=True)]
-        ),
     )
 
 
@@ -127,8 +122,3 @@ def _fibres(layer: Layer) -> Tensor:
 def _casting(layer: Layer) -> Tensor:
     every = torch.ones_like(layer.mesh.faces[:, 0], dtype=torch.bool)
     return every if layer.casts is None else layer.casts
-
-
-def _lights(layer: Layer) -> Tensor:
-    own = torch.arange(len(layer.places), device=layer.places.device)
-    return own if layer.light_of is None else layer.light_of
