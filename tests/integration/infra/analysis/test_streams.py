@@ -25,7 +25,7 @@ def test_events_come_as_structs_in_their_envelope(sample):
     assert [recorded.position for recorded in found] == list(range(1, 10))
     done = found[3]
     assert (done.aggregate_id, done.version, done.account) == (TASK, 3, ACCOUNT)
-    assert done.event == completed(measured=None)
+    assert done.event == completed(measured=None, fit=None)
 
 
 def test_events_may_be_chosen_by_type_place_and_owner(sample):
