@@ -67,7 +67,7 @@ def draw_little() -> None:
             return super()._outcome(job)
 
     engine = types.ModuleType("render_consumers.engines.engine")
-    engine.__dict__.update(LocalEngine=lambda painter, media: Engine())
+    engine.__dict__.update(LocalEngine=lambda painter, media, redrawing: Engine())
     sys.modules[engine.__name__] = engine
 
 
