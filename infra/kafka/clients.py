@@ -21,6 +21,7 @@ REQUEST_TIMEOUT_MS: Final = 5_000
 RECONNECT_MOST_MS: Final = 500  # 30 s by default: far longer than a broker needs to come back
 FETCH_WAIT_MS: Final = 10  # the default of 500 adds up to 200 ms to a lone record
 CLOSED: Final = "socket disconnected"  # how kafka-python tells of it
+REFUSED: Final = "SaslAuthenticationFailedError"
 STOPPING_S: Final = 2.0  # how much longer a call may block once we are told to stop
 
 # ApiVersions, version 0, by a client named "atelier": brokers answer it before any login.
@@ -164,8 +165,8 @@ def trouble(settings: Settings, timeout: float) -> str:
 
 
 def _in_words(settings: Settings, error: KafkaError) -> str:
-    # A broker closes the connection at once after its refusal, which the library does not read.
-    if CLOSED not in str(error):
+    # A broker closes the connection at once after its refusal, which the library reads or not.
+    if not any(said in str(error) for said in (CLOSED, REFUSED)):
         return str(error)
     if settings.kafka_security_protocol.startswith("SASL_"):
         return (

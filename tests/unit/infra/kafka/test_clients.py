@@ -15,13 +15,20 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.net.inet import create_connection
 from kafka.net.selector import NetworkSelector
 from kafka.partitioner import murmur2
 
 from domain.render import EVENTS, RenderRequeued, Requested
-from infra.kafka.clients import client_options, reachable, within
+from infra.kafka.clients import (
+    CLOSED,
+    REFUSED,
+    _in_words,
+    client_options,
+    reachable,
+    within,
+)
 from infra.kafka.topics import PARTITIONS, TICKETED, partition_of
 from infra.settings import Settings
 
@@ -205,3 +212,10 @@ def test_a_client_that_is_closed_while_it_connects_leaves_no_socket_behind(
         loop.close()
         gc.collect()
     assert left == []
+
+
+@pytest.mark.parametrize("said", [CLOSED, REFUSED])
+def test_a_refused_login_says_what_to_check_whether_the_library_has_read_it_or_not(said: str):
+    settings = Settings(kafka_security_protocol="SASL_PLAINTEXT")
+    told = _in_words(settings, KafkaError(f"[Error 58] {said}: no"))
+    assert "check ATELIER_KAFKA_SASL_USERNAME" in told
