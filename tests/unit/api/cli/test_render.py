@@ -2,6 +2,7 @@ import io
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,7 @@ def test_what_cannot_be_done_is_told_before_anything_is_drawn(
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.skipif(not find_spec("torch"), reason="needs what render consumers need")
 def test_a_request_becomes_a_picture_without_any_server(tmp_path: Path) -> None:
     request, out = tmp_path / "request.json", tmp_path / "picture.png"
     request.write_text(json.dumps(PLAIN))
