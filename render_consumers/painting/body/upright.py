@@ -3,15 +3,14 @@
 It is the same for every body, whatever pose is drawn: nothing is moved out of the way of a girth.
 """
 
-import math
-
+import numpy as np
 import torch
 from torch import Tensor
 
 from domain.vocabulary import Direction
 from render_consumers.painting.body.assets import Assets
 from render_consumers.painting.body.body import Body, Skin
-from render_consumers.painting.vectors import unit
+from render_consumers.painting.body.skeleton import swing_of
 
 # Where bones of the left side point; those of the right mirror them. The legs stand as at rest.
 POSTURE: dict[str, Direction] = {
@@ -55,7 +54,7 @@ def bones(assets: Assets, joints: Tensor) -> tuple[Tensor, Tensor]:
 def _turned(names: list[str], bone: int, turn: Tensor, heads: Tensor, end: Direction) -> Tensor:
     stem, side = names[bone].split(".")
     along = heads[names.index(f"{TIPS[stem]}.{side}")] - heads[bone]
-    return _turn_towards(turn @ along, end) @ turn
+    return torch.from_numpy(swing_of((turn @ along).numpy(), np.array(end))) @ turn
 
 
 def _both_sides(posture: dict[str, Direction]) -> dict[str, Direction]:
@@ -63,13 +62,3 @@ def _both_sides(posture: dict[str, Direction]) -> dict[str, Direction]:
         name.replace(".L", ".R"): (-end[0], end[1], end[2]) for name, end in posture.items()
     }
     return posture | mirrored
-
-
-def _turn_towards(start: Tensor, end: Direction) -> Tensor:
-    """The smallest rotation (3, 3) that takes the direction of one vector to another's."""
-    first = unit(start)
-    second = start.new_tensor(end) / math.hypot(*end)
-    x, y, z = torch.linalg.cross(first, second).tolist()
-    cross = start.new_tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    turn: Tensor = torch.eye(3, dtype=start.dtype) + cross + cross @ cross / (1 + first @ second)
-    return turn

@@ -13,7 +13,7 @@ import torch
 import warp
 from torch import Tensor
 
-from render_consumers.painting.body.preparation import cache_dir
+from render_consumers.painting import compiled
 from render_consumers.painting.clothes.hanging import kernels
 from render_consumers.painting.clothes.sewing.pattern import Floats, Indices
 
@@ -28,14 +28,8 @@ REACH = 0.05  # metres that are looked through for it
 
 
 def prepare(device: torch.device) -> None:
-    """Load the kernels; the first time on a machine that compiles them, which takes seconds."""
-    wp.config.log_level = wp.LOG_ERROR  # it warns of every machine without a GPU
-    wp.init()
-    folder = cache_dir() / "kernels" / str(wp.__version__)
-    folder.mkdir(parents=True, exist_ok=True)
-    wp.config.kernel_cache_dir = str(folder)
-    for each in {"cpu", str(device)}:  # threads are always sorted on the processor
-        wp.load_module(kernels, device=each)
+    """Load the kernels of cloth."""
+    compiled.load((kernels,), "cpu", str(device))  # threads are always sorted on the processor
 
 
 class Threads(msgspec.Struct, frozen=True):

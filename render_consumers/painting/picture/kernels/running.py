@@ -8,21 +8,15 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from render_consumers.painting.body.preparation import cache_dir
+from render_consumers.painting import compiled
 from render_consumers.painting.picture.kernels import film, samples, shadows
 
 BANDS = 16  # of the picture: what one of them needs stays in a processor's cache
 
 
 def prepare(device: torch.device) -> None:
-    """Load the kernels; the first time on a machine that compiles them, which takes seconds."""
-    wp.config.log_level = wp.LOG_ERROR  # it warns of every machine without a GPU
-    wp.init()  # type: ignore[no-untyped-call]
-    folder = cache_dir() / "kernels" / str(wp.__version__)
-    folder.mkdir(parents=True, exist_ok=True)
-    wp.config.kernel_cache_dir = str(folder)  # whoever has initialised warp before
-    for module in (samples, shadows, film):
-        wp.load_module(module, device=wp.device_from_torch(device))
+    """Load the kernels of a picture."""
+    compiled.load((samples, shadows, film), str(device))
 
 
 def launch(kernel: Any, count: int | tuple[int, int], *values: Any) -> None:
